@@ -43,97 +43,13 @@ const INDENT: usize = 14;
 
 fn text(view: &StatusView, layout: Layout) -> String {
     let mut page = StatusPage { text: String::new(), layout };
-    let state = match view.obstacle.as_deref() {
-        None => "serving",
-        // The next line has the whole override.
-        Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
-            "drained, queries are still answered"
-        }
-        Some(obstacle) => obstacle,
-    };
-    let colour = if view.obstacle.is_none() { Colour::Good } else { Colour::Bad };
-    let uptime = span(Duration::from_secs(view.uptime_seconds));
-    page.line("state", &format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
-    if !view.config.is_empty() {
-        page.line("configuration", &view.config, None);
-    }
-    if let Some(start) = view.config_digest.get(..DIGITS) {
-        page.line("", &format!("SHA-256 {start}…, served since {}", view.config_since), None);
-    }
-    if let Some(reload) = &view.reload {
-        let (text, colour) = match &reload.refused {
-            None => (format!("succeeded at {}", reload.at), None),
-            Some(what) if reload.in_part => (format!("succeeded in part at {}: {what}", reload.at), Some(Colour::Bad)),
-            Some(why) => (
-                format!("failed at {}, and the configuration before it is served: {why}", reload.at),
-                Some(Colour::Bad),
-            ),
-        };
-        page.line("last reload", &text, colour);
-    }
-    for key in &view.restart_keys {
-        let text = format!("`{key}` has changed; the value of the start stays until a restart");
-        page.line("needs restart", &text, Some(Colour::Doubtful));
-    }
-    let age = span(Duration::from_secs(view.generation_age_seconds));
-    page.line("generation", &format!("{}, published {age} ago", view.generation), None);
-    let colour = match view.mirrors_up {
-        // Without probes, mirrors count as up but may be down: no colour.
-        up if up == view.mirrors => view.probed.then_some(Colour::Good),
-        0 => Some(Colour::Bad),
-        _ => Some(Colour::Doubtful),
-    };
-    let (up, all) = (view.mirrors_up, view.mirrors);
-    let text = if view.probed {
-        format!("{up} of {all} up")
-    } else {
-        format!("not probed, {up} of {all} count as up: probes need `[probe]`")
-    };
-    page.line("mirrors", &text, colour);
-    page.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {
-        (cell == "not available").then_some(Colour::Bad)
-    });
-    page.table("networks", view.networks.iter().map(network_row).collect(), |_, _| None);
-    for SourceView { source, fetch, .. } in &view.networks {
-        let Some(FetchView { trouble: Some(trouble), since: Some(since), reason: Some(reason), .. }) = fetch else {
-            continue;
-        };
-        let what = if trouble == "refused" { "new content refused" } else { "not fetched" };
-        page.line("", &format!("{source}: {what} since {since}: {reason}"), Some(Colour::Bad));
-    }
-    page.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
-        cell.starts_with("ended ").then_some(Colour::Bad)
-    });
-    for CertificateView { listener, refused, .. } in &view.certificates {
-        if let Some(RefusedView { since, error }) = refused {
-            let text = format!("{listener}: the new certificate is not served since {since}, the old one is: {error}");
-            page.line("", &text, Some(Colour::Bad));
-        }
-    }
-    if let Some(drain) = &view.drain {
-        page.line("drain", &words::whole_override(drain), Some(Colour::Doubtful));
-    }
-    for PanicView { horizon, family } in &view.panics {
-        let text = format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given");
-        page.line("panic", &text, Some(Colour::Bad));
-    }
-    for ordered in &view.orders {
-        let text = format!("{}: {}", ordered.mirror, words::whole_override(&ordered.order));
-        page.line("override", &text, Some(Colour::Doubtful));
-    }
-    for TroubleView { mirror, contact, address } in &view.troubles {
-        let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let colour = if address.health == "up" { Colour::Doubtful } else { Colour::Bad };
-        page.line("trouble", &format!("{mirror}: {}{reason}", words::trouble(address)), Some(colour));
-        for (head, text) in [("help", &address.remedy), ("contact", contact)] {
-            if let Some(text) = text {
-                page.line("", &format!("{head}: {text}"), None);
-            }
-        }
-    }
-    for UnwrittenView { file, error, since, .. } in &view.unwritten {
-        page.line("state file", &format!("{file}: not written since {since}: {error}"), Some(Colour::Bad));
-    }
+    page.state(view);
+    page.configuration(view);
+    page.mirrors(view);
+    page.sources(view);
+    page.certificates(view);
+    page.overrides(view);
+    page.troubles(view);
     page.text
 }
 
@@ -170,6 +86,121 @@ struct StatusPage {
 }
 
 impl StatusPage {
+    fn state(&mut self, view: &StatusView) {
+        let state = match view.obstacle.as_deref() {
+            None => "serving",
+            // The next line has the whole override.
+            Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
+                "drained, queries are still answered"
+            }
+            Some(obstacle) => obstacle,
+        };
+        let colour = if view.obstacle.is_none() { Colour::Good } else { Colour::Bad };
+        let uptime = span(Duration::from_secs(view.uptime_seconds));
+        self.line("state", &format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
+    }
+
+    fn configuration(&mut self, view: &StatusView) {
+        if !view.config.is_empty() {
+            self.line("configuration", &view.config, None);
+        }
+        if let Some(start) = view.config_digest.get(..DIGITS) {
+            self.line("", &format!("SHA-256 {start}…, served since {}", view.config_since), None);
+        }
+        if let Some(reload) = &view.reload {
+            let (text, colour) = match &reload.refused {
+                None => (format!("succeeded at {}", reload.at), None),
+                Some(what) if reload.in_part => {
+                    (format!("succeeded in part at {}: {what}", reload.at), Some(Colour::Bad))
+                }
+                Some(why) => (
+                    format!("failed at {}, and the configuration before it is served: {why}", reload.at),
+                    Some(Colour::Bad),
+                ),
+            };
+            self.line("last reload", &text, colour);
+        }
+        for key in &view.restart_keys {
+            let text = format!("`{key}` has changed; the value of the start stays until a restart");
+            self.line("needs restart", &text, Some(Colour::Doubtful));
+        }
+    }
+
+    fn mirrors(&mut self, view: &StatusView) {
+        let age = span(Duration::from_secs(view.generation_age_seconds));
+        self.line("generation", &format!("{}, published {age} ago", view.generation), None);
+        let colour = match view.mirrors_up {
+            // Without probes, mirrors count as up but may be down: no colour.
+            up if up == view.mirrors => view.probed.then_some(Colour::Good),
+            0 => Some(Colour::Bad),
+            _ => Some(Colour::Doubtful),
+        };
+        let (up, all) = (view.mirrors_up, view.mirrors);
+        let text = if view.probed {
+            format!("{up} of {all} up")
+        } else {
+            format!("not probed, {up} of {all} count as up: probes need `[probe]`")
+        };
+        self.line("mirrors", &text, colour);
+    }
+
+    fn sources(&mut self, view: &StatusView) {
+        self.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {
+            (cell == "not available").then_some(Colour::Bad)
+        });
+        self.table("networks", view.networks.iter().map(network_row).collect(), |_, _| None);
+        for SourceView { source, fetch, .. } in &view.networks {
+            let Some(FetchView { trouble: Some(trouble), since: Some(since), reason: Some(reason), .. }) = fetch else {
+                continue;
+            };
+            let what = if trouble == "refused" { "new content refused" } else { "not fetched" };
+            self.line("", &format!("{source}: {what} since {since}: {reason}"), Some(Colour::Bad));
+        }
+    }
+
+    fn certificates(&mut self, view: &StatusView) {
+        self.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
+            cell.starts_with("ended ").then_some(Colour::Bad)
+        });
+        for CertificateView { listener, refused, .. } in &view.certificates {
+            if let Some(RefusedView { since, error }) = refused {
+                let text =
+                    format!("{listener}: the new certificate is not served since {since}, the old one is: {error}");
+                self.line("", &text, Some(Colour::Bad));
+            }
+        }
+    }
+
+    fn overrides(&mut self, view: &StatusView) {
+        if let Some(drain) = &view.drain {
+            self.line("drain", &words::whole_override(drain), Some(Colour::Doubtful));
+        }
+        for PanicView { horizon, family } in &view.panics {
+            let text = format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given");
+            self.line("panic", &text, Some(Colour::Bad));
+        }
+        for ordered in &view.orders {
+            let text = format!("{}: {}", ordered.mirror, words::whole_override(&ordered.order));
+            self.line("override", &text, Some(Colour::Doubtful));
+        }
+    }
+
+    fn troubles(&mut self, view: &StatusView) {
+        for TroubleView { mirror, contact, address } in &view.troubles {
+            let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let colour = if address.health == "up" { Colour::Doubtful } else { Colour::Bad };
+            self.line("trouble", &format!("{mirror}: {}{reason}", words::trouble(address)), Some(colour));
+            for (head, text) in [("help", &address.remedy), ("contact", contact)] {
+                if let Some(text) = text {
+                    self.line("", &format!("{head}: {text}"), None);
+                }
+            }
+        }
+        for UnwrittenView { file, error, since, .. } in &view.unwritten {
+            self.line("state file", &format!("{file}: not written since {since}: {error}"), Some(Colour::Bad));
+        }
+    }
+
     fn line(&mut self, head: &str, text: &str, colour: Option<Colour>) {
         self.table(head, vec![vec![text.to_string()]], |_, _| colour);
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
@@ -147,73 +147,81 @@ impl Handler for Admin {
 impl Admin {
     /// The response to any request that is not a complete control request with the right token.
     fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
-        const TEXT: &str = "text/plain; charset=utf-8";
-        let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
-        let (mut challenge, mut retry_after) = (None, None);
-        let (status, kind, body) = match head.uri.path() {
+        match head.uri.path() {
             _ if !self.is_own(head) => {
                 self.0.counters.misdirected.increment();
                 text(
+                    head,
                     StatusCode::MISDIRECTED_REQUEST,
                     "this listener has another name: ask by its address, or list the name in `[admin] names`\n",
                 )
             }
-            path if Admin::is_for_desk(path) => match self.admit(head) {
-                Admitted::Yes if body == Body::TooLong => text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
-                Admitted::Yes => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
-                Admitted::NoToken => text(
-                    StatusCode::FORBIDDEN,
-                    "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
-                ),
-                Admitted::No(Presented::Nothing) => {
-                    self.0.counters.presented(TokenOutcome::Missing);
-                    challenge = Some("Bearer realm=\"pharos\"");
-                    text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
-                }
-                Admitted::No(_) => match self.0.guesses.count(peer) {
-                    Guess::Free => {
-                        self.0.counters.presented(TokenOutcome::Wrong);
-                        challenge = Some("Bearer realm=\"pharos\", error=\"invalid_token\"");
-                        text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
-                    }
-                    Guess::TooMany(seconds) => {
-                        self.0.counters.presented(TokenOutcome::Limited);
-                        retry_after = Some(seconds);
-                        text(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n")
-                    }
-                },
-            },
-            _ if !is_read => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
-            "/healthz" => text(StatusCode::OK, "ok\n"),
+            path if Admin::is_for_desk(path) => self.refuse(head, body, peer),
+            _ if !is_read => {
+                let response = text(head, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                with(response, ALLOW, HeaderValue::from_static("GET, HEAD"))
+            }
+            "/healthz" => text(head, StatusCode::OK, "ok\n"),
             "/ready" => match self.0.readiness.obstacle() {
-                None => text(StatusCode::OK, "ready\n"),
-                Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{obstacle}\n")),
+                None => text(head, StatusCode::OK, "ready\n"),
+                Some(obstacle) => text(head, StatusCode::SERVICE_UNAVAILABLE, &format!("{obstacle}\n")),
             },
             "/metrics" => match self.0.parts.get() {
                 Some(parts) => {
-                    (StatusCode::OK, telemetry::CONTENT_TYPE, telemetry::render(parts.iter().map(|part| &**part)))
+                    let page = telemetry::render(parts.iter().map(|part| &**part));
+                    response(head, StatusCode::OK, telemetry::CONTENT_TYPE, page)
                 }
-                None => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+                None => text(head, StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
             },
-            _ => text(StatusCode::NOT_FOUND, "not found\n"),
-        };
-        let len = body.len();
-        let sent = if head.method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-        let mut response = HttpResponse::new(Full::new(sent));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, len.into());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            _ => text(head, StatusCode::NOT_FOUND, "not found\n"),
         }
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, seconds.into());
-        }
-        if let Some(challenge) = challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        response
     }
+
+    /// The response to a control request that is incomplete, or lacks the right token.
+    fn refuse(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
+        let unauthorized = |outcome, challenge| {
+            self.0.counters.presented(outcome);
+            let response = text(head, StatusCode::UNAUTHORIZED, "this needs the admin token\n");
+            with(response, WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+        };
+        match self.admit(head) {
+            Admitted::Yes if body == Body::TooLong => text(head, StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
+            Admitted::Yes => text(head, StatusCode::BAD_REQUEST, "the body broke off\n"),
+            Admitted::NoToken => text(
+                head,
+                StatusCode::FORBIDDEN,
+                "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
+            ),
+            Admitted::No(Presented::Nothing) => unauthorized(TokenOutcome::Missing, "Bearer realm=\"pharos\""),
+            Admitted::No(_) => match self.0.guesses.count(peer) {
+                Guess::Free => unauthorized(TokenOutcome::Wrong, "Bearer realm=\"pharos\", error=\"invalid_token\""),
+                Guess::TooMany(seconds) => {
+                    self.0.counters.presented(TokenOutcome::Limited);
+                    let response = text(head, StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n");
+                    with(response, RETRY_AFTER, seconds.into())
+                }
+            },
+        }
+    }
+}
+
+fn text(head: &Parts, status: StatusCode, text: &str) -> HttpResponse {
+    response(head, status, "text/plain; charset=utf-8", text.to_string())
+}
+
+fn response(head: &Parts, status: StatusCode, kind: &'static str, body: String) -> HttpResponse {
+    let len = body.len();
+    let sent = if head.method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
+    let mut response = HttpResponse::new(Full::new(sent));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, len.into());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn with(mut response: HttpResponse, name: HeaderName, value: HeaderValue) -> HttpResponse {
+    response.headers_mut().insert(name, value);
+    response
 }

@@ -80,24 +80,21 @@ impl Handler for Pull {
         };
         // A waiting request keeps no reference to the snapshot.
         let (asker, counters, method) = (self.asker.clone(), self.counters.clone(), head.method.clone());
+        let done = move |reply: RouteReply, meter| {
+            counters.answered(&reply, since, meter);
+            render(reply, &method)
+        };
         match first {
             First::Reply(reply) => {
                 let meter = meter(&reply);
-                let Some(beyond) = beyond(&reply) else {
-                    counters.answered(&reply, since, meter);
-                    return HttpAnswer::Now(render(reply, &method));
-                };
+                let Some(beyond) = beyond(&reply) else { return HttpAnswer::Now(done(reply, meter)) };
                 match asker.find_beyond(&beyond, network, until) {
-                    FoundBlob::Known(holding) => {
-                        let reply = beyond.settle(holding, reply);
-                        counters.answered(&reply, since, meter);
-                        HttpAnswer::Now(render(reply, &method))
+                    FoundBlob::Known(holding) => HttpAnswer::Now(done(beyond.settle(holding, reply), meter)),
+                    FoundBlob::Waiting(waiting) => {
+                        HttpAnswer::Later(Box::pin(
+                            async move { done(beyond.settle(waiting.finish().await, reply), meter) },
+                        ))
                     }
-                    FoundBlob::Waiting(waiting) => HttpAnswer::Later(Box::pin(async move {
-                        let reply = beyond.settle(waiting.finish().await, reply);
-                        counters.answered(&reply, since, meter);
-                        render(reply, &method)
-                    })),
                 }
             }
             First::Waiting(waiting, replies) => {
@@ -106,20 +103,17 @@ impl Handler for Pull {
                 HttpAnswer::Later(Box::pin(async move {
                     let holding = waiting.finish().await;
                     let [has, lacks, unsaid] = *replies;
-                    let mut reply = match holding {
+                    let reply = match holding {
                         Holding::Has => has,
                         Holding::Lacks => lacks,
                         Holding::Unsaid => unsaid,
                     };
-                    if let Some(beyond) = beyond.filter(|_| holding != Holding::Has) {
-                        let holding = match asker.find_beyond(&beyond, network, until) {
-                            FoundBlob::Known(holding) => holding,
-                            FoundBlob::Waiting(waiting) => waiting.finish().await,
-                        };
-                        reply = beyond.settle(holding, reply);
-                    }
-                    counters.answered(&reply, since, meter);
-                    render(reply, &method)
+                    let Some(beyond) = beyond.filter(|_| holding != Holding::Has) else { return done(reply, meter) };
+                    let holding = match asker.find_beyond(&beyond, network, until) {
+                        FoundBlob::Known(holding) => holding,
+                        FoundBlob::Waiting(waiting) => waiting.finish().await,
+                    };
+                    done(beyond.settle(holding, reply), meter)
                 }))
             }
         }
