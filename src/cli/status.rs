@@ -62,6 +62,8 @@ fn network_row(source: &SourceView) -> Vec<String> {
     let age = source.age_seconds.map(|secs| span(Duration::from_secs(secs)));
     let age = match (&source.fetch, age) {
         (Some(FetchView { pinned: true, .. }), Some(age)) => format!("pinned, {age} old"),
+        (Some(FetchView { held_back: true, .. }), Some(age)) => format!("taken back, {age} old"),
+        (Some(FetchView { checked: None, .. }), Some(age)) => format!("not fetched, {age} old"),
         (Some(_), Some(age)) => format!("checked {age} ago"),
         (Some(_), None) => "not fetched yet".to_string(),
         (None, Some(age)) => format!("{age} old"),

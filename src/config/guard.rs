@@ -21,7 +21,7 @@ section! {
         /// The largest share of the addresses that rules decide for which a reload may send to other mirrors, of each horizon and
         /// family. A reload that moves more is refused as a whole, and the configuration before it is served.
         ///
-        /// A feed that was cut short or a typing error in a rule moves more; published feeds move at most 1.15 % from one
+        /// A feed that was cut to a fraction or a typing error in a rule moves more; published feeds move at most 1.15 % from one
         /// version to the next.
         moved: Option<PlacedText> = text("moved", "share").otherwise("`\"5%\"`").example("\"2%\""),
 

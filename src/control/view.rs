@@ -295,6 +295,9 @@ pub(crate) struct FetchView {
     pub(crate) checked: Option<String>,
     /// The next fetch.
     pub(crate) next: Option<String>,
+    /// True if the publisher has a content that an operator has taken back.
+    #[serde(default)]
+    pub(crate) held_back: bool,
     /// `refused` or `failed`, if the last fetch was; null if not.
     pub(crate) trouble: Option<String>,
     /// The time since which that is so, and the reason.

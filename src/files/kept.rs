@@ -138,11 +138,14 @@ pub(crate) fn take(
     let previous = previous_path(path);
     let is_previous_ours = replaceable(&previous, kind, &before).is_ok();
     sync(download)?;
-    let mut state = CopyState { changed: now.0, checked: now.0, rejected, ..before };
+    let before_digest = digest(path, kind).ok();
+    // A content that an operator goes back to is as old as before.
+    let checked = if rejected.is_some() { before.changed } else { now.0 };
+    let mut state = CopyState { changed: now.0, checked, rejected, ..before };
     state.note(&new.digest);
     state.current = new;
     note(path, &state)?;
-    if replaced && is_previous_ours {
+    if replaced && is_previous_ours && before_digest.as_deref() != Some(&*state.current.digest) {
         let link = with_suffix(&previous, ".new");
         discard(&link)?;
         // Some file systems have no links.

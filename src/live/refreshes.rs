@@ -133,6 +133,8 @@ pub(crate) struct SourceCandidate {
     pub(crate) path: PathBuf,
     /// The terms.
     pub(crate) terms: ReloadTerms,
+    /// The command that lets it through if it moves too many clients.
+    pub(crate) command: String,
     /// Keeps the file. Not called if the content is refused, or the terms are dry.
     pub(crate) keep: Keep,
     /// The sender of the answer.
@@ -165,13 +167,13 @@ impl Candidates {
     /// Has a content judged, kept and served; `None` if the process is about to end.
     pub(crate) async fn submit(
         &self,
-        source: Arc<str>,
-        path: PathBuf,
+        (source, path): (Arc<str>, PathBuf),
         terms: ReloadTerms,
+        command: String,
         keep: Keep,
     ) -> Option<ReloadOutcome> {
         let (reply, outcome) = oneshot::channel();
-        self.0.send(SourceCandidate { source, path, terms, keep, reply }).await.ok()?;
+        self.0.send(SourceCandidate { source, path, terms, command, keep, reply }).await.ok()?;
         outcome.await.ok()
     }
 }
@@ -200,6 +202,10 @@ pub(crate) struct FetchState {
     pub(crate) next: Option<UnixTime>,
     /// The last fetch, if it brought no content that is served: its time, and the outcome.
     pub(crate) trouble: Option<(UnixTime, FetchOutcome)>,
+    /// True if the last content that was judged is refused.
+    pub(crate) is_refused: bool,
+    /// True if the publisher has the content that an operator has taken back.
+    pub(crate) is_rejected: bool,
     /// Fetches by outcome, in the order of [`OUTCOMES`].
     pub(crate) outcomes: [u64; OUTCOMES.len()],
 }

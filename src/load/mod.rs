@@ -70,7 +70,14 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
         match networks::load(network) {
             Ok(loaded) => {
                 problems.extend(loaded.warnings.into_iter().map(weigh));
-                sources.push(Arc::new(loaded.source));
+                let is_empty = loaded.source.prefix_count() == 0;
+                match is_empty.then(|| networks::served_instead(network, purpose)).flatten() {
+                    Some((source, what)) => {
+                        problems.push(what);
+                        sources.push(source);
+                    }
+                    None => sources.push(Arc::new(loaded.source)),
+                }
             }
             Err(found) => match networks::stand_in(network, purpose) {
                 Some((source, what)) => {

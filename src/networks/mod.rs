@@ -51,6 +51,8 @@ pub struct Source {
     pub(crate) file: Arc<str>,
     /// The last change of the file; `None` if it was read from memory.
     pub(crate) modified: Option<UnixTime>,
+    /// SHA-256 of the content, if the server has fetched it.
+    pub(crate) digest: Option<Arc<str>>,
     /// True for a list that the operator keeps. Its private prefixes locate clients.
     is_by_operator: bool,
     labels: LabelSets,
@@ -146,6 +148,7 @@ impl SourceBuilder {
             name: name.into(),
             file: file.into(),
             modified: None,
+            digest: None,
             is_by_operator: false,
             labels: LabelSets::default(),
             v4: Vec::new(),

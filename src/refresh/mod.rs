@@ -29,8 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, InputFile, Network, RefreshConfig, Resolver};
-use crate::live::{Candidates, FetchOutcome, FetchState, RefreshInbox, RefreshOutcome, SourceStates};
+use crate::files::{self, ReadError};
+use crate::live::{
+    Candidates, FetchOutcome, FetchState, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates,
+};
 use crate::process::Vital;
+use crate::process::work::{self, Lane};
 use crate::tls::Roots;
 use client::SharedClient;
 use task::{SourceAsk, SourceTask};
@@ -50,6 +54,7 @@ pub(crate) struct RefreshService {
     sources: Arc<Mutex<RunningSources>>,
     roots: ReadRoots,
     contents: Candidates,
+    published: Arc<Published>,
     states: SourceStates,
     permits: Arc<Semaphore>,
     vital: Vital,
@@ -77,6 +82,7 @@ impl RefreshService {
         config: &Config,
         roots: ReadRoots,
         contents: Candidates,
+        published: Arc<Published>,
         states: SourceStates,
         requests: RefreshInbox,
         vital: &Vital,
@@ -85,7 +91,8 @@ impl RefreshService {
         let answering = answer(requests, sources.clone());
         let task = tokio::spawn(vital.guard("desk of refreshes", answering)).abort_handle();
         let permits = Arc::new(Semaphore::new(MAX_AT_ONCE));
-        let service = RefreshService { sources, roots, contents, states, permits, vital: vital.clone(), task };
+        let service =
+            RefreshService { sources, roots, contents, published, states, permits, vital: vital.clone(), task };
         service.reload(config);
         service
     }
@@ -117,9 +124,14 @@ impl RefreshService {
             Some((name, known.unwrap_or(state)))
         }));
         for network in config.networks.iter().filter(|network| network.fetched().is_some()) {
-            let kept =
-                before.remove(&network.name).filter(|source| is_same && is_same_source(&source.network, network));
-            let source = kept.unwrap_or_else(|| self.begin(network, client.clone()));
+            let goes_on = |source: &RunningSource| is_same && is_same_source(&source.network, network);
+            let source = match before.remove(&network.name) {
+                Some(source) if goes_on(&source) => source.fetch_if_missing(),
+                replaced => {
+                    replaced.iter().for_each(|source| source.stop.cancel());
+                    self.begin(network, client.clone())
+                }
+            };
             running.by_name.insert(network.name.clone(), source);
         }
         // Those that are left are stopped.
@@ -133,6 +145,7 @@ impl RefreshService {
             network: network.clone(),
             client,
             contents: self.contents.clone(),
+            published: self.published.clone(),
             states: self.states.clone(),
             permits: self.permits.clone(),
         };
@@ -145,6 +158,21 @@ impl RefreshService {
         };
         tokio::spawn(self.vital.guard_until(stop.clone(), format!("fetches of {}", network.name).into(), run));
         RunningSource { network: network.clone(), asks, stop }
+    }
+}
+
+impl RunningSource {
+    /// Fetches the source at once if its copy is missing: an operator may have moved the file away.
+    fn fetch_if_missing(self) -> Self {
+        let (path, asks) = (self.network.input.path.clone(), self.asks.clone());
+        tokio::spawn(async move {
+            let found = work::submit(Lane::Fetch, move || files::look_up(&path)).await;
+            if let Ok(Err(ReadError::Missing)) = found {
+                let (reply, _) = oneshot::channel();
+                let _ = asks.try_send(SourceAsk { terms: ReloadTerms::default(), is_previous: false, reply });
+            }
+        });
+        self
     }
 }
 

@@ -20,10 +20,13 @@ use crate::base::time::UnixTime;
 use crate::config::{FetchConfig, Network};
 use crate::files::kept::{self, CopyState, Version};
 use crate::files::{self, FileKind};
-use crate::live::{Candidates, FetchOutcome, RefreshOutcome, ReloadOutcome, ReloadTerms, SourceStates};
+use crate::live::{Candidates, FetchOutcome, Published, RefreshOutcome, ReloadOutcome, ReloadTerms, SourceStates};
 use crate::load::networks;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Lock, seed};
+
+/// The interval of a source without content, which is of no use: its failures are tried again within minutes.
+const EAGER: Duration = Duration::from_secs(60);
 
 /// A request of an operator for one source.
 #[derive(Debug)]
@@ -38,6 +41,7 @@ pub(super) struct SourceTask {
     pub(super) network: Network,
     pub(super) client: SharedClient,
     pub(super) contents: Candidates,
+    pub(super) published: Arc<Published>,
     pub(super) states: SourceStates,
     pub(super) permits: Arc<Semaphore>,
 }
@@ -66,7 +70,7 @@ impl SourceTask {
         let path = self.path();
         let found = work::submit(Lane::Fetch, move || {
             let has_copy = files::look_up(&path).is_ok();
-            kept::recall(&path).ok().filter(|_| has_copy)
+            kept::recall(&path).ok().filter(|state| has_copy && state.checked > 0)
         });
         let copy = found.await.ok().flatten();
         let age = copy.as_ref().map(|copy| {
@@ -81,10 +85,7 @@ impl SourceTask {
                 .update(&self.network.name, |state| state.next = Some(UnixTime(Clock::civil().0 + pause.as_secs())));
             let ask = tokio::select! {
                 () = tokio::time::sleep_until(due) => None,
-                ask = asks.recv() => match ask {
-                    Some(ask) => Some(ask),
-                    None => return,
-                },
+                Some(ask) = asks.recv() => Some(ask),
             };
             let (terms, is_previous) = ask.as_ref().map_or_else(Default::default, |ask| (ask.terms, ask.is_previous));
             let tried = match is_previous {
@@ -92,9 +93,14 @@ impl SourceTask {
                 false => self.fetch(&config, terms).await,
             };
             if !terms.is_dry {
-                self.note(&tried);
-                failures = if tried.outcome.is_bad() { failures + 1 } else { 0 };
-                pause = schedule::next(config.every, failures, tried.retry_after, chance());
+                self.note(&tried, is_previous);
+                // An operator who tries again must not lengthen the pause.
+                failures = match tried.outcome.is_bad() {
+                    true => failures + u32::from(ask.is_none()),
+                    false => 0,
+                };
+                let every = if self.served_digest().is_some() { config.every } else { config.every.min(EAGER) };
+                pause = schedule::next(every, failures, tried.retry_after, chance());
             }
             if let Some(ask) = ask {
                 let source = self.network.name.clone();
@@ -102,6 +108,13 @@ impl SourceTask {
                 let _ = ask.reply.send(RefreshOutcome { source, outcome: tried.outcome, judged: tried.judged });
             }
         }
+    }
+
+    /// The digest of the content that is served. `None` if no content is served, or an operator has put it there.
+    fn served_digest(&self) -> Option<Arc<str>> {
+        let snapshot = self.published.load();
+        let sources = &snapshot.provenance().networks.sources;
+        sources.iter().find(|source| source.name == self.network.name)?.digest.clone()
     }
 
     fn path(&self) -> PathBuf {
@@ -131,7 +144,9 @@ impl SourceTask {
         if current.as_ref().is_some_and(|digest| !copy.knows(digest)) {
             return FetchAttempt::failed(kept::foreign(&self.network.input.path));
         }
-        let has_current = current.as_ref() == Some(&copy.current.digest);
+        // The content that is served counts: another server may have replaced the copy, and the file may have been removed.
+        let is_served = self.served_digest().as_deref() == Some(&*copy.current.digest);
+        let has_current = is_served && current.as_ref() == Some(&copy.current.digest);
         let known = copy.rejected.as_ref().or(Some(&copy.current)).filter(|_| has_current);
         let timeout = self.client.timeout();
         let fetched = tokio::time::timeout(timeout, self.try_fetch(config, key.as_deref(), known)).await;
@@ -211,8 +226,13 @@ impl SourceTask {
         let (path, kind, download) = (self.path(), self.kind(), kept::download_path(&self.network.input.path));
         let digest = version.digest.clone();
         let (copy, from, now) = (path.clone(), download.clone(), Clock::civil());
+        let command = match rejected {
+            None => format!("pharos refresh {}", self.network.name),
+            Some(_) => format!("pharos refresh --previous {}", self.network.name),
+        };
         let keep = Box::new(move || kept::take(&copy, kind, &from, version, rejected, now));
-        let Some(judged) = self.contents.submit(self.network.name.clone(), download.clone(), terms, keep).await else {
+        let candidate = (self.network.name.clone(), download.clone());
+        let Some(judged) = self.contents.submit(candidate, terms, command, keep).await else {
             return FetchAttempt::failed("the server is stopping");
         };
         let outcome = if judged.is_accepted {
@@ -235,11 +255,12 @@ impl SourceTask {
         let (checked, changed) = (UnixTime(copy.checked), UnixTime(copy.changed));
         self.states.update(&self.network.name, |state| {
             (state.checked, state.changed) = (Some(checked), Some(changed));
+            state.is_rejected = copy.rejected.is_some();
         });
     }
 
     /// Notes the outcome, and logs a change of the source's condition.
-    fn note(&self, tried: &FetchAttempt) {
+    fn note(&self, tried: &FetchAttempt, is_taken_back: bool) {
         let (name, outcome, now) = (&self.network.name, &tried.outcome, Clock::civil());
         self.states.note_outcome(name, outcome);
         let mut before = None;
@@ -248,6 +269,17 @@ impl SourceTask {
             // The time is that at which the trouble began.
             let since = before.as_ref().filter(|(_, known)| known == outcome).map_or(now, |(since, _)| *since);
             state.trouble = outcome.is_bad().then(|| (since, outcome.clone()));
+            state.is_rejected = match outcome {
+                FetchOutcome::Rejected => true,
+                FetchOutcome::Taken => is_taken_back,
+                FetchOutcome::Unchanged => false,
+                FetchOutcome::Refused(_) | FetchOutcome::Failed(_) => state.is_rejected,
+            };
+            match outcome {
+                FetchOutcome::Refused(_) => state.is_refused = true,
+                FetchOutcome::Failed(_) => {}
+                _ => state.is_refused = false,
+            }
         });
         match (outcome, before) {
             (FetchOutcome::Refused(why), before) if before.as_ref().is_none_or(|(_, known)| known != outcome) => {

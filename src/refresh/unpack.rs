@@ -22,7 +22,7 @@ const TAR_MAGIC: usize = 257;
 
 /// Unpacks a download in its place, until it is neither compressed nor an archive. The error is for an operator.
 pub(super) fn unpack(path: &Path, mut file: File, max_len: u64) -> Result<File, String> {
-    for _ in 0..MAX_LAYERS {
+    for layer in 0.. {
         let mut start = Vec::new();
         let read =
             file.seek(SeekFrom::Start(0)).and_then(|_| (&file).take(TAR_MAGIC as u64 + 5).read_to_end(&mut start));
@@ -30,6 +30,9 @@ pub(super) fn unpack(path: &Path, mut file: File, max_len: u64) -> Result<File, 
         let is_tar = start.get(TAR_MAGIC..).is_some_and(|magic| magic == b"ustar");
         if !is_tar && !start.starts_with(&GZIP) {
             return Ok(file);
+        }
+        if layer == MAX_LAYERS {
+            break;
         }
         // The packed file has no name from here on, and is gone when it has been read.
         let mut unpacked = kept::begin(path).map_err(disk)?;

@@ -38,7 +38,7 @@ pub(super) struct JudgedCandidate {
 
 /// Judges a candidate, and keeps its file if it is to be served. It waits for the disk and walks whole address spaces.
 pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCandidate {
-    let SourceCandidate { source, path, terms, keep, reply } = candidate;
+    let SourceCandidate { source, path, terms, command, keep, reply } = candidate;
     let mut outcome = ReloadOutcome {
         is_accepted: false,
         kept: Vec::new(),
@@ -49,7 +49,7 @@ pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCa
         remarks: Vec::new(),
         restart_keys: Vec::new(),
     };
-    let steering = try_judge(served, &source, &path, &terms, &mut outcome).filter(|_| !terms.is_dry);
+    let steering = try_judge(served, &source, &path, (&terms, &command), &mut outcome).filter(|_| !terms.is_dry);
     let steering = steering.filter(|_| {
         let kept = files::within(&path, KEEP_DEADLINE, |_| keep());
         let error = match kept {
@@ -70,7 +70,7 @@ fn try_judge(
     served: &Configured,
     source: &str,
     path: &Path,
-    terms: &ReloadTerms,
+    (terms, command): (&ReloadTerms, &str),
     outcome: &mut ReloadOutcome,
 ) -> Option<CompiledSteering> {
     let config = &*served.config;
@@ -103,7 +103,7 @@ fn try_judge(
     outcome.changes = inspect::changes(&served.snapshot, &now, &moves);
     if !is_first {
         let guard = config.guard.clone().unwrap_or_else(|| GuardConfig::of_fetch(fetch.place.clone()));
-        let over = limits_exceeded(&guard, terms, &moves, &format!("pharos refresh {source}"));
+        let over = limits_exceeded(&guard, terms, &moves, command);
         if !over.is_empty() {
             outcome.problems.extend(over);
             return None;

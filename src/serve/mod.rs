@@ -256,6 +256,7 @@ impl Services {
             &prepared.built.config,
             probe::roots,
             contents,
+            published.clone(),
             sources.clone(),
             refresh_inbox,
             vital,

@@ -24,8 +24,8 @@ use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake};
 use crate::live::{
-    FetchOutcome, OUTCOMES, Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig,
-    SourceCandidate, SourceStates,
+    OUTCOMES, Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig, SourceCandidate,
+    SourceStates,
 };
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
@@ -303,8 +303,7 @@ impl ReloadMetrics {
             "1 if the last content that was fetched of a source with a `url` is refused, until one is taken.",
         );
         for (name, fetch) in states.iter().filter_map(|(name, state)| Some((name, state.fetch.as_ref()?))) {
-            let is_refused = matches!(fetch.trouble, Some((_, FetchOutcome::Refused(_))));
-            family.sample(&[("source", name)], is_refused.into());
+            family.sample(&[("source", name)], fetch.is_refused.into());
         }
         let mut family =
             page.counter("pharos_source_fetches_total", "Fetches of each source of networks with a `url`, by outcome.");

@@ -122,6 +122,7 @@ fn fetch_view(fetch: &FetchState) -> FetchView {
     FetchView {
         url: fetch.url.to_string(),
         pinned: fetch.is_pinned,
+        held_back: fetch.is_rejected,
         checked: fetch.checked.map(rfc3339),
         next: fetch.next.map(rfc3339),
         trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.word().to_string()),

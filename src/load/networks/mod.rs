@@ -31,6 +31,7 @@ use std::time::SystemTime;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
 use crate::config::{InputFile, Network, Secret};
+use crate::files::kept::CopyState;
 use crate::files::{self, ReadError, kept};
 use crate::load::hosts::Purpose;
 use crate::networks::{Source, SourceBuilder};
@@ -76,36 +77,61 @@ fn load_file(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
 /// Reads the last good copy of a source that is fetched. Before the first fetch, the source has no prefixes.
 fn load_copy(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     let InputFile { path, file, place, .. } = &network.input;
-    let state = kept::recall(path).map_err(|useless| {
+    let mut warnings = Vec::new();
+    let state = kept::recall(path).unwrap_or_else(|useless| {
         let problem = Diagnostic::error("state-file", useless.to_string()).help(useless.help());
-        vec![problem.at(place.clone(), "the state of its copy stands beside this file")]
-    })?;
-    let bytes = match network.input.read() {
-        Ok(contents) => contents.bytes,
+        warnings.push(problem.at(place.clone(), "the state of its copy stands beside this file"));
+        CopyState::default()
+    });
+    let contents = match network.input.read() {
+        Ok(contents) => contents,
         Err(ReadError::Missing) => {
             let message = format!("network `{}` has no prefixes yet: `{file}` is not fetched", network.name);
-            let warning = Diagnostic::warning("not-fetched", message)
-                .at(place.clone(), "no copy yet")
-                .help("the server fetches it when it starts, and until then other rules and defaults decide");
-            return Ok(LoadedSource { source: empty(network), warnings: vec![warning] });
+            let warning = Diagnostic::warning("not-fetched", message).at(place.clone(), "no copy yet").help(
+                "the server fetches it at once when it starts or reloads; until then other rules and defaults decide",
+            );
+            warnings.push(warning);
+            return Ok(LoadedSource { source: empty(network), warnings });
         }
         Err(error) => return Err(unreadable(network, &error)),
     };
-    let is_ours = state.knows(&files::digest_of(&bytes));
-    let mut loaded = read(network, bytes)?;
-    loaded.source.modified = is_ours.then_some(UnixTime(state.changed));
-    if !is_ours {
+    let digest = files::digest_of(&contents.bytes);
+    let is_ours = state.knows(&digest);
+    let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
+    let mut loaded = read(network, contents.bytes)?;
+    if is_ours {
+        (loaded.source.modified, loaded.source.digest) = (Some(UnixTime(state.changed)), Some(digest.into()));
+    } else {
+        loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
         let help = "move it away, and it is fetched again; or add `pin = true`, and the file stays as it is";
-        loaded.warnings.push(about(network, "foreign-copy", kept::foreign(path)).help(help));
+        warnings.push(about(network, "foreign-copy", kept::foreign(path)).help(help));
     }
+    loaded.warnings.splice(0..0, warnings);
     Ok(loaded)
 }
 
-/// Reads content that was fetched for a network, from another file than its own.
+/// Reads the content before that of the copy; `None` if there is none that the server has fetched.
+fn load_previous(network: &Network) -> Option<Source> {
+    let path = &network.input.path;
+    network.fetched()?;
+    let state = kept::recall(path).ok()?;
+    let bytes = files::read(&kept::previous_path(path), network.input.usage.kind()).ok()?.bytes;
+    let digest = files::digest_of(&bytes);
+    let mut source = read(network, bytes).ok().filter(|_| state.knows(&digest))?.source;
+    source.digest = Some(digest.into());
+    Some(source)
+}
+
+/// Reads content that was fetched for a network, from another file than its own. Problems name the file that has the content if
+/// it is refused.
 pub(crate) fn load_candidate(network: &Network, path: &Path, now: UnixTime) -> Result<LoadedSource, Vec<Diagnostic>> {
     let contents = files::read(path, network.input.usage.kind()).map_err(|error| unreadable(network, &error))?;
-    let mut loaded = read(network, contents.bytes)?;
-    loaded.source.modified = Some(now);
+    let digest = files::digest_of(&contents.bytes);
+    let mut refused = network.clone();
+    refused.input.file = format!("{}.refused", network.input.file).into();
+    let mut loaded = read(&refused, contents.bytes)?;
+    loaded.source.file = network.input.file.clone();
+    (loaded.source.modified, loaded.source.digest) = (Some(now), Some(digest.into()));
     Ok(loaded)
 }
 
@@ -147,13 +173,27 @@ pub(super) fn stand_in(network: &Network, purpose: &Purpose) -> Option<(Arc<Sour
             let help = "put a good file in its place and reload; `pharos check` shows all of its errors";
             return Some((source.clone(), why.help(help)));
         }
-        Purpose::Start => Arc::new(empty(network)),
+        Purpose::Start => {
+            if let Some(source) = load_previous(network) {
+                let why = kept(network, &source, "its copy is damaged, and the one before is used");
+                return Some((Arc::new(source), why.help("move the damaged file away: the source is fetched again")));
+            }
+            Arc::new(empty(network))
+        }
         Purpose::Check | Purpose::Show | Purpose::Compare => return None,
     };
     let message =
         format!("network `{}` has no prefixes: its file is refused, and other rules and defaults decide", network.name);
     let what = Diagnostic::warning(SOURCE_REFUSED, message).at(network.input.place.clone(), "this file");
     Some((source, what.help("put a good file in its place and reload; `pharos check` shows all of its errors")))
+}
+
+/// The served source instead of a copy that is missing at a reload.
+pub(super) fn served_instead(network: &Network, purpose: &Purpose) -> Option<(Arc<Source>, Diagnostic)> {
+    match purpose {
+        Purpose::Reload(_) if network.fetched().is_some() => stand_in(network, purpose),
+        _ => None,
+    }
 }
 
 /// The warning that a network keeps its served prefixes.
