@@ -29,6 +29,7 @@
 //!   *health*, which decides whether clients are steered to it. An operator's *override* takes precedence over it.
 //! - *host*: the name of a mirror whose addresses are looked up and kept fresh.
 //! - *copy*: a zone that is kept at *primaries*, and served here too.
+//! - *credential*: the right of a mirror's ACME client to set *tokens* at the owners of *challenges*.
 //! - *snapshot*: the whole served state of one *generation*.
 //! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
 //!
@@ -47,7 +48,7 @@
 //! 5  inspect → wire → rates → registry → answer    decisions on a snapshot; message codec; rate limits; explain  ┐
 //! 4  snapshot                                      the served state, and how changes fold into it                │
 //! 3  steer                                         horizons: labels and health to a decision                     │ pure
-//! 2  networks  zone  mirror                        the parts of the state                                        │
+//! 2  networks  zone  mirror  challenge             the parts of the state                                        │
 //! 1  base                                          prefixes, names, client, ids, time, diagnostics               ┘
 //! ```
 //!
@@ -114,6 +115,7 @@
 
 pub mod answer;
 pub mod base;
+pub mod challenge;
 pub mod cli;
 pub mod compile;
 pub mod config;
