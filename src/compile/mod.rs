@@ -114,6 +114,7 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         services: config.services.as_slice().into(),
         settings: Arc::new(settings(&config.dns, cookies)),
         transfers: Arc::new(transfers(config, keys)),
+        challenges: Arc::default(),
         provenance: steering.provenance,
         zones: origins.into(),
     };

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::{Provenance, Service, Settings, Transfers, ZoneOrigin};
+use crate::challenge::Challenges;
 use crate::mirror::Mirror;
 use crate::steer::Horizon;
 
@@ -23,6 +24,8 @@ pub struct Compiled {
     pub settings: Arc<Settings>,
     /// The parties that may transfer zones, and the primaries whose NOTIFY is accepted.
     pub transfers: Arc<Transfers>,
+    /// The credentials of mirrors for ACME challenges, and the owners of these.
+    pub challenges: Arc<Challenges>,
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
     /// The origin of each zone; [`crate::base::ids::ZoneId`] is an index.

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{CompiledSteering, Snapshot};
+use crate::challenge::ChallengeStore;
 use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Override, Standing};
 use crate::zone::{DynamicRrSet, RrSetKey, Zone, ZoneOverlays};
 
@@ -32,6 +33,8 @@ pub enum Change {
     Steering(Box<CompiledSteering>),
     /// A dynamic RRset of a zone; `None` removes it.
     Dynamic(Box<RrSetKey>, Option<DynamicRrSet>),
+    /// The tokens of ACME challenges that credentials have set, all of them.
+    Tokens(Arc<ChallengeStore>),
 }
 
 impl Change {
@@ -50,6 +53,8 @@ pub(crate) struct Live {
     pub(super) overrides: Overrides,
     /// The dynamic records of zones, also of zones that the configuration does not have now.
     pub(super) overlays: ZoneOverlays,
+    /// The tokens of ACME challenges, also of credentials that the configuration does not have now.
+    pub(super) tokens: Arc<ChallengeStore>,
     /// The addresses of hosts that were resolved after the load.
     hosts: HashMap<Arc<str>, HostAddresses>,
     /// By the mirror's name, the standing of its addresses; an address that is missing counts as up.

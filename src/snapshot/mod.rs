@@ -11,6 +11,7 @@
 
 mod addresses;
 mod ahead;
+mod challenges;
 mod compiled;
 mod derived;
 mod live;
@@ -45,11 +46,12 @@ use ahead::{FarHorizons, NEAR};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
+use crate::base::name::NameBuf;
 use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::mirror::{Health, Mirror, Override, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Tier};
-use crate::zone::ZoneSet;
+use crate::zone::{ZoneOverlays, ZoneSet};
 
 /// The state that is served.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Snapshot {
     ids: Arc<HashMap<Arc<str>, MirrorId>>,
     live: Arc<Live>,
     zones: Arc<ZoneSet>,
+    /// The dynamic records that are folded into the zones.
+    overlays: Arc<ZoneOverlays>,
     derived: Derived,
     /// The size in bytes above which a table is far: it does not fit the caches of a core.
     near: usize,
@@ -75,17 +79,19 @@ impl Snapshot {
     pub fn new(generation: Generation, zones: ZoneSet, compiled: Compiled) -> Self {
         let ids = (0..).zip(&*compiled.mirrors).map(|(at, mirror)| (mirror.name.clone(), MirrorId(at))).collect();
         let live = Live::default();
-        Snapshot {
+        let snapshot = Snapshot {
             generation,
             ids: Arc::new(ids),
             zones: Arc::new(zones),
+            overlays: Arc::default(),
             derived: Derived::from(&compiled, &live, compiled.mirrors.clone()),
             live: Arc::new(live),
             near: NEAR,
             far_horizons: FarHorizons::among(&compiled.horizons, NEAR),
             meters: Meters::new(&compiled.mirrors),
             compiled,
-        }
+        };
+        snapshot.overlay()
     }
 
     /// The same snapshot, with this health for addresses that mirrors get from now on: up, or untried if probes run.
@@ -128,6 +134,17 @@ impl Snapshot {
         self.compiled.horizons = steering.horizons.clone();
         self.compiled.provenance = steering.provenance.clone();
         self.far_horizons = FarHorizons::among(&self.compiled.horizons, self.near);
+    }
+
+    /// Folds the dynamic records of now into the zones whose records differ.
+    fn overlay(mut self) -> Self {
+        let now = self.overlays_now();
+        let differing = now.differing(&self.overlays);
+        if !differing.is_empty() {
+            self.zones = Arc::new(self.zones.with_overlays(differing.iter().map(NameBuf::as_name), &now));
+            self.overlays = Arc::new(now);
+        }
+        self
     }
 
     fn derive(mut self) -> Self {

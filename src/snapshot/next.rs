@@ -6,11 +6,9 @@
 //! **Invariants**: each change applies to the state that the changes before it have made.
 //! **Not here**: the effect of changes on mirrors and hosts ([`super::Live`]).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Derived, Live, Snapshot};
-use crate::base::name::NameBuf;
 use crate::base::time::Generation;
 use crate::mirror::Mirror;
 
@@ -20,24 +18,28 @@ pub struct Next {
     snapshot: Snapshot,
     /// Whether [`Derived`] follows from the rest. Its mirrors always do.
     is_derived: bool,
-    /// The zones whose dynamic records are still to be folded in.
-    unfolded: BTreeSet<NameBuf>,
+    /// True if the dynamic records of zones are those that follow from the rest.
+    is_overlaid: bool,
 }
 
 impl Next {
     /// Begins with the served snapshot.
     pub fn of(served: &Snapshot) -> Self {
-        Next { snapshot: served.clone(), is_derived: true, unfolded: BTreeSet::new() }
+        Next { snapshot: served.clone(), is_derived: true, is_overlaid: true }
     }
 
     /// Folds in a change, and gives the generation that has it.
     pub fn apply(&mut self, change: &Change) -> Generation {
         let next = &mut self.snapshot;
         match change {
-            Change::Zone(zone) => next.zones = Arc::new(next.zones.with(zone.clone(), &next.live.overlays)),
+            Change::Zone(zone) => next.zones = Arc::new(next.zones.with(zone.clone(), &next.overlays)),
             Change::Dynamic(key, set) => {
                 Arc::make_mut(&mut next.live).overlays.set((**key).clone(), set.clone());
-                self.unfolded.insert(key.zone().to_owned());
+                self.is_overlaid = false;
+            }
+            Change::Tokens(tokens) => {
+                Arc::make_mut(&mut next.live).tokens = tokens.clone();
+                self.is_overlaid = false;
             }
             Change::Steering(steering) => {
                 next.steer(steering);
@@ -57,6 +59,7 @@ impl Next {
                 Arc::make_mut(&mut next.live).note_addresses(host, addresses, &next.derived.mirrors);
                 next.derived.mirrors = mirrors_now(next);
                 self.is_derived = false;
+                self.is_overlaid = next.challenges().mirrors().is_empty() && self.is_overlaid;
             }
         }
         next.generation = Generation(next.generation.0 + 1);
@@ -69,10 +72,12 @@ impl Next {
         let served = std::mem::replace(&mut self.snapshot, compiled);
         let next = &mut self.snapshot;
         let is_copy = |id| !next.compiled.transfers.policy(id).primaries.is_empty();
-        next.zones = Arc::new(next.zones.following(&served.zones, &served.live.overlays, is_copy));
         next.live = Arc::new(Live::following(&served, &next.compiled.mirrors));
         next.meters = served.meters.following(&next.compiled.mirrors);
         next.derived.mirrors = mirrors_now(next);
+        next.overlays = Arc::new(next.overlays_now());
+        next.zones = Arc::new(next.zones.following(&served.zones, &next.overlays, is_copy));
+        self.is_overlaid = true;
         next.generation = Generation(served.generation.0 + 1);
         self.is_derived = false;
         next.generation
@@ -80,10 +85,9 @@ impl Next {
 
     /// The snapshot.
     pub fn derive(self) -> Snapshot {
-        let Next { mut snapshot, is_derived, unfolded } = self;
-        if !unfolded.is_empty() {
-            let overlays = &snapshot.live.overlays;
-            snapshot.zones = Arc::new(snapshot.zones.with_overlays(unfolded.iter().map(NameBuf::as_name), overlays));
+        let Next { mut snapshot, is_derived, is_overlaid } = self;
+        if !is_overlaid {
+            snapshot = snapshot.overlay();
         }
         if !is_derived {
             snapshot.derived = Derived::from(&snapshot.compiled, &snapshot.live, snapshot.derived.mirrors);

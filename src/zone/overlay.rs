@@ -13,7 +13,7 @@
 //! Limits: the size of an RRset is that of [`super::rrset`]. The number of RRsets is bounded by the code that adds them:
 //! their owners follow from the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,11 +46,6 @@ impl RrSetKey {
             return Err(DynamicError::Type);
         }
         Ok(RrSetKey { zone, owner, rtype })
-    }
-
-    /// The apex of the zone.
-    pub(crate) fn zone(&self) -> Name<'_> {
-        self.zone.as_name()
     }
 }
 
@@ -118,6 +113,14 @@ impl ZoneOverlays {
             Some(set) => self.0.insert(key, set),
             None => self.0.remove(&key),
         };
+    }
+
+    /// The zones whose dynamic RRsets differ from those of `other`.
+    pub(crate) fn differing(&self, other: &ZoneOverlays) -> BTreeSet<NameBuf> {
+        let is_new = |(key, set): &(&RrSetKey, &DynamicRrSet)| other.0.get(*key) != Some(*set);
+        let new = self.0.iter().filter(is_new).map(|(key, _)| key);
+        let gone = other.0.keys().filter(|key| !self.0.contains_key(*key));
+        new.chain(gone).map(|key| key.zone.clone()).collect()
     }
 
     /// The RRsets of one zone.
