@@ -214,6 +214,7 @@ pub(crate) struct Class(pub(crate) u16);
 impl Class {
     pub(crate) const IN: Class = Class(1);
     pub(crate) const CH: Class = Class(3);
+    pub(crate) const NONE: Class = Class(254);
     pub(crate) const ANY: Class = Class(255);
 }
 
@@ -230,7 +231,10 @@ impl Rcode {
     pub(crate) const NOTIMP: Rcode = Rcode(4);
     pub(crate) const REFUSED: Rcode = Rcode(5);
     pub(crate) const YXDOMAIN: Rcode = Rcode(6);
+    pub(crate) const YXRRSET: Rcode = Rcode(7);
+    pub(crate) const NXRRSET: Rcode = Rcode(8);
     pub(crate) const NOTAUTH: Rcode = Rcode(9);
+    pub(crate) const NOTZONE: Rcode = Rcode(10);
     pub(crate) const BADVERS: Rcode = Rcode(16);
     pub(crate) const BADSIG: Rcode = Rcode(16);
     pub(crate) const BADKEY: Rcode = Rcode(17);
@@ -249,7 +253,10 @@ impl fmt::Display for Rcode {
             Rcode::NOTIMP => "NOTIMP",
             Rcode::REFUSED => "REFUSED",
             Rcode::YXDOMAIN => "YXDOMAIN",
+            Rcode::YXRRSET => "YXRRSET",
+            Rcode::NXRRSET => "NXRRSET",
             Rcode::NOTAUTH => "NOTAUTH",
+            Rcode::NOTZONE => "NOTZONE",
             Rcode::BADVERS => "BADVERS",
             Rcode::BADKEY => "BADKEY",
             Rcode::BADTIME => "BADTIME",
@@ -269,7 +276,7 @@ impl fmt::Debug for Rcode {
 
 /// An extended DNS error (RFC 8914): the code and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ede {
+pub enum Ede {
     /// 14: the server has not finished starting.
     NotReady,
     /// 18: the client is not permitted to ask this.

@@ -191,7 +191,7 @@ impl Worker {
                     replies += 1;
                     Some(reply.len)
                 }
-                Err(Silence::Undeserved) => {
+                Err(Silence::Undeserved | Silence::Update) => {
                     counters.lost(LostReply::Unanswerable, 1);
                     None
                 }

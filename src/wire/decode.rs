@@ -18,6 +18,9 @@ pub(super) const OPCODE_QUERY: u8 = 0;
 /// The opcode of a NOTIFY (RFC 1996 §4.5).
 pub(super) const OPCODE_NOTIFY: u8 = 4;
 
+/// The opcode of an update (RFC 2136 §1.3).
+pub(super) const OPCODE_UPDATE: u8 = 5;
+
 /// The option code of a client subnet (RFC 7871 §6).
 pub(super) const OPTION_ECS: u16 = 8;
 
@@ -35,6 +38,10 @@ pub(super) const OPTION_COOKIE: u16 = 10;
 /// Maximum number of questions, and of the records behind them: one each for OPT, TSIG or SIG(0), and IXFR's SOA, and some
 /// to spare. Without a limit, a message could hold hundreds, and cost as much to read as twenty queries.
 const MAX_RECORDS: u32 = 8;
+
+/// Maximum number of prerequisites and changes of an update together: a client changes one or two tokens by a message, and one
+/// that collects the changes of all names of a certificate has room.
+const MAX_UPDATE_RECORDS: u32 = 64;
 
 /// Reads a message; `None` if it deserves no reply: it is shorter than a header, or itself a response.
 pub fn decode(message: &[u8]) -> Option<Query<'_>> {
@@ -76,7 +83,7 @@ pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> Read 
 
 #[inline]
 fn is_known(opcode: u8) -> bool {
-    opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY
+    matches!(opcode, OPCODE_QUERY | OPCODE_NOTIFY | OPCODE_UPDATE)
 }
 
 /// The problem of a message that is malformed or has an unknown opcode.
@@ -110,16 +117,16 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
     let (questions, answers) = (count(header, 4), count(header, 6));
     let (authorities, additionals) = (count(header, 8), count(header, 10));
     let mut rest = OctetReader { octets: message, at };
-    // RFC 1995 §3: only an IXFR query has a record in its authority section. No query has one in its answer section. The OPT
-    // record behind such records is still read, so that the reply has one too (RFC 6891 §6.1.1).
-    // RFC 1996 §3.7: a NOTIFY may carry the new SOA in its answer section.
-    let is_ixfr = query.question.is_some_and(|question| question.qtype == Rtype::IXFR) && query.opcode == OPCODE_QUERY;
-    let out_of_place = (answers != 0 && query.opcode != OPCODE_NOTIFY) || (authorities != 0 && !is_ixfr);
     let before = u32::from(answers) + u32::from(authorities);
+    let mut is_misplaced = false;
+    let mut most = MAX_RECORDS;
     if before != 0 {
-        rest.at = skip_records(message, rest.at, before)?;
+        is_misplaced = !may_have_records(query, answers, authorities);
+        // The changes of an update are no part of the question that is read here, so that its limit is its own.
+        most = if query.opcode == OPCODE_UPDATE { MAX_UPDATE_RECORDS } else { most };
+        rest.at = skip_records(message, rest.at, before, most)?;
+        most = if query.opcode == OPCODE_UPDATE { MAX_RECORDS } else { most - before };
     }
-    let most = MAX_RECORDS - before;
     for _ in 0..u32::from(additionals).min(most) {
         let start = rest.at;
         // RFC 8945 §5.1: a TSIG record is the last.
@@ -148,7 +155,23 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
         0 => query.edns.is_some_and(|edns| edns.cookie.is_some()),
         _ => questions == 1,
     };
-    (rest.at == message.len() && is_asking && !out_of_place).then_some(())
+    (rest.at == message.len() && is_asking && !is_misplaced).then_some(())
+}
+
+/// Tells whether a message may have records in its answer and authority sections.
+///
+/// The OPT record behind misplaced records is still read, so that the reply has one too (RFC 6891 §6.1.1).
+#[cold]
+fn may_have_records(query: &Query<'_>, answers: u16, authorities: u16) -> bool {
+    // RFC 1995 §3: only an IXFR query has a record in its authority section. No query has one in its answer section.
+    let is_ixfr = query.question.is_some_and(|question| question.qtype == Rtype::IXFR);
+    match query.opcode {
+        // RFC 2136 §2: the sections are those of prerequisites and changes.
+        OPCODE_UPDATE => true,
+        // RFC 1996 §3.7: a NOTIFY may carry the new SOA in its answer section.
+        OPCODE_NOTIFY => authorities == 0,
+        _ => answers == 0 && is_ixfr && query.opcode == OPCODE_QUERY,
+    }
 }
 
 /// Skips the records before the additional section and returns the offset of their end; `None` if the records are malformed
@@ -156,8 +179,8 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
 ///
 /// Cold, and takes values, because plain queries have no such records and the reader then stays in registers.
 #[cold]
-fn skip_records(message: &[u8], at: usize, count: u32) -> Option<usize> {
-    if count > MAX_RECORDS {
+fn skip_records(message: &[u8], at: usize, count: u32, most: u32) -> Option<usize> {
+    if count > most {
         return None;
     }
     let mut rest = OctetReader { octets: message, at };

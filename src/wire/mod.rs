@@ -9,7 +9,7 @@
 //!
 //! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE), RFC 7828 (keepalive), RFC 7830 and
 //! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID), RFC 8945 (TSIG),
-//! RFC 5936 and RFC 1995 (transfers), RFC 1996 (NOTIFY).
+//! RFC 5936 and RFC 1995 (transfers), RFC 1996 (NOTIFY), RFC 2136 (UPDATE).
 
 mod cookie;
 mod decode;
@@ -22,6 +22,7 @@ mod record;
 pub mod transfer;
 pub mod tsig;
 mod uncommon;
+pub mod update;
 
 pub use cookie::Cookie;
 pub use decode::decode;
@@ -169,15 +170,30 @@ pub enum Silence {
     NoQuestion,
     /// Rate limiting drops the reply.
     Limited,
+    /// The message is an update by a credential: the reply comes once the change is on the disk ([`update::receive`]).
+    Update,
 }
 
 /// Answers one message; `None` if it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID). Over UDP, a
-/// message whose questions cannot be read gets none either, see [`Silence::NoQuestion`].
+/// message whose questions cannot be read gets none either, see [`Silence::NoQuestion`]. `None` too for an update that is signed
+/// by a credential for ACME challenges, because its reply needs a disk ([`update::receive`]).
 ///
 /// `out` has at least [`MAX_UDP`] bytes for UDP and [`MAX_STREAM`] for streams, or as many as the caller can send.
 #[inline]
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
     reply(message, peer, snapshot, now, None, None, out).ok()
+}
+
+/// As [`respond`], with the reason if there is no reply.
+#[inline]
+pub fn respond_or_defer(
+    message: &[u8],
+    peer: Peer,
+    snapshot: &Snapshot,
+    now: Now,
+    out: &mut [u8],
+) -> Result<Reply, Silence> {
+    reply(message, peer, snapshot, now, None, None, out)
 }
 
 /// As [`respond`], with the snapshot's rate limit for replies over UDP. `way` is the progress of the prefetch for this

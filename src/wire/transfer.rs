@@ -40,7 +40,7 @@ const FULL_AT: usize = 1 << 14;
 const MAX_QUESTION_LEN: usize = MAX_NAME_LEN + 4;
 
 /// Reason for refusing a transfer: the response code, and the extended error to add.
-pub(super) type Denial = (Rcode, Option<Ede>);
+pub type Denial = (Rcode, Option<Ede>);
 
 /// A transfer that has been permitted.
 #[derive(Debug)]

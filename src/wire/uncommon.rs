@@ -1,17 +1,18 @@
-//! Replies to messages that are no plain queries: signed messages (RFC 8945), NOTIFY (RFC 1996), and refused transfers.
+//! Replies to messages that are no plain queries: signed messages (RFC 8945), NOTIFY (RFC 1996), refused transfers, and
+//! refused updates (RFC 2136).
 //!
 //! This is kept apart from [`super::respond`], so that plain queries pay for it with one comparison.
 //!
 //! **Invariants**: a reply to a signed message is signed, or has a TSIG record with the reason, unless the record is
 //! malformed or its names are too long; no reply allocates.
-//! **Not here**: permitted transfers ([`super::transfer`]), the refresh after a NOTIFY (transfer).
+//! **Not here**: permitted transfers ([`super::transfer`]), permitted updates ([`super::update`]), the refresh after a NOTIFY (transfer).
 
-use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY};
+use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY, OPCODE_UPDATE};
 use super::encode::{encode, size_limit};
 use super::extras::Extras;
 use super::transfer::{self, Denial};
 use super::tsig::{self, TsigVerdict};
-use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit};
+use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit, update};
 use crate::answer::{self, Data, Need, Outcome, Owner, Query, QueryProblem, Question, Response, Rr};
 use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
@@ -21,7 +22,7 @@ use crate::snapshot::Snapshot;
 
 /// Maximum length in bytes of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
 /// Beside a signature, 512 bytes may have no room for more.
-const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
+pub(super) const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
 
 /// Tells whether a query is plain, so that [`super::respond`] answers it itself.
 #[inline]
@@ -45,6 +46,10 @@ pub(super) fn respond(
     if matches!(verdict, TsigVerdict::Malformed) {
         query.problem = Some(QueryProblem::Malformed);
     }
+    // Without a credential no message can be an update, so that the opcode is unknown here.
+    if query.opcode == OPCODE_UPDATE && !snapshot.challenges().has_credentials() {
+        query.problem = Some(QueryProblem::Opcode);
+    }
     let key = match &verdict {
         TsigVerdict::Signed(key, _) => Some(*key),
         _ => None,
@@ -56,6 +61,12 @@ pub(super) fn respond(
         (TsigVerdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
             notified = notify(question, peer, key, snapshot, &mut response);
+        }
+        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_UPDATE => {
+            match update::admit(question, peer, key, snapshot) {
+                Ok(_) => return Err(Silence::Update),
+                Err(denial) => deny(denial, &mut response),
+            }
         }
         (_, Some(question)) if transfer::is_asked(query, question) => {
             refuse_transfer(message, question, peer, key, snapshot, &mut response);
