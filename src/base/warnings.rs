@@ -61,6 +61,8 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("unknown-zone", "no network knows a zone of a provider"),
     ("unmapped-region", "no rule maps a region of a feed"),
     ("unreachable-rule", "a rule decides for no client"),
+    ("unused-acme", "`[acme]` is written, and no mirror has credentials"),
+    ("unused-credential", "a mirror has credentials for ACME challenges, and no steered owner leads to it"),
     ("unused-horizon", "no owner is steered by a horizon"),
     ("unused-mirror", "no horizon has a mirror"),
     ("unused-roots", "no primary of a zone is asked over TLS, and its `roots` are never read"),

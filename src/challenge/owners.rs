@@ -149,10 +149,15 @@ impl Challenges {
         &self.mirrors
     }
 
+    /// The credentials that may set tokens at an owner; empty if it is no owner of challenges.
+    pub fn credentials_at(&self, owner: &NameBuf) -> impl Iterator<Item = &Credential> {
+        let places = self.owners.get(owner).into_iter().flat_map(|owner| &owner.credentials);
+        places.map(|place| &self.credentials[*place])
+    }
+
     /// True if a credential may set tokens at an owner.
     pub fn permits(&self, credential: &str, owner: &NameBuf) -> bool {
-        let known = self.owners.get(owner).into_iter().flat_map(|owner| &owner.credentials);
-        known.into_iter().any(|place| &*self.credentials[*place].name == credential)
+        self.credentials_at(owner).any(|known| &*known.name == credential)
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn build_for(
     check_state: &dyn Fn(&InputFile) -> Option<Diagnostic>,
 ) -> Result<Built, Vec<Diagnostic>> {
     let config::Read { mut config, warnings: mut problems, files } = config::read_inputs(path, intake)?;
+    problems.extend(unserved(&config));
     problems.extend(load::exposed_configs(&config, &files));
     problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));
@@ -103,6 +104,16 @@ pub(crate) fn build_for(
     Ok(Built { config, snapshot, warnings: problems })
 }
 
+/// Errors about keys that are read and checked, and whose services are not part of this version.
+fn unserved(config: &Config) -> impl Iterator<Item = Diagnostic> {
+    let keys = config.acme.iter().flat_map(|acme| &acme.unserved);
+    keys.map(|key| {
+        Diagnostic::error("not-served", format!("{} is not part of this version", key.value))
+            .at(key.place.clone(), "would have no effect")
+            .help("remove it")
+    })
+}
+
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
 pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones, cookies, keys } = inputs;
@@ -114,7 +125,7 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         services: config.services.as_slice().into(),
         settings: Arc::new(settings(&config.dns, cookies)),
         transfers: Arc::new(transfers(config, keys)),
-        challenges: Arc::default(),
+        challenges: config.acme.as_ref().map(|acme| acme.challenges.clone()).unwrap_or_default(),
         provenance: steering.provenance,
         zones: origins.into(),
     };

@@ -52,6 +52,8 @@ pub enum FileUse {
     Socket,
     /// Overrides of operators.
     Overrides,
+    /// Tokens of ACME challenges.
+    Challenges,
     /// The last verdicts of probes.
     ProbeState,
     /// The last good addresses of hosts.
@@ -138,9 +140,12 @@ impl FileUse {
             FileUse::Token | FileUse::Secret => FileKind::Secret,
             FileUse::Pem => FileKind::Pem,
             FileUse::Roots => FileKind::Roots,
-            FileUse::Copy | FileUse::Socket | FileUse::Overrides | FileUse::ProbeState | FileUse::HostState => {
-                FileKind::State
-            }
+            FileUse::Copy
+            | FileUse::Socket
+            | FileUse::Overrides
+            | FileUse::Challenges
+            | FileUse::ProbeState
+            | FileUse::HostState => FileKind::State,
         }
     }
 
@@ -160,6 +165,7 @@ impl FileUse {
             FileUse::ProbeState => 10,
             FileUse::HostState => 11,
             FileUse::Fetched(_) => 12,
+            FileUse::Challenges => 13,
         }
     }
 

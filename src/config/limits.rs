@@ -94,6 +94,9 @@ pub(crate) const MAX_GROUP: usize = 256;
 /// `pharos_mirror_info` carries it as a label.
 pub(crate) const MAX_CONTACT: usize = 256;
 
+/// The most credentials of one mirror: one for each of its machines.
+pub(crate) const MAX_CREDENTIALS: usize = 64;
+
 /// The length of a token, in bytes. 20 characters of base64 are 15 random bytes, which cannot be guessed; a text longer
 /// than a key of 256 bytes is no token.
 pub(crate) const TOKEN_LEN: RangeInclusive<usize> = 20..=344;

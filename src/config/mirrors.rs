@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::acme::CredentialSpec;
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
-use super::row::{KeyRow, numbers, other, text, texts};
+use super::row::{KeyRow, numbers, other, tables, text, texts};
 use super::spec::{Number, PlacedText};
 use super::table::Table;
 use super::{Placed, ZoneConfig, limits, value};
@@ -73,6 +74,12 @@ section! {
         /// Contact of the mirror's operator: a mail address, a URL or a channel, in one line of 256 bytes at most. `status`
         /// shows it beside trouble, `mirror list` and `explain --json` always, and alerts get it from `pharos_mirror_info`.
         contact: Option<PlacedText> = text("contact", "line of text").example("\"mirrors@example.com\""),
+
+        /// Credentials of the machines that renew this mirror's certificate, one for each machine. The mirror then has the
+        /// name `MIRROR.OWNER` below each steered owner that leads to it, with its own addresses, and proves both names at
+        /// `_acme-challenge`. Its name must be one label of letters, digits and hyphens. Needs `[acme]`.
+        acme: Vec<CredentialSpec> = tables::<CredentialSpec>("acme", limits::MAX_CREDENTIALS)
+            .example("[{ key = \"use1.mirrors.example\" }]"),
     }
 }
 

@@ -9,6 +9,7 @@
 //! folder of the file that names it.
 //! **Not here**: reading the files it names ([`crate::load`]), building the snapshot ([`crate::compile`]).
 
+mod acme;
 mod admin;
 mod check;
 mod control;
@@ -47,6 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use acme::AcmeConfig;
 pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
 pub(crate) use control::ControlConfig;
 pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
@@ -192,6 +194,8 @@ pub struct Config {
     pub(crate) registry: Option<RegistryConfig>,
     /// `[admin]`. `None` without the table.
     pub(crate) admin: Option<AdminConfig>,
+    /// `[acme]`. `None` without the table: no ACME challenges.
+    pub(crate) acme: Option<AcmeConfig>,
     /// `[control]`. `None` without the table: no overrides.
     pub(crate) control: Option<ControlConfig>,
     /// `[probe]`. `None` without the table: mirrors are not probed.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::acme::{AcmeSpec, same_acme};
 use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};
 use super::dns::DnsSpec;
@@ -60,6 +61,9 @@ section! {
         /// Health and metrics over HTTP.
         admin: Option<AdminSpec> = table::<AdminSpec>("admin").otherwise("off"),
 
+        /// Credentials of mirrors for ACME challenges.
+        acme: Option<AcmeSpec> = table::<AcmeSpec>("acme").otherwise("off").restart_unless(same_acme),
+
         /// The socket for overrides and questions to the running server.
         control: Option<ControlSpec> = table::<ControlSpec>("control").otherwise("off").restart_unless(same_control),
 
@@ -82,7 +86,7 @@ section! {
         /// Settings of all fetches of sources by `url`.
         refresh: Option<RefreshSpec> = table::<RefreshSpec>("refresh").otherwise("the defaults of its keys"),
 
-        /// Keys of transfers, by name.
+        /// Keys of transfers and of ACME clients, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),
 
         /// Zones.

@@ -142,7 +142,9 @@ fn every_key_has_its_effect() {
     assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
     assert_eq!(config.zones[0].steer[0].ttl, Ttl(60));
     let keys: Vec<_> = config.keys.iter().map(|key| (key.name.to_string(), key.algorithm)).collect();
-    assert_eq!(keys, [("transfer".into(), Algorithm::HmacSha256), ("other.example".into(), Algorithm::HmacSha512)]);
+    let transfer = [("transfer".into(), Algorithm::HmacSha256), ("other.example".into(), Algorithm::HmacSha512)];
+    let of_acme = ["peers.example", "A.mirrors.example"].map(|name| (name.into(), Algorithm::HmacSha256));
+    assert_eq!(keys, [transfer, of_acme].concat());
     let (kept, copy) = (&config.zones[2].transfer, &config.zones[3]);
     let party = |prefix: Option<&str>, key| Party { prefix: prefix.map(|text| text.parse().unwrap()), key };
     let allowed = [
@@ -152,6 +154,29 @@ fn every_key_has_its_effect() {
     ];
     assert_eq!((&kept.allow[..], kept.steered), (&allowed[..], SteeredExport::Refused));
     let remote = |text: &str, key| Remote { address: text.parse().unwrap(), key };
+    let acme = config.acme.as_ref().unwrap();
+    assert_eq!((&*acme.state, acme.tls.is_some()), (Path::new("acme.json"), true));
+    assert_eq!(acme.listen, ["127.0.0.1:8553".parse().unwrap()]);
+    assert_eq!(acme.peers, [remote("192.0.2.54:53", Some(KeyId(2)))]);
+    let credentials: Vec<_> = acme
+        .challenges
+        .credentials()
+        .iter()
+        .map(|credential| (&*credential.name, credential.mirror, credential.key, credential.allow.len()))
+        .collect();
+    let expected = [("key:a.mirrors.example", MirrorId(0), Some(KeyId(3)), 1), ("user:a-2", MirrorId(0), None, 0)];
+    assert_eq!(credentials, expected);
+    for credential in acme.challenges.credentials() {
+        let owners: Vec<String> = credential.owners().iter().map(ToString::to_string).collect();
+        let expected = ["blob.k8s.io", "a.blob.k8s.io", "a.sub.k8s.io", "a.a.sub.k8s.io"];
+        assert_eq!(owners, expected.map(|name| format!("_acme-challenge.{name}")));
+    }
+    let mirrors: Vec<_> =
+        acme.challenges.mirrors().iter().map(|own| (own.zone.to_string(), own.owner.to_string(), own.ttl.0)).collect();
+    let own = |zone: &str, owner: &str, ttl| (zone.to_string(), owner.to_string(), ttl);
+    assert_eq!(mirrors, [own("k8s.io", "a.blob.k8s.io", 60), own("sub.k8s.io", "a.a.sub.k8s.io", 86_400)]);
+    let reserved: Vec<usize> = config.zones.iter().map(|zone| zone.reserved.len()).collect();
+    assert_eq!((reserved, acme.unserved.len()), (vec![3, 3, 0, 0], 5));
     let primary = |text: &str, key, tls: Option<&str>| PrimaryConfig {
         address: text.parse().unwrap(),
         key,
@@ -195,7 +220,7 @@ fn defaults_hold_where_nothing_is_written() {
     assert_eq!(config.dns.listen, DNS_LISTEN);
     assert_eq!((config.dns.udp_payload, config.dns.udp_threads, config.dns.udp_batch), (1232, None, 32));
     assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
-    assert!(config.admin.is_none() && config.control.is_none());
+    assert!(config.admin.is_none() && config.control.is_none() && config.acme.is_none());
     assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
     assert!(config.dns.cookie_secrets.is_none() && config.dns.nsid.is_none());
     assert!(config.dns.identity.is_none() && config.dns.version.is_none() && config.dns.rrl.is_none());

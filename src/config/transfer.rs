@@ -201,7 +201,7 @@ impl Check<'_> {
 
     pub(super) fn check_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> TransferConfig {
         let allow: Vec<Party> = spec.allow.iter().filter_map(|text| self.check_party(text)).collect();
-        let notify = spec.notify.iter().filter_map(|text| self.check_remote(text)).collect();
+        let notify = spec.notify.iter().filter_map(|text| self.check_remote(text, "NOTIFY goes over UDP")).collect();
         let steered = match spec.steered.as_ref() {
             None => SteeredExport::Refused,
             Some(text) if &*text.value == "default" => SteeredExport::Default,
@@ -237,9 +237,11 @@ impl Check<'_> {
     }
 
     /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`, each with ` key:NAME` or without.
-    fn check_remote(&mut self, text: &PlacedText) -> Option<Remote> {
+    ///
+    /// `why` is the reason for refusing `tls:NAME`.
+    pub(super) fn check_remote(&mut self, text: &PlacedText, why: &str) -> Option<Remote> {
         let PartyParts { address, key, tls } = self.split(text)?;
-        self.refuse_tls(tls, "NOTIFY goes over UDP")?;
+        self.refuse_tls(tls, why)?;
         Some(Remote { address: self.check_address(text, address, DNS_PORT)?, key })
     }
 

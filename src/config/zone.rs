@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::acme::ReservedName;
 use super::check::Check;
 use super::field::{Field, Tables, elements, read_tables, section};
 use super::row::{KeyRow, flag, number, table, tables, text, texts};
@@ -145,6 +146,8 @@ pub struct ZoneConfig {
     pub(crate) unsigned: bool,
     /// The owners whose addresses depend on the client.
     pub(crate) steer: Vec<Steer>,
+    /// The names of ACME challenges, and those of mirrors with credentials.
+    pub(crate) reserved: Vec<ReservedName>,
     /// The place of its file, or of its primaries, in the config.
     pub(crate) place: Place,
 }
@@ -162,6 +165,7 @@ impl ZoneConfig {
             transfer,
             unsigned,
             steer: Vec::new(),
+            reserved: Vec::new(),
             place,
         }
     }
@@ -219,7 +223,8 @@ impl Check<'_> {
             let place = file.as_ref().map(|file| file.place.clone()).or(first_primary);
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
-                zones.push(ZoneConfig { name, file, primaries, roots, transfer, unsigned, steer, place });
+                let reserved = Vec::new();
+                zones.push(ZoneConfig { name, file, primaries, roots, transfer, unsigned, steer, reserved, place });
             }
         }
         (zones, services)

@@ -39,7 +39,7 @@ pub(crate) struct Explanation {
     /// The use of the query's subnet.
     pub(crate) hearing: Hearing,
     /// The reply for A and the one for AAAA; after these the one for HTTPS, if the name has such a record with its steered
-    /// addresses. Empty without a name.
+    /// addresses, and the one for TXT, if the name has ACME challenges. Empty without a name.
     pub(crate) answers: Vec<ExplainedAnswer>,
     /// The steering decision and its inputs; `None` if the answer is the same for every client.
     pub(crate) steered: Option<SteeredExplanation>,
@@ -195,7 +195,9 @@ pub(crate) fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Ex
     let service = addresses[0].summary.basis.zone.zip(addresses[0].summary.basis.node);
     let service = service.and_then(|(zone, node)| snapshot.zones().zone(zone).node(node).steered()?.service);
     let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
-    let answers: Vec<_> = addresses.into_iter().chain(service).collect();
+    let has_challenges = snapshot.challenges().credentials_at(&name.to_owned()).next().is_some();
+    let text = has_challenges.then(|| answer(&mut asker, snapshot, name, &client, Rtype::TXT));
+    let answers: Vec<_> = addresses.into_iter().chain(service).chain(text).collect();
     let steering = answers.iter().find_map(|answer| answer.summary.basis.steering);
     let steered = steering.map(|steering| {
         let heard = Client { subnet: client.subnet.filter(|_| hearing == Hearing::Heard), ..client };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::LabelsView;
 pub(crate) use super::state::{AddressView, OverrideView, RedirectView, Word};
-use super::{explain, explain_redirect, first_steered, horizons_of_redirects};
+use super::{explain, explain_redirect, first_steered, horizons_of_redirects, words};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::HorizonId;
 use crate::base::name::{Name, NameBuf};
@@ -89,6 +89,7 @@ pub(crate) fn describe(
     if resolver.is_none() {
         notes.push("without --resolver the client's address asks for itself".into());
     }
+    notes.extend(words::challenges(snapshot, &name.to_owned()));
     let (note, generation) = known.note();
     notes.push(note);
     let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };

@@ -7,7 +7,7 @@ use super::state::{AddressView, OverrideView, RedirectView};
 use super::{ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, Neighbour, ScopeReason, SteeredExplanation};
 use crate::answer::Outcome;
 use crate::base::client::Subnet;
-use crate::base::ids::HorizonId;
+use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
 use crate::base::special;
@@ -85,6 +85,21 @@ pub(crate) fn redirect(redirect: &RedirectView) -> Option<String> {
         ("canonical", ..) => Some(format!("{canonical}, because no mirror is up at a known address")),
         _ => None,
     }
+}
+
+/// The role of a name for ACME challenges; `None` if it has none.
+pub(crate) fn challenges(snapshot: &Snapshot, name: &NameBuf) -> Option<String> {
+    let challenges = snapshot.challenges();
+    let mirror_of = |id: MirrorId| &snapshot.mirrors()[id.index()].name;
+    if let Some(own) = challenges.mirrors().iter().find(|own| own.owner == *name) {
+        let mirror = mirror_of(own.mirror);
+        return Some(format!("these are the addresses of mirror {mirror}, whatever its health, for its certificate"));
+    }
+    let credentials: Vec<String> = challenges
+        .credentials_at(name)
+        .map(|credential| format!("{} of mirror {}", credential.name, mirror_of(credential.mirror)))
+        .collect();
+    (!credentials.is_empty()).then(|| format!("the TXT records are ACME challenges, set by {}", credentials.join(", ")))
 }
 
 /// The reason for the client's location, in words.

@@ -29,6 +29,18 @@ pub(crate) const MAX_NODES: usize = 50_000_000;
 /// The most bytes of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;
 
+/// A name at which other records are added while the zone is served: the zone must have no records of some types there, and
+/// must answer for the name.
+#[derive(Clone, Debug)]
+pub(crate) struct ReservedOwner {
+    /// The name.
+    pub(crate) owner: NameBuf,
+    /// The types that the zone must not have there, besides CNAME.
+    pub(crate) types: &'static [Rtype],
+    /// The tag of the place that reserves it.
+    pub(crate) tag: u32,
+}
+
 /// Builds a zone from its records.
 pub struct ZoneBuilder {
     apex_labels: usize,
@@ -45,6 +57,7 @@ pub struct ZoneBuilder {
     /// The records' rdata, back to back in their order.
     rdata: Vec<u8>,
     steered: Vec<(NodeId, Steered, u32)>,
+    reserved: Vec<ReservedOwner>,
     /// The node of the record added last: the next one often has the same owner.
     last: u32,
 }
@@ -65,6 +78,7 @@ impl ZoneBuilder {
             records: Vec::new(),
             rdata: Vec::new(),
             steered: Vec::new(),
+            reserved: Vec::new(),
             last: 0,
         };
         builder.push_node(apex, suffixes.hash(suffixes.labels()), 0);
@@ -130,6 +144,11 @@ impl ZoneBuilder {
         Ok(())
     }
 
+    /// Reserves a name for records that are added while the zone is served. The name does not exist by that.
+    pub(crate) fn reserve(&mut self, owner: ReservedOwner) {
+        self.reserved.push(owner);
+    }
+
     /// Finishes the zone: gives the zone and its warnings, or all errors and warnings, by tag.
     pub fn finish(mut self) -> Result<(Zone, Vec<ZoneProblem>), Vec<ZoneProblem>> {
         let mut problems = Vec::new();
@@ -139,9 +158,10 @@ impl ZoneBuilder {
         let name_of = |node| name_at(nodes, names, node);
         let (sets, mut origins) = group(&self.records, &self.rdata, name_of, steered_tags, &mut problems);
         (self.records, self.rdata) = Default::default();
+        let reserved = std::mem::take(&mut self.reserved);
         let is_signed = sets.entries.iter().any(|set| set.count & IS_SIGNED != 0);
         let mut zone = self.into_zone(sets, &mut origins);
-        check::check(&zone, &origins, &mut problems);
+        check::check(&zone, &origins, &reserved, &mut problems);
         problems.sort_by_key(|problem| problem.tag());
         if problems.iter().any(|problem| problem.severity() == Severity::Error) {
             return Err(problems);

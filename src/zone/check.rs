@@ -10,6 +10,7 @@
 
 use std::collections::HashSet;
 
+use super::build::ReservedOwner;
 use super::group::Origins;
 use super::{Found, Node, Relative, RrSet, Zone, ZoneProblem};
 use crate::base::ids::NodeId;
@@ -17,7 +18,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 
 /// Adds all that is wrong or odd with `zone` to `problems`.
-pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<ZoneProblem>) {
+pub(super) fn check(zone: &Zone, origins: &Origins, reserved: &[ReservedOwner], problems: &mut Vec<ZoneProblem>) {
     let checker = Checker { zone, origins, servers: name_servers(zone) };
     checker.check_apex(problems);
     for node in zone.nodes() {
@@ -29,6 +30,9 @@ pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<ZoneProbl
     }
     for ((id, _), &tag) in zone.steered.iter().zip(&origins.steered) {
         checker.check_steered(zone.node(*id), tag, problems);
+    }
+    for reserved in reserved {
+        checker.check_reserved(reserved, problems);
     }
 }
 
@@ -273,6 +277,36 @@ impl Checker<'_> {
         for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME].into_iter().chain(service) {
             if let Some(&record) = self.tags(node, rtype).first() {
                 problems.push(ZoneProblem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
+            }
+        }
+    }
+
+    /// At a reserved name this zone answers, and has no record that the added ones would clash with.
+    fn check_reserved(&self, reserved: &ReservedOwner, problems: &mut Vec<ZoneProblem>) {
+        let ReservedOwner { owner, types, tag } = reserved;
+        let Some(found) = find(self.zone, owner.as_name()) else { return };
+        let (Found::Exact(id) | Found::Below { encloser: id, .. }) = found;
+        let occluder = match (self.zone.node(id).cut(), self.dname_above(owner.as_name(), found)) {
+            (Some(cut), _) => Some((self.zone.node(cut), Rtype::NS)),
+            (None, dname) => dname.map(|dname| (dname, Rtype::DNAME)),
+        };
+        if let Some((occluder, rtype)) = occluder {
+            let record = self.first_tag(occluder, rtype);
+            let (owner, occluder) = (owner.clone(), occluder.owner().to_owned());
+            problems.push(ZoneProblem::ReservedOccluded { owner, rtype, occluder, tag: *tag, record });
+            return;
+        }
+        if matches!(found, Found::Below { .. }) {
+            return;
+        }
+        for rtype in types.iter().copied().chain([Rtype::CNAME]) {
+            if let Some(&record) = self.tags(self.zone.node(id), rtype).first() {
+                problems.push(ZoneProblem::ReservedAndStatic {
+                    owner: owner.clone(),
+                    rtype,
+                    tag: record,
+                    reserved: *tag,
+                });
             }
         }
     }

@@ -29,8 +29,8 @@ mod set;
 mod table;
 mod timers;
 
-pub(crate) use build::AddError;
 pub use build::ZoneBuilder;
+pub(crate) use build::{AddError, ReservedOwner};
 pub(crate) use difference::History;
 pub use difference::{Difference, Record, Records, is_newer};
 pub(crate) use dnssec::Dnssec;

@@ -50,6 +50,12 @@ words! {
         SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 } = "steered-and-static",
         /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
         SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 } = "steered-occluded",
+        /// Error: an address, text or alias at a name of ACME challenges, or an address or alias at that of a mirror's own
+        /// addresses; `reserved` is the tag of the mirror.
+        ReservedAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, reserved: u32 } = "acme-and-static",
+        /// Error: such a name at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that, `tag` that
+        /// of the mirror.
+        ReservedOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 } = "acme-occluded",
         /// Error: address hints for a steered `target`, which would be the same for every client (RFC 9460 §7.3).
         SteeredHints { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 } = "steered-hints",
         /// Warning: records of one set differ in TTL; all are served with the `least` (RFC 2181 §5.2).
@@ -137,6 +143,8 @@ impl ZoneProblem {
             | ZoneProblem::RrSetTooLong { tag, .. }
             | ZoneProblem::SteeredAndStatic { tag, .. }
             | ZoneProblem::SteeredOccluded { tag, .. }
+            | ZoneProblem::ReservedAndStatic { tag, .. }
+            | ZoneProblem::ReservedOccluded { tag, .. }
             | ZoneProblem::SteeredHints { tag, .. }
             | ZoneProblem::TtlsDiffer { tag, .. }
             | ZoneProblem::Occluded { tag, .. }
@@ -159,6 +167,8 @@ impl ZoneProblem {
             ZoneProblem::SeveralDnames { first, .. } => Some((first, "the first DNAME")),
             ZoneProblem::SteeredAndStatic { record, .. } => Some((record, "its own record")),
             ZoneProblem::SteeredOccluded { record, .. } => Some((record, "this takes the name out of the zone")),
+            ZoneProblem::ReservedAndStatic { reserved, .. } => Some((reserved, "this mirror has credentials")),
+            ZoneProblem::ReservedOccluded { record, .. } => Some((record, "this takes the name out of the zone")),
             ZoneProblem::TtlsDiffer { first, .. } => Some((first, "another TTL here")),
             ZoneProblem::Occluded { first, .. } => Some((first, "this hides it")),
             _ => None,
@@ -207,6 +217,12 @@ impl ZoneProblem {
             }
             ZoneProblem::SteeredOccluded { occluder, rtype, .. } => {
                 format!("remove the {rtype} of `{occluder}`, or steer another owner")
+            }
+            ZoneProblem::ReservedAndStatic { .. } => {
+                "remove the record from the master file, or give the mirror another name".into()
+            }
+            ZoneProblem::ReservedOccluded { occluder, rtype, .. } => {
+                format!("remove the {rtype} of `{occluder}`, or `acme` of the mirror")
             }
             ZoneProblem::SteeredHints { .. } => {
                 "remove `ipv4hint` and `ipv6hint`; clients take the addresses of the target, which are tailored".into()
@@ -274,6 +290,16 @@ impl fmt::Display for ZoneProblem {
             }
             ZoneProblem::SteeredOccluded { owner, occluder, .. } => {
                 write!(f, "`{owner}` is steered, but hidden by the DNAME of `{occluder}`")
+            }
+            ZoneProblem::ReservedAndStatic { owner, rtype, .. } => {
+                write!(
+                    f,
+                    "`{owner}` is a name of a mirror with credentials, and has {} {rtype} of its own",
+                    rtype.article()
+                )
+            }
+            ZoneProblem::ReservedOccluded { owner, rtype, occluder, .. } => {
+                write!(f, "challenges at `{owner}` are never answered: `{occluder}` has {} {rtype}", rtype.article())
             }
             ZoneProblem::SteeredHints { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` has addresses for `{target}`, which is steered")

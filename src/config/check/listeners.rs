@@ -42,6 +42,7 @@ impl Check<'_> {
         let https = spec.dns.https.iter().flat_map(|https| &https.listen);
         let registry = spec.registry.iter().flat_map(|registry| &registry.listen);
         let admin = spec.admin.iter().flat_map(|admin| &admin.listen);
+        let acme = spec.acme.iter().flat_map(|acme| &acme.listen);
         let quic = spec.dns.quic.iter().flat_map(|quic| &quic.listen);
         // A misspelt or malformed `listen` does not mean the default.
         let has_default = spec.dns.listen.is_none() && !self.has_lost_reference("wrong-type");
@@ -51,7 +52,7 @@ impl Check<'_> {
             tcp.take(*address, None);
             udp.take(*address, None);
         }
-        self.check_distinct(&mut tcp, written().chain(tls).chain(https).chain(registry).chain(admin));
+        self.check_distinct(&mut tcp, written().chain(tls).chain(https).chain(registry).chain(admin).chain(acme));
         // Those of `[dns] listen` have been compared with each other over TCP.
         for text in written() {
             let _ = text.value.parse().map(|address| udp.take(address, Some(&text.place)));

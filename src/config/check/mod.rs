@@ -61,7 +61,8 @@ pub(super) fn check(
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
-    let (zones, services) = check.check_zones(&spec.zones.0);
+    let (mut zones, services) = check.check_zones(&spec.zones.0);
+    let acme = check.check_acme(&spec, &horizons, &mut zones);
     check.check_unused_horizons(&spec);
     check.check_deployment(&spec);
     check.check_steered_mirrors(&horizons, &mirrors, &zones);
@@ -104,6 +105,7 @@ pub(super) fn check(
         dns,
         registry,
         admin,
+        acme,
         control,
         probe,
         resolver,

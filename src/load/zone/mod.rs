@@ -24,10 +24,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
+use crate::base::rr::Rtype;
 use crate::config;
 use crate::files::FileKind;
 use crate::load::hosts::{Purpose, ServedZone};
-use crate::zone::{self, AddError, Steered, ZoneBuilder, ZoneProblem};
+use crate::zone::{self, AddError, ReservedOwner, Steered, ZoneBuilder, ZoneProblem};
 use reader::ZoneReader;
 use sources::Sources;
 
@@ -102,7 +103,8 @@ pub fn read_text(
     text: Vec<u8>,
     read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
+    let places = zone.steer.iter().map(|steer| &steer.place).chain(zone.reserved.iter().map(|name| &name.place));
+    let sources = Sources::new(places.cloned().collect());
     let mut reader =
         ZoneReader::new(zone.name.as_name(), zone.unsigned, ZoneBuilder::new(zone.name.clone()), sources, read_file);
     reader.read(file, text);
@@ -114,6 +116,12 @@ pub fn read_text(
         if let Err(error) = builder.steer(steer.owner.as_name(), steered(steer), tag) {
             diagnostics.push(cannot_steer(steer, zone, error));
         }
+    }
+    for (name, tag) in zone.reserved.iter().zip(zone.steer.len() as u32..) {
+        // A record of the file with a TTL would keep a new token from resolvers.
+        let types: &[Rtype] =
+            if name.is_challenge { &[Rtype::A, Rtype::AAAA, Rtype::TXT] } else { &[Rtype::A, Rtype::AAAA] };
+        builder.reserve(ReservedOwner { owner: name.owner.clone(), types, tag });
     }
     let whole = Place::whole_file(&file.display().to_string().into());
     let is_whole = !diagnostics.iter().any(Diagnostic::is_error);

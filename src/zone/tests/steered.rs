@@ -65,3 +65,33 @@ fn rfc9460_s7_3_a_steered_owner_has_no_address_hints() {
     builder.steer(name("cdn.example").as_name(), STEERED, 100).unwrap();
     assert_eq!(codes(builder), ["steered-hints 51", "steered-hints 52"]);
 }
+
+#[test]
+fn a_reserved_name_has_no_clashing_record_and_is_not_occluded() {
+    const ADDRESSES: &[Rtype] = &[Rtype::A, Rtype::AAAA];
+    let mut builder = example(&[
+        "a.example A 192.0.2.1",
+        "c.example CNAME other",
+        "m.example MX other",
+        "sub.example NS ns.other",
+        "d.example DNAME other",
+    ]);
+    for (owner, types, tag) in [
+        ("A.example", ADDRESSES, 100),
+        ("c.example", ADDRESSES, 101),
+        ("m.example", ADDRESSES, 102),
+        ("m.example", &[Rtype::MX][..], 103),
+        ("x.sub.example", ADDRESSES, 104),
+        ("y.x.d.example", ADDRESSES, 105),
+        ("x.absent.example", ADDRESSES, 106),
+    ] {
+        builder.reserve(ReservedOwner { owner: name(owner), types, tag });
+    }
+    let of_records = ["acme-and-static 2", "acme-and-static 3", "acme-and-static 4"];
+    assert_eq!(codes(builder), [&of_records[..], &["acme-occluded 104", "acme-occluded 105"]].concat());
+    // A reserved name does not exist by that.
+    let mut builder = example(&[]);
+    builder.reserve(ReservedOwner { owner: name("a.example"), types: ADDRESSES, tag: 100 });
+    let (zone, _) = builder.finish().unwrap();
+    assert_eq!(shown(&zone, "a.example"), "below example");
+}

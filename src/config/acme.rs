@@ -1,0 +1,532 @@
+//! `[acme]` and `acme` of mirrors: the credentials that may set ACME challenges in zones of this server, and their owners.
+//!
+//! **Invariants**: each machine has a credential of its own; a key belongs to one credential or to peers; every owner is in
+//! the zone of its steered owner, and no other zone or steered owner has its name.
+//! **Not here**: the tokens ([`crate::challenge`]); records of a zone file at these owners ([`crate::zone`]).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::check::Check;
+use super::encrypted::{TlsFiles, TlsSpec};
+use super::field::{Named, section};
+use super::mirrors::MirrorSpec;
+use super::row::{LISTEN_FORM, file, table, text, texts};
+use super::spec::{PlacedText, Spec};
+use super::transfer::Remote;
+use super::{Config, FileUse, HorizonConfig, Placed, ZoneConfig, value};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::ids::{HorizonId, KeyId, MirrorId};
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+use crate::challenge::{Challenges, MirrorAddressOwner, MirrorNames};
+
+section! {
+    /// `[acme]` as written.
+    pub(super) struct AcmeSpec: "[acme]" {
+        /// File that keeps the tokens of challenges across restarts.
+        ///
+        /// A token is written to it before its client gets an answer, so that it outlives even a killed server.
+        state: Option<PlacedText> = file("state", FileUse::Challenges)
+            .required()
+            .restart_with_table()
+            .example("\"/var/lib/pharos/acme.json\""),
+
+        /// Listen addresses for clients that set challenges over HTTP (acme-dns, httpreq), with `user` and
+        /// `password-sha256`. Off loopback `tls` is required.
+        ///
+        /// Off by default, because most clients use signed updates over DNS.
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM).restart_with_table().example("[\"127.0.0.1:8553\"]"),
+
+        /// Certificate and key of `listen`.
+        tls: Option<TlsSpec> = table::<TlsSpec>("tls")
+            .otherwise("plain HTTP")
+            .restart_with_table()
+            .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
+
+        /// The other servers of the zones, each with the key that signs its messages: `ADDRESS[:PORT] key:NAME`.
+        ///
+        /// A certificate authority asks any server of a zone, so that each needs the tokens that another has taken.
+        peers: Vec<PlacedText> = texts("peers", "`ADDRESS[:PORT] key:NAME`")
+            .restart_with_table()
+            .example("[\"192.0.2.54 key:peers.example\"]"),
+    }
+}
+
+section! {
+    /// One entry of `acme` of a mirror as written.
+    pub(super) struct CredentialSpec: "acme" {
+        /// Key that signs the machine's updates (RFC 2136), by its name under `[keys]`. No other machine has it.
+        ///
+        /// A client removes all tokens of its credential, so that two machines with one key would remove the tokens of each
+        /// other.
+        key: Option<PlacedText> = text("key", "key").otherwise("required, or `user`").example("\"use1.mirrors.example\""),
+
+        /// Name of the machine for requests over HTTP. Needs `password-sha256`, and `listen` under `[acme]`.
+        user: Option<PlacedText> = text("user", "text").otherwise("required, or `key`").example("\"use1-b\""),
+
+        /// SHA-256 of the password, as 64 hexadecimal digits. The password has 20 random characters or more.
+        ///
+        /// A hash of many rounds would only be needed for passwords that can be guessed.
+        password_sha256: Option<PlacedText> = text("password-sha256", "64 hexadecimal digits")
+            .otherwise("required with `user`"),
+
+        /// URL of the machine's ACME account, for CAA records (RFC 8657).
+        account: Option<PlacedText> = text("account", "URL").example("\"https://acme.example/acct/1\""),
+
+        /// Prefixes that the machine's requests come from. Requests from elsewhere are refused.
+        allow: Vec<PlacedText> = texts("allow", "prefix").otherwise("all addresses").example("[\"192.0.2.0/24\"]"),
+    }
+}
+
+/// `[acme]`: the state and the credentials of ACME challenges. Off without the table.
+#[derive(Clone, Debug)]
+pub(crate) struct AcmeConfig {
+    /// The file that keeps tokens across restarts.
+    pub(crate) state: PathBuf,
+    /// Listen addresses for requests over HTTP.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The certificate and key of `listen`. `None` means plain HTTP.
+    pub(crate) tls: Option<TlsFiles>,
+    /// The other servers of the zones.
+    pub(crate) peers: Vec<Remote>,
+    /// The credentials and owners.
+    pub(crate) challenges: Arc<Challenges>,
+    /// The keys whose services are not part of this version.
+    pub(crate) unserved: Vec<Placed<&'static str>>,
+}
+
+/// True if both configurations have the same `[acme]`, wherever it is written.
+pub(super) fn same_acme(a: &Config, b: &Config) -> bool {
+    let values = |config: &Config| {
+        let acme = config.acme.as_ref()?;
+        let tls = acme.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
+        Some((acme.state.clone(), acme.listen.clone(), tls, acme.peers.clone()))
+    };
+    values(a) == values(b)
+}
+
+/// A name that the records of challenges take in a zone, which has no records of some types there.
+#[derive(Clone, Debug)]
+pub(crate) struct ReservedName {
+    /// The name.
+    pub(crate) owner: NameBuf,
+    /// True for an owner of challenges, false for the name of a mirror.
+    pub(crate) is_challenge: bool,
+    /// The place of the mirror in the config.
+    pub(crate) place: Place,
+}
+
+/// The purpose of a reserved name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReservedFor {
+    /// Tokens.
+    Challenge,
+    /// The addresses of a mirror.
+    Addresses,
+}
+
+/// The meaning of a credential that is written well.
+struct MeantCredential {
+    name: Arc<str>,
+    key: Option<KeyId>,
+    allow: Vec<Prefix>,
+}
+
+/// The parts of the config that credentials refer to.
+struct AcmeGround<'c> {
+    horizons: &'c [HorizonConfig],
+    zones: &'c mut [ZoneConfig],
+    /// Each key that a peer or a credential has, and the place that names it.
+    keys: HashMap<KeyId, Place>,
+    users: HashMap<Arc<str>, Place>,
+}
+
+impl Check<'_> {
+    /// The meaning of `[acme]` and of `acme` of all mirrors. Names of their challenges are reserved in the zones.
+    pub(super) fn check_acme(
+        &mut self,
+        spec: &Spec,
+        horizons: &[HorizonConfig],
+        zones: &mut [ZoneConfig],
+    ) -> Option<AcmeConfig> {
+        let written = spec.acme.as_ref();
+        let listen = written.map(|acme| self.check_listen(&acme.listen)).unwrap_or_default();
+        let tls = written.and_then(|acme| acme.tls.as_ref()).and_then(|tls| self.check_tls(&tls.cert, &tls.key));
+        let mut ground = AcmeGround { horizons, zones, keys: HashMap::new(), users: HashMap::new() };
+        let peers = written.map(|acme| self.check_peers(acme, &mut ground)).unwrap_or_default();
+        let mut challenges = Challenges::default();
+        for (at, mirror) in spec.mirrors.iter().enumerate() {
+            self.check_credentials(MirrorId::from_index(at), mirror, written, &mut ground, &mut challenges);
+        }
+        let acme = written?;
+        self.check_acme_listeners(acme, &listen);
+        if !challenges.has_credentials() && !self.problems.iter().any(Diagnostic::is_error) {
+            self.report(
+                Diagnostic::warning("unused-acme", "no mirror has credentials for ACME challenges")
+                    .at(acme.table.place.clone(), "no effect")
+                    .help("add `acme = [{ key = \"…\" }]` to a mirror, or remove the table"),
+            );
+        }
+        let unserved = unserved(spec, acme);
+        let state = acme.state.as_ref().and_then(|text| self.path(text))?;
+        Some(AcmeConfig { state, listen, tls, peers, challenges: Arc::new(challenges), unserved })
+    }
+
+    fn check_acme_listeners(&mut self, acme: &AcmeSpec, listen: &[SocketAddr]) {
+        let open = acme.listen.iter().find(|text| {
+            let address = text.value.parse::<SocketAddr>();
+            address.is_ok_and(|address| !address.ip().is_loopback())
+        });
+        match (open, &acme.tls) {
+            (Some(open), None) => self.report(
+                Diagnostic::error("acme-in-clear", format!("passwords would be sent in the clear to {}", open.value))
+                    .at(open.place.clone(), "reachable from other machines")
+                    .help("add `tls = { cert = \"fullchain.pem\", key = \"privkey.pem\" }`, or listen on loopback"),
+            ),
+            (_, Some(tls)) if listen.is_empty() => self.report(
+                Diagnostic::error("acme-no-listener", "`[acme]` has a certificate, but no `listen` uses it")
+                    .at(tls.table.place.clone(), "never used")
+                    .help("add `listen = [\"192.0.2.53:8553\"]`, or remove `tls`"),
+            ),
+            _ => {}
+        }
+    }
+
+    fn check_peers(&mut self, acme: &AcmeSpec, ground: &mut AcmeGround<'_>) -> Vec<Remote> {
+        let mut peers = Vec::with_capacity(acme.peers.len());
+        for text in &acme.peers {
+            let Some(remote) = self.check_remote(text, "peers are reached over DNS in the clear, with signed messages")
+            else {
+                continue;
+            };
+            match remote.key {
+                Some(key) => drop(ground.keys.entry(key).or_insert_with(|| text.place.clone())),
+                None => self.report(
+                    Diagnostic::error("peer-without-key", format!("peer `{}` has no key", text.value))
+                        .at(text.place.clone(), "its messages could not be told from forged ones")
+                        .help(format!(
+                            "write `{} key:NAME`, with a key that only the servers of the zones have",
+                            text.value
+                        )),
+                ),
+            }
+            peers.push(remote);
+        }
+        peers
+    }
+
+    fn check_credentials(
+        &mut self,
+        id: MirrorId,
+        mirror: &Named<MirrorSpec>,
+        acme: Option<&AcmeSpec>,
+        ground: &mut AcmeGround<'_>,
+        challenges: &mut Challenges,
+    ) {
+        let Some(keys) = mirror.keys.as_ref() else { return };
+        let Some(first) = keys.acme.first() else { return };
+        let peers: HashMap<KeyId, Place> = ground.keys.clone();
+        let mut meant = Vec::with_capacity(keys.acme.len());
+        for credential in &keys.acme {
+            meant.extend(self.check_credential(credential, acme, &peers, ground));
+        }
+        let name = &mirror.name;
+        if acme.is_none() {
+            self.report(
+                Diagnostic::error(
+                    "acme-without-table",
+                    format!("mirror `{}` has credentials, but there is no `[acme]`", name.value),
+                )
+                .at(first.table.place.clone(), "no file would keep its challenges")
+                .help("add `[acme]` with `state = \"/var/lib/pharos/acme.json\"`"),
+            );
+        }
+        if let Some(url) = &keys.url {
+            self.report(
+                Diagnostic::error(
+                    "acme-of-url",
+                    format!("mirror `{}` has a URL of its own, and credentials", name.value),
+                )
+                .at(first.table.place.clone(), "its certificate is not for the steered name")
+                .related(url.place.clone(), "reached by its own name")
+                .help("remove `acme`: the mirror's own name is proved in its own zone"),
+            );
+            return;
+        }
+        if !is_label(&name.value) {
+            self.report(
+                Diagnostic::error(
+                    "acme-mirror-name",
+                    format!("the name of mirror `{}` cannot be a label of a host name", name.value),
+                )
+                .at(name.place.clone(), "its certificate would be for this name below the steered one")
+                .help("letters, digits and hyphens, 63 at most, with a letter or digit at both ends"),
+            );
+            return;
+        }
+        self.add_owners(id, mirror, meant, ground, challenges);
+    }
+
+    /// Adds the credentials of a mirror with all of their owners.
+    fn add_owners(
+        &mut self,
+        id: MirrorId,
+        mirror: &Named<MirrorSpec>,
+        credentials: Vec<MeantCredential>,
+        ground: &mut AcmeGround<'_>,
+        challenges: &mut Challenges,
+    ) {
+        let name = &mirror.name;
+        let leads_here = |horizon: HorizonId| {
+            ground.horizons.get(horizon.index()).is_some_and(|horizon| horizon.mirrors().any(|mirror| mirror == id))
+        };
+        let steers: Vec<_> = ground
+            .zones
+            .iter()
+            .enumerate()
+            .flat_map(|(at, zone)| zone.steer.iter().map(move |steer| (at, steer.clone())))
+            .filter(|(_, steer)| leads_here(steer.horizon))
+            .collect();
+        let mut owners = Vec::new();
+        for (at, steer) in &steers {
+            let zone = ground.zones[*at].name.clone();
+            let Some(names) = MirrorNames::of(&name.value, steer.owner.as_name()) else {
+                self.report(
+                    Diagnostic::error(
+                        "acme-long-name",
+                        format!("the name of a challenge of mirror `{}` for `{}` is too long", name.value, steer.owner),
+                    )
+                    .at(name.place.clone(), "over 255 bytes in all")
+                    .help("give the mirror a shorter name"),
+                );
+                continue;
+            };
+            let MirrorNames { shared, own } = names;
+            self.reserve(shared.clone(), ReservedFor::Challenge, *at, name, ground);
+            owners.push((zone.clone(), shared));
+            if let Some((own, challenge)) = own {
+                self.reserve(own.clone(), ReservedFor::Addresses, *at, name, ground);
+                self.reserve(challenge.clone(), ReservedFor::Challenge, *at, name, ground);
+                owners.push((zone.clone(), challenge));
+                challenges.add_mirror(MirrorAddressOwner {
+                    zone: zone.clone(),
+                    owner: own,
+                    mirror: id,
+                    ttl: steer.ttl,
+                });
+            }
+        }
+        if steers.is_empty() && !self.has_lost_reference(self.mirrors.code) {
+            self.report(
+                Diagnostic::warning(
+                    "unused-credential",
+                    format!("mirror `{}` has credentials, and no steered owner leads to it", name.value),
+                )
+                .at(name.place.clone(), "there is no name to prove")
+                .help("name the mirror in the horizon of a steered owner, or remove `acme`"),
+            );
+        }
+        for MeantCredential { name, key, allow } in credentials {
+            challenges.add((name, id), key, allow, &owners);
+        }
+    }
+
+    /// Reserves a name in a zone, unless something else has it.
+    fn reserve(
+        &mut self,
+        owner: NameBuf,
+        purpose: ReservedFor,
+        zone: usize,
+        mirror: &PlacedText,
+        ground: &mut AcmeGround<'_>,
+    ) {
+        let apex = ground.zones[zone].name.clone();
+        let holds = |other: &ZoneConfig| {
+            owner.as_name().ends_with(other.name.as_name()) && other.name.as_name().len() > apex.as_name().len()
+        };
+        let taken = |place: &Place, what: String| {
+            Diagnostic::error("acme-name-taken", format!("`{owner}` of mirror `{}` is {what}", mirror.value))
+                .at(mirror.place.clone(), "the mirror needs this name")
+                .related(place.clone(), "the name is taken here")
+                .help("give the mirror another name")
+        };
+        if let Some(other) = ground.zones.iter().find(|other| holds(other)) {
+            let problem = taken(&other.place, format!("in zone `{}`", other.name));
+            return self.report(problem);
+        }
+        let steered = ground.zones.iter().flat_map(|zone| &zone.steer).find(|steer| steer.owner == owner);
+        if let Some(steer) = steered {
+            let problem = taken(&steer.place, "steered".to_string());
+            return self.report(problem);
+        }
+        let reserved = &mut ground.zones[zone].reserved;
+        if !reserved.iter().any(|known| known.owner == owner) {
+            let is_challenge = purpose == ReservedFor::Challenge;
+            reserved.push(ReservedName { owner, is_challenge, place: mirror.place.clone() });
+        }
+    }
+
+    fn check_credential(
+        &mut self,
+        spec: &CredentialSpec,
+        acme: Option<&AcmeSpec>,
+        peers: &HashMap<KeyId, Place>,
+        ground: &mut AcmeGround<'_>,
+    ) -> Option<MeantCredential> {
+        let allow = self.check_prefixes(&spec.allow);
+        if let Some(account) = &spec.account {
+            self.parse(account, value::page);
+        }
+        let place = spec.table.place.clone();
+        match (&spec.key, &spec.user) {
+            (Some(key), Some(user)) => {
+                self.report(
+                    Diagnostic::error("two-credentials", "one entry of `acme` has a key and a user")
+                        .at(user.place.clone(), "a second credential")
+                        .related(key.place.clone(), "the first one")
+                        .help("write an entry for each machine"),
+                );
+                None
+            }
+            (Some(key), None) => {
+                if let Some(password) = &spec.password_sha256 {
+                    self.report(
+                        Diagnostic::error("password-without-user", "`password-sha256` belongs to a `user`")
+                            .at(password.place.clone(), "no user has this password")
+                            .help("remove it: a key has its secret under `[keys]`"),
+                    );
+                }
+                self.check_credential_key(key, peers, ground).map(|(name, id)| MeantCredential {
+                    name,
+                    key: Some(id),
+                    allow,
+                })
+            }
+            (None, Some(user)) => {
+                self.check_user(spec, user, acme, ground).map(|name| MeantCredential { name, key: None, allow })
+            }
+            // A key that is not known has been reported, and may be one of the two misspelt.
+            (None, None) if spec.table.unknown > 0 => None,
+            (None, None) => {
+                self.report(
+                    Diagnostic::error("missing-key", "`acme` has no `key` or `user`")
+                        .at(place, "no machine could use this credential")
+                        .help("add `key = \"…\"` with the name of a key under `[keys]`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn check_credential_key(
+        &mut self,
+        text: &PlacedText,
+        peers: &HashMap<KeyId, Place>,
+        ground: &mut AcmeGround<'_>,
+    ) -> Option<(Arc<str>, KeyId)> {
+        let at = match self.keys.find(text) {
+            Ok(at) => at,
+            Err(problem) => {
+                self.report(*problem);
+                return None;
+            }
+        };
+        let id = KeyId::from_index(at);
+        if let Some(peer) = peers.get(&id) {
+            self.report(
+                Diagnostic::error("peer-key", format!("key `{}` is that of a peer", text.value))
+                    .at(text.place.clone(), "a mirror with this key could speak for a server")
+                    .related(peer.clone(), "the peer")
+                    .help("make another key for the mirror"),
+            );
+            return None;
+        }
+        if let Some(first) = ground.keys.get(&id) {
+            self.report(
+                Diagnostic::error("shared-key", format!("key `{}` belongs to two credentials", text.value))
+                    .at(text.place.clone(), "used again")
+                    .related(first.clone(), "first used here")
+                    .help("make a key for each machine: with one key, each would remove the challenges of the other"),
+            );
+            return None;
+        }
+        ground.keys.insert(id, text.place.clone());
+        let name = NameBuf::parse(&text.value).ok()?;
+        Some((format!("key:{}", name.to_string().to_ascii_lowercase()).into(), id))
+    }
+
+    fn check_user(
+        &mut self,
+        spec: &CredentialSpec,
+        user: &PlacedText,
+        acme: Option<&AcmeSpec>,
+        ground: &mut AcmeGround<'_>,
+    ) -> Option<Arc<str>> {
+        let name = self.parse(user, value::word)?;
+        match &spec.password_sha256 {
+            None => self.report(
+                Diagnostic::error("missing-key", format!("user `{name}` has no `password-sha256`"))
+                    .at(user.place.clone(), "no password")
+                    .help("add `password-sha256 = \"…\"`, from `printf %s \"$PASSWORD\" | sha256sum`"),
+            ),
+            Some(digest) if !is_digest(&digest.value) => self.report(
+                Diagnostic::error("bad-digest", "`password-sha256` is not a digest")
+                    .at(redacted(digest), "not 64 hexadecimal digits")
+                    .help("write the digest from `printf %s \"$PASSWORD\" | sha256sum`"),
+            ),
+            Some(_) => {}
+        }
+        if let Some(first) = ground.users.get(&name) {
+            self.report(
+                Diagnostic::error("duplicate-user", format!("user `{name}` is written twice"))
+                    .at(user.place.clone(), "written again")
+                    .related(first.clone(), "first written here")
+                    .help("give each machine a user of its own"),
+            );
+            return None;
+        }
+        ground.users.insert(name.clone(), user.place.clone());
+        if acme.is_some_and(|acme| acme.listen.is_empty() && acme.table.unknown == 0) {
+            self.report(
+                Diagnostic::error("user-without-listener", format!("user `{name}` has no listener"))
+                    .at(user.place.clone(), "passwords are taken over HTTP alone")
+                    .help("add `listen = [\"127.0.0.1:8553\"]` under `[acme]`, or use a `key`"),
+            );
+        }
+        Some(format!("user:{name}").into())
+    }
+}
+
+/// The keys whose services are not part of this version.
+fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
+    let key = |place: &Place, value| Placed { value, place: place.clone() };
+    let table = std::iter::once(key(&acme.table.place, "`[acme]`"));
+    let listen = acme.listen.first().map(|text| key(&text.place, "`listen` of `[acme]`"));
+    let peers = acme.peers.first().map(|text| key(&text.place, "`peers` of `[acme]`"));
+    let credentials = spec.mirrors.iter().filter_map(|mirror| mirror.keys.as_ref()).flat_map(|keys| &keys.acme);
+    let of_credentials = credentials.flat_map(|credential| {
+        let user = credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`"));
+        user.into_iter().chain(credential.account.as_ref().map(|text| key(&text.place, "`account` of `acme`")))
+    });
+    table.chain(listen).chain(peers).chain(of_credentials).collect()
+}
+
+/// True for one label of a host name (RFC 1123 §2.1): certificate authorities accept no other characters.
+fn is_label(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_fine) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// The place of a password's digest. A diagnostic shows the line of a place, and the text may be the password itself, so that
+/// dots replace it.
+fn redacted(digest: &PlacedText) -> Place {
+    const SHOWN: &str = "password-sha256 = \"…\"";
+    Place::in_line(&digest.place.file, digest.place.line, SHOWN, "password-sha256 = ".len()..SHOWN.len())
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
