@@ -41,7 +41,7 @@
 //!
 //! ```text
 //! 10 main → cli → demo → serve                     composition
-//! 9  dns  http  probe  hosts  transfer  refresh  control   services
+//! 9  dns  http  probe  hosts  transfer  refresh  control  acme   services
 //! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
 //! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
 //! 6  compile → load → config → files               files to snapshot
@@ -113,6 +113,7 @@
 // `missing_docs` is about `pub` items; clippy.toml makes this one about `pub(crate)` items.
 #![warn(clippy::missing_docs_in_private_items)]
 
+pub mod acme;
 pub mod answer;
 pub mod base;
 pub mod challenge;

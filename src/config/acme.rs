@@ -503,7 +503,6 @@ impl Check<'_> {
 /// The keys whose services are not part of this version.
 fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
     let key = |place: &Place, value| Placed { value, place: place.clone() };
-    let table = std::iter::once(key(&acme.table.place, "`[acme]`"));
     let listen = acme.listen.first().map(|text| key(&text.place, "`listen` of `[acme]`"));
     let peers = acme.peers.first().map(|text| key(&text.place, "`peers` of `[acme]`"));
     let credentials = spec.mirrors.iter().filter_map(|mirror| mirror.keys.as_ref()).flat_map(|keys| &keys.acme);
@@ -511,7 +510,7 @@ fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
         let user = credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`"));
         user.into_iter().chain(credential.account.as_ref().map(|text| key(&text.place, "`account` of `acme`")))
     });
-    table.chain(listen).chain(peers).chain(of_credentials).collect()
+    listen.into_iter().chain(peers).chain(of_credentials).collect()
 }
 
 /// True for one label of a host name (RFC 1123 §2.1): certificate authorities accept no other characters.

@@ -57,7 +57,7 @@ fn snapshot() -> Snapshot {
 pub(super) fn engine() -> Engine {
     let clock = Clock::start();
     let (published, _, _) = live::publish(snapshot(), move || clock.now());
-    Engine { published, clock, notices: live::notices().0 }
+    Engine { published, clock, notices: live::notices().0, updates: live::update_queue().0 }
 }
 
 /// A query for the address of the apex.

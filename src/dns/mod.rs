@@ -33,17 +33,18 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::base::rr::{Ede, Rcode};
 use crate::base::time::Now;
 use crate::config;
 use crate::listen::{Clients, Common, Endpoints, Limits, Listeners, Terms};
-use crate::live::{Loaded, Notices, Published};
+use crate::live::{Loaded, Notices, PendingUpdate, Published, UpdateQueue, UpdateReplySender};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
 use crate::snapshot::Way;
 use crate::telemetry::dns::DnsCounters;
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
-use crate::wire::{self, Peer, Reply, Silence, Transport};
+use crate::wire::{self, Peer, Reply, Silence, Transport, update};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
 pub(crate) const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
@@ -60,6 +61,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     /// Passes on NOTIFY messages about zones that have changed at their primaries.
     pub(crate) notices: Notices,
+    /// Passes on dynamic updates.
+    pub(crate) updates: UpdateQueue,
 }
 
 /// The engine for as long as one batch lasts: one snapshot, one reading of the clocks.
@@ -67,13 +70,15 @@ struct Session<'e> {
     snapshot: Loaded,
     now: Now,
     notices: &'e Notices,
+    updates: &'e UpdateQueue,
 }
 
 impl Engine {
     /// Begins a batch. The caller must end it before it waits for anything, because it keeps its snapshot alive.
     #[inline]
     fn begin(&self) -> Session<'_> {
-        Session { snapshot: self.published.load(), now: self.clock.read(), notices: &self.notices }
+        let Engine { published, clock, notices, updates } = self;
+        Session { snapshot: published.load(), now: clock.read(), notices, updates }
     }
 }
 
@@ -94,10 +99,24 @@ impl Session<'_> {
     }
 
     #[inline]
-    fn respond(&self, message: &[u8], peer: Peer, out: &mut [u8]) -> Option<Reply> {
-        let reply = wire::respond(message, peer, &self.snapshot, self.now, out)?;
+    fn respond(&self, message: &[u8], peer: Peer, out: &mut [u8]) -> Result<Reply, Silence> {
+        let reply = wire::respond_or_defer(message, peer, &self.snapshot, self.now, out)?;
         self.pass_on(&reply);
-        Some(reply)
+        Ok(reply)
+    }
+
+    /// Passes an update to the service of ACME challenges, which sends the reply once the change is on the disk. If the queue
+    /// is full, the reply is SERVFAIL at once.
+    #[cold]
+    fn defer(&self, message: &[u8], peer: Peer, reply: UpdateReplySender) {
+        // This snapshot has admitted the message: `Silence::Update`.
+        let Some(update) = update::receive(message, peer, &self.snapshot, self.now) else { return };
+        if let Err(pending) = self.updates.offer(Box::new(PendingUpdate { update, reply })) {
+            let PendingUpdate { update, reply } = *pending;
+            let busy = Err((Rcode::SERVFAIL, Some(Ede::NotReady)));
+            let (message, summary) = update.reply(busy, &self.snapshot, self.now);
+            reply(&message, &summary, &self.snapshot);
+        }
     }
 
     /// Passes on the zone of a NOTIFY message.

@@ -16,21 +16,26 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
+use super::{Engine, Session};
 use crate::base::rr::{Rcode, Rtype};
 use crate::listen::ConnectionPlace;
+use crate::snapshot::Snapshot;
 use crate::telemetry::dns::{Closed, Count, LostReply, SharedBlock, TransferEnd};
 use crate::wire::transfer::Transfer;
-use crate::wire::{MAX_STREAM, Peer, Summary, Transport};
+use crate::wire::{MAX_STREAM, Peer, Silence, Summary, Transport};
 
 /// The longest duration of a message from its first byte to its last: several round trips around the world, with losses.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest time in which a client has to make room for its answers; as above.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest wait for the reply to an update: longer than a write to a disk may take (`process::state`), with its turn.
+const UPDATE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Bytes of answers that are gathered before a write, if messages keep coming.
 pub(super) const FLUSH_AT: usize = 1 << 14;
@@ -58,6 +63,8 @@ pub(super) struct StreamContext {
     pub(super) gives_zones: bool,
     /// A zone that is being sent; messages behind its query wait.
     pub(super) transfer: Option<Transfer>,
+    /// The reply to an update that waits for the disk; messages behind the update wait too.
+    pub(super) update: Option<oneshot::Receiver<Vec<u8>>>,
     /// Cancelled when the connection is to end after the messages received.
     pub(super) stop: CancellationToken,
 }
@@ -77,8 +84,14 @@ where
             }
             return closed;
         }
-        while context.answer(&mut inbound, &mut outbound) {
-            if let Err(closed) = write(&mut stream, &mut outbound, &context).await {
+        loop {
+            while context.answer(&mut inbound, &mut outbound) {
+                if let Err(closed) = write(&mut stream, &mut outbound, &context).await {
+                    return closed;
+                }
+            }
+            let Some(update) = context.update.take() else { break };
+            if let Err(closed) = await_reply(update, &mut outbound, &context).await {
                 return closed;
             }
         }
@@ -138,6 +151,25 @@ fn whole_message(inbound: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
+/// Waits for the reply to an update.
+async fn await_reply(
+    update: oneshot::Receiver<Vec<u8>>,
+    outbound: &mut BytesMut,
+    context: &StreamContext,
+) -> Result<(), Closed> {
+    let reply = tokio::select! {
+        biased;
+        reply = timeout(UPDATE_TIMEOUT, update) => reply,
+        () = context.place.evicted() => return Err(Closed::Evicted),
+    };
+    // Without a reply the service has ended, or its disk hangs. The client learns nothing, and tries again.
+    let Ok(Ok(reply)) = reply else { return Err(Closed::Stop) };
+    // A reply to an update is shorter than the largest length.
+    outbound.put_u16(reply.len() as u16);
+    outbound.put_slice(&reply);
+    Ok(())
+}
+
 /// Sends the answers.
 async fn write<S>(stream: &mut S, outbound: &mut BytesMut, context: &StreamContext) -> Result<(), Closed>
 where
@@ -163,6 +195,20 @@ where
     }
 }
 
+/// Passes an update to its service, and returns the place of the reply.
+#[cold]
+fn defer(session: &Session<'_>, message: &[u8], peer: Peer, counters: &SharedBlock) -> oneshot::Receiver<Vec<u8>> {
+    let (sender, receiver) = oneshot::channel();
+    let mut counters = counters.clone();
+    let reply = move |message: &[u8], summary: &Summary, snapshot: &Snapshot| {
+        counters.reply(summary, snapshot);
+        // The connection may have ended.
+        let _ = sender.send(message.to_vec());
+    };
+    session.defer(message, peer, Box::new(reply));
+    receiver
+}
+
 impl Drop for StreamContext {
     /// If the connection ends during a transfer, counts the transfer as cut.
     fn drop(&mut self) {
@@ -183,7 +229,7 @@ impl StreamContext {
         let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
         let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
-            while outbound.len() < FLUSH_AT {
+            while outbound.len() < FLUSH_AT && self.update.is_none() {
                 if let Some(transfer) = &mut self.transfer {
                     match session.transfer_next(transfer, room) {
                         Some(len) => {
@@ -207,7 +253,7 @@ impl StreamContext {
                     continue;
                 }
                 match session.respond(message, peer, room) {
-                    Some(reply) => {
+                    Ok(reply) => {
                         self.counters.reply(&reply.summary, &session.snapshot);
                         replies += 1;
                         if is_refused_transfer(&reply.summary) {
@@ -217,7 +263,8 @@ impl StreamContext {
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
                     }
-                    None => self.counters.lost(LostReply::Unanswerable, 1),
+                    Err(Silence::Update) => self.update = Some(defer(&session, message, peer, &self.counters)),
+                    Err(_) => self.counters.lost(LostReply::Unanswerable, 1),
                 }
                 let consumed = PREFIX + message.len();
                 inbound.advance(consumed);

@@ -43,6 +43,7 @@ impl Protocol for DnsStreams {
             // RFC 9103 §7.1
             gives_zones: stream.tls_version().is_none_or(|version| version == ProtocolVersion::TLSv1_3),
             transfer: None,
+            update: None,
             stop,
         };
         stream::serve(stream, context).await

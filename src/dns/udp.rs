@@ -20,14 +20,15 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::sync::mpsc;
 
-use super::Engine;
 use super::ahead::Ahead;
 use super::bind::Datagrams;
+use super::{Engine, Session};
 use crate::listen::is_service_port;
 use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
-use crate::telemetry::dns::{Count, DnsCounters, LostReply, Own, SocketFailure};
-use crate::wire::{MAX_UDP, Peer, Silence, Transport};
+use crate::snapshot::Snapshot;
+use crate::telemetry::dns::{Count, DnsCounters, LostReply, Own, SharedBlock, SocketFailure};
+use crate::wire::{MAX_UDP, Peer, Silence, Summary, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
 
@@ -57,6 +58,7 @@ impl Threads {
         counters: &DnsCounters,
     ) -> io::Result<Self> {
         let (running, ends) = mpsc::channel(1);
+        let shared = counters.shared();
         let mut all = Threads { stopping: Arc::default(), threads: Vec::new(), ends };
         for (at, Datagrams { socket, is_wildcard }) in sockets.into_iter().enumerate() {
             let socket = Arc::new(socket);
@@ -67,6 +69,7 @@ impl Threads {
                 engine: engine.clone(),
                 rates: rates.clone(),
                 counters: counters.own(),
+                shared: shared.clone(),
                 stopping: all.stopping.clone(),
                 _running: running.clone(),
             };
@@ -124,6 +127,8 @@ struct Worker {
     engine: Engine,
     rates: Arc<Rates>,
     counters: Own,
+    /// For replies that come after their batch.
+    shared: SharedBlock,
     stopping: Arc<AtomicBool>,
     _running: mpsc::Sender<()>,
 }
@@ -152,7 +157,7 @@ impl Worker {
     /// Takes a batch of datagrams, answers it, and sends the replies; returns the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
-        let Worker { socket, batch, ahead, engine, rates, counters, .. } = self;
+        let Worker { socket, batch, ahead, engine, rates, counters, shared, .. } = self;
         let taken = match batch.receive(socket.as_fd(), wait) {
             Ok(taken) => taken,
             Err(error) => {
@@ -167,7 +172,11 @@ impl Worker {
         let session = engine.begin();
         let mut ways = ahead.look(batch, &session.snapshot).iter();
         let mut replies = 0;
+        // Without an update it stays empty, and takes no memory.
+        let mut updates: Vec<usize> = Vec::new();
+        let mut places = 0..;
         batch.reply(|datagram, out| {
+            let place = places.next().unwrap_or_default();
             let way = ways.next();
             let (bytes, peer, port) = match datagram {
                 Datagram::Whole { bytes, peer } => {
@@ -191,7 +200,7 @@ impl Worker {
                     replies += 1;
                     Some(reply.len)
                 }
-                Err(Silence::Undeserved | Silence::Update) => {
+                Err(Silence::Undeserved) => {
                     counters.lost(LostReply::Unanswerable, 1);
                     None
                 }
@@ -203,8 +212,15 @@ impl Worker {
                     counters.dropped();
                     None
                 }
+                Err(Silence::Update) => {
+                    updates.push(place);
+                    None
+                }
             }
         });
+        for place in updates {
+            defer(&session, batch, place, socket, shared);
+        }
         // The snapshot may be freed from here on; sending may take a while.
         drop(session);
         batch.send(socket.as_fd(), |error, count| match error.kind() {
@@ -214,6 +230,22 @@ impl Worker {
         counters.took(Transport::Udp, replies, begun.elapsed());
         taken
     }
+}
+
+/// Passes the update at a place of the batch to its service, which sends the reply when the batch is long over.
+#[cold]
+fn defer(session: &Session<'_>, batch: &mut Batch, place: usize, socket: &Arc<UdpSocket>, counters: &SharedBlock) {
+    let Some((message, back)) = batch.way_back(place) else { return };
+    let peer = Peer { address: back.peer().ip(), transport: Transport::Udp };
+    let (socket, mut counters) = (socket.clone(), counters.clone());
+    let reply = move |message: &[u8], summary: &Summary, snapshot: &Snapshot| {
+        counters.reply(summary, snapshot);
+        if let Err(error) = back.send(&socket, message) {
+            let is_full = error.kind() == io::ErrorKind::WouldBlock;
+            counters.lost(if is_full { LostReply::SendFull } else { LostReply::SendRefused }, 1);
+        }
+    };
+    session.defer(message, peer, Box::new(reply));
 }
 
 #[cfg(test)]

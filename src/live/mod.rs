@@ -12,6 +12,7 @@ mod readiness;
 mod refreshes;
 mod reloads;
 mod retransfer;
+mod updates;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use refreshes::{
 };
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms, reload_requests};
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
+pub(crate) use updates::{PendingUpdate, UpdateQueue, UpdateReplySender, update_queue};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;

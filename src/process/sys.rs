@@ -17,10 +17,12 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+
+use socket2::{MsgHdr, SockAddr, SockRef};
 
 /// The most datagrams that a batch can be made for: the largest that can be configured.
 pub(crate) const MAX_BATCH: usize = 128;
@@ -41,6 +43,15 @@ struct ControlMessage {
     header: libc::cmsghdr,
     /// `in_pktinfo`: interface, local address, destination, four bytes each. `in6_pktinfo`: address, then interface.
     data: [u8; 24],
+}
+
+impl ControlMessage {
+    /// The first `len` bytes, or all of it.
+    fn octets(&self, len: usize) -> Vec<u8> {
+        let start = ptr::from_ref(self).cast::<u8>();
+        // SAFETY: the message is plain bytes without padding, and the length is within it.
+        unsafe { std::slice::from_raw_parts(start, len.min(size_of::<ControlMessage>())) }.to_vec()
+    }
 }
 
 const V4_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 12;
@@ -94,6 +105,29 @@ pub(crate) enum Datagram<'b> {
     TooLong,
     /// There was none: the socket is shut down.
     None,
+}
+
+/// The way back to the sender of a datagram, for a reply that comes after its batch.
+#[derive(Debug)]
+pub(crate) struct WayBack {
+    peer: SocketAddr,
+    /// The control message that has the reply leave from the address asked; empty unless the socket has the wildcard address.
+    control: Vec<u8>,
+}
+
+impl WayBack {
+    /// The sender.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Sends a reply, without ever waiting.
+    pub(crate) fn send(&self, socket: &UdpSocket, reply: &[u8]) -> io::Result<()> {
+        let (peer, parts) = (SockAddr::from(self.peer), [io::IoSlice::new(reply)]);
+        let message = MsgHdr::new().with_addr(&peer).with_buffers(&parts);
+        let message = if self.control.is_empty() { message } else { message.with_control(&self.control) };
+        SockRef::from(socket).sendmsg(&message, libc::MSG_DONTWAIT).map(drop)
+    }
 }
 
 impl Batch {
@@ -193,6 +227,24 @@ impl Batch {
                 self.address(i, len);
             }
         }
+    }
+
+    /// A datagram of the batch by its place, with the way back to its sender; `None` if it was not whole.
+    pub(crate) fn way_back(&mut self, i: usize) -> Option<(&[u8], WayBack)> {
+        assert!(i < self.received, "a place is that of a datagram of the batch");
+        // SAFETY: `memory` is valid and no call runs; `i` is below `MAX_BATCH`. The fields borrowed are distinct, and only
+        // the control is borrowed mutably.
+        let (header, datagram, control) = unsafe {
+            let memory = self.memory;
+            let header = &(*memory).headers_in[i];
+            let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i]);
+            (&header.msg_hdr, datagram, &mut (*memory).controls[i])
+        };
+        let Datagram::Whole { bytes, peer } = datagram else { return None };
+        let len = header.msg_controllen as usize;
+        let has_address = !header.msg_control.is_null() && len >= size_of::<libc::cmsghdr>();
+        let control = if has_address && forget_interface(control) { control.octets(len) } else { Vec::new() };
+        Some((bytes, WayBack { peer, control }))
     }
 
     /// Makes the next reply's header: `len` bytes, to the source of datagram `i`, from the destination of datagram `i`.
@@ -448,7 +500,6 @@ pub(crate) fn monotonic_us() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
     use std::os::fd::AsFd;
 
     use super::*;
@@ -490,6 +541,35 @@ mod tests {
                     assert_eq!(room[..2], [round, i]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_late_reply_leaves_from_the_address_asked() {
+        for (address, asked) in
+            [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "::1"), ("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")]
+        {
+            let (server, mut batch) = pair(address);
+            let asked = SocketAddr::new(asked.parse().unwrap(), server.local_addr().unwrap().port());
+            let client = client(if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
+            for datagram in [b"1", b"2"] {
+                client.send_to(datagram, asked).unwrap();
+            }
+            while batch.receive(server.as_fd(), Wait::Forever).unwrap() < 2 {
+                client.send_to(b"1", asked).unwrap();
+                client.send_to(b"2", asked).unwrap();
+            }
+            batch.reply(|_, _| None);
+            let (bytes, back) = batch.way_back(1).unwrap();
+            let bytes = bytes.to_vec();
+            assert_eq!((back.peer(), bytes.len()), (client.local_addr().unwrap(), 1));
+            // The batch is used again meanwhile.
+            client.send_to(b"3", asked).unwrap();
+            batch.receive(server.as_fd(), Wait::Forever).unwrap();
+            back.send(&server, &[b"late ", &bytes[..]].concat()).unwrap();
+            let mut room = [0; 16];
+            assert_eq!(client.recv_from(&mut room).unwrap(), (6, asked));
+            assert!(room.starts_with(b"late "));
         }
     }
 

@@ -7,6 +7,7 @@ use std::io;
 
 use tracing::{error, warn};
 
+use crate::acme::AcmeOpenError;
 use crate::base::diagnostic::Diagnostic;
 use crate::control::OpenError;
 use crate::files;
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Bind(BindError),
     /// The control socket, or the state beside it, cannot be opened.
     Control(OpenError),
+    /// The tokens of ACME challenges cannot be taken over.
+    Acme(AcmeOpenError),
     /// The certificate cannot be served.
     Tls(rustls::Error),
     /// The system does not let the process start its threads.
@@ -43,6 +46,7 @@ impl fmt::Display for Failure {
             Failure::Config(problems) => write!(f, "failed to compile the configuration: {} problems", problems.len()),
             Failure::Bind(error) => error.fmt(f),
             Failure::Control(error) => error.fmt(f),
+            Failure::Acme(error) => error.fmt(f),
             Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
             Failure::Threads(error) => write!(f, "failed to start threads: {}", files::words(error)),
             Failure::Ended(ended) => write!(f, "failed to go on: {ended}"),
@@ -59,6 +63,7 @@ impl Failure {
         match self {
             Failure::Bind(error) => Some(error.help()),
             Failure::Control(error) => Some(error.help()),
+            Failure::Acme(error) => Some(error.help()),
             Failure::Threads(_) => Some(
                 "raise the limit on processes and threads of this user or service (`ulimit -u`; systemd: `LimitNPROC=` and \
                  `TasksMax=`; a container: `--pids-limit`), or set a smaller `[dns] udp-threads`"

@@ -31,6 +31,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
+use crate::acme::{AcmeService, OpenedTokens};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
@@ -190,6 +191,7 @@ struct Services {
     mirrors: Option<RunningWatcher>,
     hosts: hosts::HostService,
     control: Option<Control>,
+    acme: Option<AcmeService>,
     readiness: Arc<Readiness>,
     transfers: transfer::TransferService,
     certificates: Arc<Certificates>,
@@ -225,6 +227,11 @@ impl Services {
         if let Some(control) = &control {
             snapshot = snapshot.with_overrides(control.overrides().clone());
         }
+        let open = |acme| OpenedTokens::open(acme, &states).map_err(Failure::Acme);
+        let tokens = prepared.built.config.acme.as_ref().map(open).transpose()?;
+        if let Some(tokens) = &tokens {
+            snapshot = snapshot.with_tokens(tokens.tokens());
+        }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
         tokio::spawn(vital.guard("publisher", publisher.run()));
@@ -240,7 +247,9 @@ impl Services {
         let (refreshes, refresh_inbox) = live::refresh_requests();
         let (contents, candidates) = live::candidates();
         let sources = SourceStates::default();
-        let engine = Engine { published: published.clone(), clock, notices };
+        let (queue, inbox) = live::update_queue();
+        let acme = tokens.map(|tokens| tokens.start(inbox, published.clone(), updates.clone(), clock, vital));
+        let engine = Engine { published: published.clone(), clock, notices, updates: queue };
         let dns = DnsListeners::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
         let served = ServedConfig {
@@ -305,6 +314,7 @@ impl Services {
             mirrors,
             hosts,
             control,
+            acme,
             readiness,
             transfers,
             certificates,
@@ -412,6 +422,9 @@ impl Services {
                 self.history.note_served(served, reload::kept_words(&reload::kept(&warnings)));
                 if let Some(control) = &self.control {
                     control.note_reload();
+                }
+                if let Some(acme) = &self.acme {
+                    acme.note_reload();
                 }
                 self.transfers.reload(&config, &encryption);
                 self.hosts.reload(&config).await;

@@ -22,7 +22,7 @@ use crate::process::{Clock, address, sys};
 use crate::registry::RegistrySettings;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, Identity};
-use crate::{probe, transfer};
+use crate::{acme, probe, transfer};
 
 /// A configuration that is ready to be served.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         FileUse::Overrides => &control::STATE,
         FileUse::ProbeState => &probe::STATE,
         FileUse::HostState => &load::hosts::keep::FORM,
+        FileUse::Challenges => &acme::STATE,
         // A copy of a zone is checked when it is loaded.
         _ => return None,
     };

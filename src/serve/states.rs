@@ -8,10 +8,10 @@ use crate::load::hosts::keep;
 use crate::load::zone::copy;
 use crate::process::state::StateFiles;
 use crate::telemetry::{Collect, MetricsPage};
-use crate::{control, probe};
+use crate::{acme, control, probe};
 
 /// The kinds of state files, by the names of their labels.
-const FORMS: [&StateForm; 4] = [&copy::FORM, &keep::FORM, &control::STATE, &probe::STATE];
+const FORMS: [&StateForm; 5] = [&copy::FORM, &keep::FORM, &control::STATE, &probe::STATE, &acme::STATE];
 
 /// The state files of a server.
 pub(super) fn files() -> StateFiles {

@@ -49,6 +49,7 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Family;
 use crate::base::time::Generation;
+use crate::challenge::ChallengeStore;
 use crate::mirror::{Health, Mirror, Override, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Tier};
 use crate::zone::{ZoneOverlays, ZoneSet};
@@ -134,6 +135,12 @@ impl Snapshot {
         self.compiled.horizons = steering.horizons.clone();
         self.compiled.provenance = steering.provenance.clone();
         self.far_horizons = FarHorizons::among(&self.compiled.horizons, self.near);
+    }
+
+    /// The same, with these tokens of ACME challenges.
+    pub(crate) fn with_tokens(mut self, tokens: Arc<ChallengeStore>) -> Self {
+        Arc::make_mut(&mut self.live).tokens = tokens;
+        self.overlay()
     }
 
     /// Folds the dynamic records of now into the zones whose records differ.

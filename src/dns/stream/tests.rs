@@ -34,6 +34,7 @@ fn connect(room: usize) -> Server {
         counters: DnsCounters::default().shared(),
         gives_zones: true,
         transfer: None,
+        update: None,
         stop: stop.clone(),
     };
     let served = tokio::spawn(serve(server, context));
