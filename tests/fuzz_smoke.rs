@@ -50,6 +50,11 @@ fn transfers_that_come_in_keep_their_promises() {
 }
 
 #[test]
+fn updates_keep_their_promises() {
+    smoke("updates", targets::updates, 2_000);
+}
+
+#[test]
 fn zone_files_keep_their_promises() {
     smoke("zone_file", targets::zone_file, 1_500);
 }
@@ -104,6 +109,7 @@ fn bless(name: &str) {
         "cookies" => cookie_inputs(),
         "signed_queries" => signed_queries(messages),
         "signed_replies" => signed_replies(messages),
+        "updates" => updates(),
         "transfers_in" => transfers(),
         _ => return,
     };
@@ -138,6 +144,39 @@ fn signed_queries(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     ];
     let made = made.into_iter().flat_map(|message| vec![message; 3]);
     some.chain(made).zip(orders.iter().cycle()).map(|(message, order)| [&order[..], &message].concat()).collect()
+}
+
+/// Updates as ACME clients send these, with prerequisites, and with records that are refused, by each key and clock.
+fn updates() -> Vec<Vec<u8>> {
+    const SHARED: &[u8] = b"\x0f_acme-challenge\xc0\x0c";
+    const OWN: &[u8] = b"\x0f_acme-challenge\x03one\xc0\x0c";
+    let token = |letter: u8| [&[43][..], &[letter; 43]].concat();
+    let record = |owner: &[u8], rtype: u8, class: u8, ttl: u8, rdata: &[u8]| {
+        [owner, &[0, rtype, 0, class, 0, 0, 0, ttl, 0, rdata.len() as u8], rdata].concat()
+    };
+    let message = |before: &[Vec<u8>], changes: &[Vec<u8>]| {
+        let head = [0, 7, 0x28, 0, 0, 1, 0, before.len() as u8, 0, changes.len() as u8, 0, 0];
+        [&head[..], b"\x07example\x03net\0\0\x06\0\x01", &before.concat(), &changes.concat()].concat()
+    };
+    let (set, unset) = (record(SHARED, 16, 1, 60, &token(b'a')), record(SHARED, 16, 254, 0, &token(b'a')));
+    let (all, any) = (record(SHARED, 16, 255, 0, &[]), record(OWN, 255, 255, 0, &[]));
+    let messages = [
+        message(&[], std::slice::from_ref(&set)),
+        message(&[], &[all.clone(), set.clone()]),
+        message(&[], std::slice::from_ref(&unset)),
+        message(&[], &[record(SHARED, 16, 254, 0, &token(b'o'))]),
+        message(&[], &[all.clone(), any.clone(), record(OWN, 16, 255, 0, &[])]),
+        message(&[], &(b'a'..=b'z').map(|letter| record(OWN, 16, 1, 0, &token(letter))).collect::<Vec<_>>()),
+        message(&[record(SHARED, 16, 255, 0, &[]), record(OWN, 1, 254, 0, &[])], &[set.clone(), unset]),
+        message(&[record(SHARED, 16, 1, 0, &token(b'o'))], &[any]),
+        message(&[], &[set, record(b"\xc0\x0c", 1, 1, 60, &[192, 0, 2, 1])]),
+        message(&[], &[record(SHARED, 16, 1, 60, &[44]), all]),
+        message(&[], &[]),
+    ];
+    let orders = [[0, 0, 0, 0], [1, 0, 0, 0], [0x40, 0, 0, 0], [0x80, 0, 0, 0], [0, 0, 30, 1], [0, 0, 60, 32]];
+    let each = |message: &Vec<u8>| orders[..1].iter().map(|order| [order, &message[..]].concat()).collect::<Vec<_>>();
+    let with_others = orders[1..].iter().map(|order| [order, &messages[1][..]].concat());
+    messages.iter().flat_map(each).chain(with_others).collect()
 }
 
 /// An IXFR question for the changes since serial 1.

@@ -7,11 +7,13 @@ mod cookies;
 mod paths;
 mod signed;
 mod transfers;
+mod updates;
 
 pub use cookies::cookies;
 pub use paths::paths;
 pub use signed::{signed_queries, signed_replies};
 pub use transfers::{change_messages, transfers_in, zone_messages};
+pub use updates::updates;
 
 use std::io;
 use std::net::IpAddr;

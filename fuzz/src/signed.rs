@@ -17,16 +17,16 @@ use pharos::wire::{self, Peer, Transport};
 use super::{ADDRESS, NOW, SNAPSHOT, can_be_read, frames, reply};
 
 /// The first bytes of an input: the key, the difference of the clocks, and the byte to change.
-struct Order<'i> {
-    key: &'static Arc<Key>,
-    skew: u64,
+pub(super) struct Order<'i> {
+    pub(super) key: &'static Arc<Key>,
+    pub(super) skew: u64,
     /// The position of the byte to change, and the bits to flip in it; 0 changes nothing.
-    spoil: (usize, u8),
+    pub(super) spoil: (usize, u8),
     rest: &'i [u8],
 }
 
 impl<'i> Order<'i> {
-    fn read(input: &'i [u8]) -> Option<Self> {
+    pub(super) fn read(input: &'i [u8]) -> Option<Self> {
         let (&[how, high, low, with], rest) = input.split_first_chunk()?;
         let key = SNAPSHOT.transfers().keys.key(KeyId(u16::from(how % 3)));
         let skew = [0, 300, 301, 100_000][usize::from(how >> 6)];
@@ -34,14 +34,14 @@ impl<'i> Order<'i> {
     }
 
     /// Changes one byte of a message, if the input says so; returns its position.
-    fn spoil(&self, message: &mut [u8]) -> usize {
+    pub(super) fn spoil(&self, message: &mut [u8]) -> usize {
         let at = self.spoil.0 % message.len();
         message[at] ^= self.spoil.1;
         at
     }
 
     /// The request to sign, if there is one.
-    fn request(&self) -> Option<Vec<u8>> {
+    pub(super) fn request(&self) -> Option<Vec<u8>> {
         let mut request = Some(self.rest).filter(|rest| rest.len() >= 12 && rest.len() < 60_000)?.to_vec();
         // Our messages have fewer than 256 additional records.
         request[10] = 0;
