@@ -12,12 +12,15 @@
 
 mod store;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use store::FORM as STATE;
@@ -25,10 +28,11 @@ pub use store::FORM as STATE;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
 use crate::base::time::UnixTime;
+use crate::base::tsig::{Key, SentAlgorithm};
 use crate::challenge::{ChallengeStore, ChallengeToken};
 use crate::config::AcmeConfig;
 use crate::files::state::{Useless, recall};
-use crate::live::{PendingUpdate, Published, Updates};
+use crate::live::{PendingUpdate, Published, UpdateInbox, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{self, Clock, Lock, LockError, Vital};
 use crate::snapshot::Change;
@@ -41,6 +45,12 @@ const UNKEPT: &str = "updates of ACME clients are answered SERVFAIL until it is 
 
 /// The longest time until the service notices that the civil clock was set, because tokens end by the civil clock.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The time between two lines about a key and an algorithm.
+const WARN_EVERY: Duration = Duration::from_secs(3600);
+
+/// The time between two notices that are taken, so that a flood of forged messages costs nothing here.
+const NOTICE_EVERY: Duration = Duration::from_secs(1);
 
 /// The reply to an update whose change cannot be kept or published.
 const FAILED: Denial = (Rcode::SERVFAIL, None);
@@ -107,7 +117,7 @@ impl OpenedTokens {
     /// Starts the service. The published snapshot already has the tokens.
     pub(crate) fn start(
         self,
-        inbox: mpsc::Receiver<Box<PendingUpdate>>,
+        inbox: UpdateInbox,
         published: Arc<Published>,
         updates: Updates,
         clock: Clock,
@@ -116,8 +126,9 @@ impl OpenedTokens {
         let reloaded = Arc::new(Notify::new());
         let OpenedTokens { kept, file, lock } = self;
         let keeper = TokenKeeper { kept, file, published, updates, clock, civil: Clock::civil };
-        let running = keeper.run(inbox, reloaded.clone());
+        let running = keeper.run(inbox.updates, reloaded.clone());
         tokio::spawn(vital.guard("service of ACME challenges", running));
+        tokio::spawn(warn_of_algorithms(inbox.algorithms));
         AcmeService { reloaded, _lock: lock }
     }
 }
@@ -250,6 +261,25 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Warns of keys that messages name with another algorithm, each key and algorithm once in [`WARN_EVERY`].
+///
+/// The clients themselves show a misleading message. Any sender can cause such a line, which is why it comes for keys of
+/// the configuration alone, and why this takes one notice in a second.
+async fn warn_of_algorithms(mut inbox: mpsc::Receiver<(Arc<Key>, SentAlgorithm)>) {
+    let mut warned: BTreeMap<(NameBuf, SentAlgorithm), Instant> = BTreeMap::new();
+    while let Some((key, sent)) = inbox.recv().await {
+        let now = Instant::now();
+        // Keys that a reload has removed go with the others.
+        warned.retain(|_, at| now.duration_since(*at) < WARN_EVERY);
+        let (name, algorithm) = (key.name(), key.algorithm().text());
+        if let Entry::Vacant(first) = warned.entry((name.to_owned(), sent)) {
+            first.insert(now);
+            warn!("key {name} came with {sent}, and is configured with {algorithm}; hmac-sha256 and up are accepted");
+        }
+        tokio::time::sleep(NOTICE_EVERY).await;
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const MAX_MAC_LEN: usize = 64;
 
 words! {
     /// Algorithm of a signature (RFC 8945 §6).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Algorithm {
         /// `hmac-sha256`, which all implementations have.
         HmacSha256 = "hmac-sha256",
@@ -61,6 +61,47 @@ impl Algorithm {
             Algorithm::HmacSha384 => hmac::HMAC_SHA384,
             Algorithm::HmacSha512 => hmac::HMAC_SHA512,
         }
+    }
+}
+
+/// Algorithm that a message names, also one that no key can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SentAlgorithm {
+    /// `hmac-md5`, the default of certbot and cert-manager.
+    HmacMd5,
+    /// `hmac-sha1`, the default of lego.
+    HmacSha1,
+    /// `hmac-sha224`.
+    HmacSha224,
+    /// One that keys can have.
+    Known(Algorithm),
+    /// Another one.
+    Other,
+}
+
+impl SentAlgorithm {
+    /// The algorithm of a name (RFC 8945 §6).
+    pub(crate) fn of(name: Name<'_>) -> Self {
+        const WEAK: [(&[u8], SentAlgorithm); 3] = [
+            (b"\x08hmac-md5\x07sig-alg\x03reg\x03int\0", SentAlgorithm::HmacMd5),
+            (b"\x09hmac-sha1\0", SentAlgorithm::HmacSha1),
+            (b"\x0bhmac-sha224\0", SentAlgorithm::HmacSha224),
+        ];
+        let weak = WEAK.into_iter().find(|(wire, _)| Name::trusted(wire) == name).map(|(_, algorithm)| algorithm);
+        let known = || ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == name).map(SentAlgorithm::Known);
+        weak.or_else(known).unwrap_or(SentAlgorithm::Other)
+    }
+}
+
+impl fmt::Display for SentAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SentAlgorithm::HmacMd5 => "hmac-md5",
+            SentAlgorithm::HmacSha1 => "hmac-sha1",
+            SentAlgorithm::HmacSha224 => "hmac-sha224",
+            SentAlgorithm::Known(algorithm) => algorithm.text(),
+            SentAlgorithm::Other => "an unknown algorithm",
+        })
     }
 }
 
@@ -145,6 +186,11 @@ impl Keys {
         Some((KeyId::from_index(at), &self.0[at]))
     }
 
+    /// Finds a key by its name alone.
+    pub(crate) fn named(&self, name: Name<'_>) -> Option<KeyId> {
+        self.0.iter().position(|key| key.name() == name).map(KeyId::from_index)
+    }
+
     /// The key with an id that the config gave.
     pub fn key(&self, id: KeyId) -> &Arc<Key> {
         &self.0[id.index()]
@@ -163,6 +209,15 @@ mod tests {
         assert!(keys.find(upper.as_name(), Algorithm::HmacSha256.name()).is_some());
         assert!(keys.find(upper.as_name(), Algorithm::HmacSha512.name()).is_none());
         assert!(keys.find(Name::ROOT, Algorithm::HmacSha256.name()).is_none());
+    }
+
+    #[test]
+    fn an_algorithm_is_known_by_the_name_in_a_message() {
+        let of = |text: &str| SentAlgorithm::of(NameBuf::parse(text).unwrap().as_name());
+        let texts = ["HMAC-MD5.SIG-ALG.REG.INT", "hmac-sha1", "hmac-sha224", "hmac-sha384", "hmac-sha3-256"];
+        let expected = ["hmac-md5", "hmac-sha1", "hmac-sha224", "hmac-sha384", "an unknown algorithm"];
+        assert_eq!(texts.map(|text| of(text).to_string()), expected);
+        assert_eq!(of("hmac-sha512"), SentAlgorithm::Known(Algorithm::HmacSha512));
     }
 
     #[test]

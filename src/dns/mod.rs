@@ -44,7 +44,7 @@ use crate::snapshot::Way;
 use crate::telemetry::dns::DnsCounters;
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
-use crate::wire::{self, Peer, Reply, Silence, Transport, update};
+use crate::wire::{self, Notice, Peer, Reply, Silence, Transport, update};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
 pub(crate) const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
@@ -119,11 +119,15 @@ impl Session<'_> {
         }
     }
 
-    /// Passes on the zone of a NOTIFY message.
+    /// Passes on a fact that a service needs.
     #[inline]
     fn pass_on(&self, reply: &Reply) {
-        if let Some(zone) = reply.summary.notified {
-            self.notices.tell(self.snapshot.zones().zone(zone).apex());
+        match reply.summary.notice {
+            None => {}
+            Some(Notice::Changed(zone)) => self.notices.tell(self.snapshot.zones().zone(zone).apex()),
+            Some(Notice::OtherAlgorithm(key, algorithm)) => {
+                self.updates.tell(self.snapshot.transfers().keys.key(key), algorithm);
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) use refreshes::{
 };
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms, reload_requests};
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
-pub(crate) use updates::{PendingUpdate, UpdateQueue, UpdateReplySender, update_queue};
+pub(crate) use updates::{PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;

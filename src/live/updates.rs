@@ -3,7 +3,11 @@
 //! **Invariants**: a listener never waits for a place in the queue.
 //! **Not here**: the decision about an update ([`crate::wire::update`]).
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
+
+use crate::base::tsig::{Key, SentAlgorithm};
 
 use crate::snapshot::Snapshot;
 use crate::wire::Summary;
@@ -23,20 +27,40 @@ pub(crate) struct PendingUpdate {
     pub(crate) reply: UpdateReplySender,
 }
 
+/// The most notices of other algorithms that wait. Any sender can cause one, so that all but a few are dropped.
+const MAX_NOTICES: usize = 4;
+
 /// The sender of updates to the service.
 #[derive(Clone, Debug)]
-pub(crate) struct UpdateQueue(mpsc::Sender<Box<PendingUpdate>>);
+pub(crate) struct UpdateQueue {
+    updates: mpsc::Sender<Box<PendingUpdate>>,
+    algorithms: mpsc::Sender<(Arc<Key>, SentAlgorithm)>,
+}
+
+/// The receiver of updates.
+pub(crate) struct UpdateInbox {
+    /// Updates by credentials.
+    pub(crate) updates: mpsc::Receiver<Box<PendingUpdate>>,
+    /// Keys that messages name with another algorithm. The messages may be forged.
+    pub(crate) algorithms: mpsc::Receiver<(Arc<Key>, SentAlgorithm)>,
+}
 
 /// The sender and the receiver of updates.
-pub(crate) fn update_queue() -> (UpdateQueue, mpsc::Receiver<Box<PendingUpdate>>) {
-    let (sender, receiver) = mpsc::channel(MAX_UPDATES);
-    (UpdateQueue(sender), receiver)
+pub(crate) fn update_queue() -> (UpdateQueue, UpdateInbox) {
+    let (updates, updates_inbox) = mpsc::channel(MAX_UPDATES);
+    let (algorithms, algorithms_inbox) = mpsc::channel(MAX_NOTICES);
+    (UpdateQueue { updates, algorithms }, UpdateInbox { updates: updates_inbox, algorithms: algorithms_inbox })
 }
 
 impl UpdateQueue {
+    /// Says that a message names a key with another algorithm; never waits.
+    pub(crate) fn tell(&self, key: &Arc<Key>, algorithm: SentAlgorithm) {
+        let _ = self.algorithms.try_send((key.clone(), algorithm));
+    }
+
     /// Passes an update to the service; gives it back if the queue is full, or no service runs.
     pub(crate) fn offer(&self, pending: Box<PendingUpdate>) -> Result<(), Box<PendingUpdate>> {
-        self.0.try_send(pending).map_err(|refused| match refused {
+        self.updates.try_send(pending).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(pending) | mpsc::error::TrySendError::Closed(pending) => pending,
         })
     }

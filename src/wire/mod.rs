@@ -38,9 +38,10 @@ use extras::{Extras, Identified};
 
 use crate::answer::{self, Basis, Keepalive, Outcome, Query, QueryProblem, Response};
 use crate::base::client::{Client, Vantage};
-use crate::base::ids::ZoneId;
+use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
+use crate::base::tsig::SentAlgorithm;
 use crate::base::words::words;
 use crate::rates::Rates;
 use crate::snapshot::{Settings, Snapshot, Way};
@@ -123,8 +124,17 @@ pub struct Summary {
     pub ecs: EcsEffect,
     /// The zone, the node and the steering decision behind the reply.
     pub basis: Basis,
+    /// A fact for a service.
+    pub(crate) notice: Option<Notice>,
+}
+
+/// A fact for a service that follows from a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
     /// The zone to refresh: one of its primaries says in a NOTIFY that it has changed (RFC 1996).
-    pub(crate) notified: Option<ZoneId>,
+    Changed(ZoneId),
+    /// A message names a key of ours, and an algorithm that the key does not have. It may be forged.
+    OtherAlgorithm(KeyId, SentAlgorithm),
 }
 
 words! {
@@ -261,7 +271,7 @@ fn reply(
         limit,
         ecs: ecs_effect(&query, &response, &client, snapshot),
         basis: response.basis,
-        notified: None,
+        notice: None,
     };
     Ok(Reply { len: written.len, summary })
 }

@@ -123,7 +123,7 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
             limit: Limit::Off,
             ecs: EcsEffect::NotCompared,
             basis,
-            notified: None,
+            notice: None,
         },
     })
 }

@@ -25,7 +25,7 @@ use crate::base::ids::KeyId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::UnixTime;
-use crate::base::tsig::{Key, Keys, MAX_MAC_LEN};
+use crate::base::tsig::{Key, Keys, MAX_MAC_LEN, SentAlgorithm};
 
 pub use exchange::{Exchange, VerifyError};
 use record::{TsigRecord, read};
@@ -178,6 +178,12 @@ impl Signer {
 }
 
 impl TsigRefusal {
+    /// The key of ours that the message names, and the algorithm of the message, if the key is refused for its algorithm alone.
+    pub(super) fn other_algorithm(&self, keys: &Keys) -> Option<(KeyId, SentAlgorithm)> {
+        let key = keys.named(self.name.as_name()).filter(|_| self.error == Rcode::BADKEY)?;
+        Some((key, SentAlgorithm::of(self.algorithm.as_name())))
+    }
+
     /// Length in bytes of the TSIG record. If the names of an unknown key are so long that 512 bytes might not hold the
     /// record beside a question, it is 0, and the reply has only the response code.
     fn room(&self) -> usize {

@@ -12,7 +12,7 @@ use super::encode::{encode, size_limit};
 use super::extras::Extras;
 use super::transfer::{self, Denial};
 use super::tsig::{self, TsigVerdict};
-use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit, update};
+use super::{EcsEffect, Limit, Notice, Peer, Reply, Silence, Summary, Transport, limit, update};
 use crate::answer::{self, Data, Need, Outcome, Owner, Query, QueryProblem, Question, Response, Rr};
 use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
@@ -55,12 +55,16 @@ pub(super) fn respond(
         _ => None,
     };
     let mut response = Response::empty();
-    let mut notified = None;
+    let mut notice = None;
     match (&verdict, &query.question) {
         // RFC 8945 §5.2: the signature is checked before the question.
-        (TsigVerdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
+        (TsigVerdict::Refused(refusal), _) => {
+            let other = refusal.other_algorithm(&snapshot.transfers().keys);
+            notice = other.map(|(key, algorithm)| Notice::OtherAlgorithm(key, algorithm));
+            deny((Rcode::NOTAUTH, None), &mut response);
+        }
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
-            notified = notify(question, peer, key, snapshot, &mut response);
+            notice = notify(question, peer, key, snapshot, &mut response).map(Notice::Changed);
         }
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_UPDATE => {
             match update::admit(question, peer, key, snapshot) {
@@ -97,7 +101,7 @@ pub(super) fn respond(
         limit,
         ecs: EcsEffect::NotCompared,
         basis: response.basis,
-        notified,
+        notice,
     };
     Ok(Reply { len: verdict.finish(out, written.len, now.unix), summary })
 }

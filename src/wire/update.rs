@@ -156,7 +156,7 @@ impl ReceivedUpdate {
             limit: Limit::Off,
             ecs: EcsEffect::NotCompared,
             basis: response.basis,
-            notified: None,
+            notice: None,
         };
         let len = self.signer.sign(&mut out, written.len, now.unix);
         out.truncate(len);

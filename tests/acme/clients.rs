@@ -313,6 +313,36 @@ fn uacme_with_nsupdate_gets_a_certificate_beside_another_token() {
 }
 
 #[test]
+fn a_weak_algorithm_is_named_in_the_log_once() {
+    let Some(nsupdate) = needs::program("nsupdate", "bind9-dnsutils") else { return };
+    let world = World::start();
+    let changes = world.path().join("changes");
+    let text = format!("server 127.0.0.1 {}\nupdate add {SHARED}. 60 TXT {}\nsend\n", world.address.port(), token(1));
+    fs::write(&changes, text).unwrap();
+    let send = |key: &str, algorithm: &str| {
+        let key = format!("{algorithm}:{key}.mirrors.example:{}", secret("one"));
+        let output = run(Command::new(&nsupdate).args(["-y", &key]).arg(&changes));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("BADKEY"), "{output:?}");
+    };
+    // A key that the configuration lacks causes no line.
+    send("absent", "hmac-md5");
+    for _ in 0..3 {
+        send("one", "hmac-md5");
+    }
+    let first = "key one.mirrors.example came with hmac-md5, and is configured with hmac-sha256; hmac-sha256 and up are accepted";
+    let mut lines = world.server.wait_for(first);
+    // The service takes one notice a second, and a full queue drops the others: a client tries again.
+    let deadline = Instant::now() + PATIENCE;
+    while !lines.iter().any(|line| line.contains("key one.mirrors.example came with hmac-sha1")) {
+        assert!(Instant::now() < deadline, "{lines:#?}");
+        send("one", "hmac-sha1");
+        lines.extend(world.server.wait_for_nothing_in(Duration::from_millis(500)));
+    }
+    assert_eq!(lines.iter().filter(|line| line.contains(" came with ")).count(), 2, "{lines:#?}");
+    assert!(world.tokens(SHARED).is_empty());
+}
+
+#[test]
 fn nsupdate_is_told_the_reason_of_a_refusal_by_a_signed_reply() {
     let Some(nsupdate) = needs::program("nsupdate", "bind9-dnsutils") else { return };
     let world = World::start();

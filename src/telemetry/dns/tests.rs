@@ -22,7 +22,7 @@ fn a_scrape_adds_up_all_writers() {
         limit: Limit::Slipped,
         ecs: EcsEffect::Different,
         basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
-        notified: None,
+        notice: None,
     };
     one.query(&udp);
     two.query(&udp);

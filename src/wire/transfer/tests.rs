@@ -6,7 +6,7 @@ use crate::base::time::{Generation, Ttl};
 use crate::base::tsig::{Algorithm, Key, Keys};
 use crate::snapshot::{Compiled, Party, Policy, Transfers};
 use crate::wire::tsig::Exchange;
-use crate::wire::{Transport, respond};
+use crate::wire::{Notice, Transport, respond};
 use crate::zone::{DynamicRrSet, RrSetKey, ZoneBuilder, ZoneOverlays, ZoneSet};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -195,10 +195,10 @@ fn rfc1996_a_notify_is_heard_from_primaries_alone() {
             .with_transfers(Transfers { keys: Keys::default(), zones: vec![policy] });
         let reply = respond(&notify, peer(Transport::Udp), &snapshot, Now::default(), &mut out).unwrap();
         assert_eq!(out[2] >> 3, 0x10 | 4, "QR, and the opcode of the query");
-        (reply.summary.rcode, reply.summary.notified)
+        (reply.summary.rcode, reply.summary.notice)
     };
     let here = Party { prefix: Some("127.0.0.1/32".parse().unwrap()), key: None };
-    assert_eq!(heard(vec![here]), (Rcode::NOERROR, Some(ZoneId(0))));
+    assert_eq!(heard(vec![here]), (Rcode::NOERROR, Some(Notice::Changed(ZoneId(0)))));
     assert_eq!(heard(vec![Party { key: Some(KeyId(0)), ..here }]), (Rcode::REFUSED, None));
     assert_eq!(heard(Vec::new()), (Rcode::REFUSED, None));
 }
