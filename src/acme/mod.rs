@@ -274,7 +274,7 @@ async fn warn_of_algorithms(mut inbox: mpsc::Receiver<(Arc<Key>, SentAlgorithm)>
         let now = Instant::now();
         // Keys that a reload has removed go with the others.
         warned.retain(|_, at| now.duration_since(*at) < WARN_EVERY);
-        let (name, algorithm) = (key.name(), key.algorithm().text());
+        let (name, algorithm) = (key.name(), key.algorithm().as_str());
         if let Entry::Vacant(first) = warned.entry((name.to_owned(), sent)) {
             first.insert(now);
             warn!("key {name} came with {sent}, and is configured with {algorithm}; hmac-sha256 and up are accepted");

@@ -88,7 +88,7 @@ impl SentAlgorithm {
             (b"\x0bhmac-sha224\0", SentAlgorithm::HmacSha224),
         ];
         let weak = WEAK.into_iter().find(|(wire, _)| Name::trusted(wire) == name).map(|(_, algorithm)| algorithm);
-        let known = || ALGORITHMS.into_iter().find(|algorithm| algorithm.name() == name).map(SentAlgorithm::Known);
+        let known = || Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name).map(SentAlgorithm::Known);
         weak.or_else(known).unwrap_or(SentAlgorithm::Other)
     }
 }
@@ -99,7 +99,7 @@ impl fmt::Display for SentAlgorithm {
             SentAlgorithm::HmacMd5 => "hmac-md5",
             SentAlgorithm::HmacSha1 => "hmac-sha1",
             SentAlgorithm::HmacSha224 => "hmac-sha224",
-            SentAlgorithm::Known(algorithm) => algorithm.text(),
+            SentAlgorithm::Known(algorithm) => algorithm.as_str(),
             SentAlgorithm::Other => "an unknown algorithm",
         })
     }

@@ -16,9 +16,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::decode::{HEADER_LEN, OPCODE_UPDATE, decode};
+use super::decode::{OPCODE_UPDATE, decode};
 use super::encode::{encode, size_limit};
 use super::extras::Extras;
+use super::record::{HEADER_LEN, expand};
 use super::transfer::Denial;
 use super::tsig::{self, Signer, TsigVerdict};
 use super::uncommon::MAX_BARE_LEN;
@@ -186,7 +187,7 @@ fn sections<'m>(message: &'m [u8], question: &Question<'_>) -> Option<(Vec<Updat
 }
 
 fn record<'m>(message: &'m [u8], at: &mut usize) -> Option<UpdateRecord<'m>> {
-    let (owner, behind) = tsig::expand(message, *at)?;
+    let (owner, behind) = expand(message, *at)?;
     let fixed: &[u8; 10] = message.get(behind..)?.first_chunk()?;
     let [t0, t1, c0, c1, ttl @ .., l0, l1] = *fixed;
     let rdata = message.get(behind + fixed.len()..)?.get(..usize::from(u16::from_be_bytes([l0, l1])))?;

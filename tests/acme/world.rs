@@ -12,7 +12,7 @@ use hickory_proto::rr::RecordType;
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::base::time::UnixTime;
-use pharos::base::tsig::{ALGORITHMS, Key};
+use pharos::base::tsig::{Algorithm, Key};
 use pharos::wire::tsig::Exchange;
 use tempfile::TempDir;
 
@@ -182,7 +182,7 @@ pub fn now() -> UnixTime {
 impl Signed {
     pub fn new(by: &str, changes: &[Change<'_>]) -> Signed {
         let name = NameBuf::parse(&format!("{by}.mirrors.example")).unwrap();
-        let key = Arc::new(Key::new(name.as_name(), ALGORITHMS[0], &secret_bytes(by)).unwrap());
+        let key = Arc::new(Key::new(name.as_name(), Algorithm::ALL[0], &secret_bytes(by)).unwrap());
         let mut message = unsigned(changes);
         let exchange = Exchange::begin(&key, &mut message, now());
         Signed { message, exchange }
