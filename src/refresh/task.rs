@@ -94,7 +94,7 @@ impl SourceTask {
             };
             if !terms.is_dry {
                 self.note(&tried, is_previous);
-                // An operator who tries again must not lengthen the pause.
+                // A retry by an operator must not lengthen the pause.
                 failures = match tried.outcome.is_bad() {
                     true => failures + u32::from(ask.is_none()),
                     false => 0,
