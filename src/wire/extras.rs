@@ -6,6 +6,7 @@
 
 use super::cookie::{COOKIE_LEN, Octets};
 use super::decode::{OPTION_COOKIE, OPTION_NSID};
+use crate::base::rr::Ede;
 use crate::base::time::Generation;
 
 /// Length in bytes of an option's code and length fields.
@@ -78,6 +79,10 @@ fn decimal(number: u64, room: &mut [u8; MAX_DIGITS]) -> &[u8] {
         }
     }
 }
+
+/// Maximum length in bytes of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
+/// Beside a signature, 512 bytes may have no room for more.
+pub(super) const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@
 use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY, OPCODE_UPDATE};
 use super::encode::{encode, size_limit};
 use super::extras::Extras;
+use super::extras::MAX_BARE_LEN;
 use super::transfer::{self, Denial};
 use super::tsig::{self, TsigVerdict};
 use super::{EcsEffect, Limit, Notice, Peer, Reply, Silence, Summary, Transport, limit, update};
@@ -19,10 +20,6 @@ use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
 use crate::rates::Rates;
 use crate::snapshot::Snapshot;
-
-/// Maximum length in bytes of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
-/// Beside a signature, 512 bytes may have no room for more.
-pub(super) const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
 
 /// Tells whether a query is plain, so that [`super::respond`] answers it itself.
 #[inline]

@@ -13,6 +13,7 @@ use super::check;
 use super::entry::{self, NodeDraft, NodeKind};
 use super::group::{NewRecord, Origins, RrSets, group};
 use super::negative::split_soa;
+use super::problem::ReservedOwner;
 use super::rrset::{IS_SIGNED, max_rrset_len};
 use super::table::HashTable;
 use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
@@ -28,18 +29,6 @@ pub(crate) const MAX_NODES: usize = 50_000_000;
 
 /// The most bytes of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;
-
-/// A name at which other records are added while the zone is served: the zone must have no records of some types there, and
-/// must answer for the name.
-#[derive(Clone, Debug)]
-pub(crate) struct ReservedOwner {
-    /// The name.
-    pub(crate) owner: NameBuf,
-    /// The types that the zone must not have there, besides CNAME.
-    pub(crate) types: &'static [Rtype],
-    /// The tag of the place that reserves it.
-    pub(crate) tag: u32,
-}
 
 /// Builds a zone from its records.
 pub struct ZoneBuilder {

@@ -10,8 +10,8 @@
 
 use std::collections::HashSet;
 
-use super::build::ReservedOwner;
 use super::group::Origins;
+use super::problem::ReservedOwner;
 use super::{Found, Node, Relative, RrSet, Zone, ZoneProblem};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};

@@ -29,8 +29,8 @@ mod set;
 mod table;
 mod timers;
 
+pub(crate) use build::AddError;
 pub use build::ZoneBuilder;
-pub(crate) use build::{AddError, ReservedOwner};
 pub(crate) use difference::History;
 pub use difference::{Difference, Record, Records, is_newer};
 pub(crate) use dnssec::Dnssec;
@@ -38,6 +38,7 @@ pub(crate) use negative::NegativeSoa;
 pub(crate) use order::CanonicalOrder;
 pub(crate) use overlay::ZoneOverlays;
 pub use overlay::{DynamicRrSet, RrSetKey};
+pub(crate) use problem::ReservedOwner;
 pub(crate) use problem::{Relative, ZoneProblem};
 pub(crate) use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;

@@ -13,6 +13,18 @@ use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::base::words::words;
 
+/// A name at which other records are added while the zone is served: the zone must have no records of some types there, and
+/// must answer for the name.
+#[derive(Clone, Debug)]
+pub(crate) struct ReservedOwner {
+    /// The name.
+    pub(crate) owner: NameBuf,
+    /// The types that the zone must not have there, besides CNAME.
+    pub(crate) types: &'static [Rtype],
+    /// The tag of the place that reserves it.
+    pub(crate) tag: u32,
+}
+
 words! {
     /// Something wrong or odd with a zone; `tag` is that of the record at fault.
     #[derive(Clone, Debug, PartialEq, Eq)]
