@@ -1,7 +1,7 @@
 //! Records of a message: written within a limit, or read in passing.
 //!
 //! **Invariants**: no byte is written at or behind the limit; any bytes are read without panicking or looping.
-//! **Not here**: queries ([`super::decode()`]), the names that pointers point to ([`super::encode`] and [`super::transfer`]
+//! **Not here**: queries ([`super::decode()`]), the names that pointers point to ([`super::encode()`] and [`super::transfer`]
 //! each keep their own).
 //!
 //! RFC 1035 §4.1.3 and §4.1.4.

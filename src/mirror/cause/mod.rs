@@ -1,4 +1,4 @@
-//! Causes of a probe's verdict: the one table with a word for metrics ([`Cause::word`]), a sentence (`Display`) and a remedy
+//! Causes of a probe's verdict: the one table with a word for metrics ([`Cause::as_str`]), a sentence (`Display`) and a remedy
 //! ([`Cause::remedy`]) for each.
 //!
 //! **Invariants**: probe, `pharos verify`, `pharos status` and the log print from this table; it repeats no text of a
