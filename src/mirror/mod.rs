@@ -216,10 +216,44 @@ impl Standing {
         Standing { v4: one.clone(), v6: one, forced: self.forced }
     }
 
+    /// The same for a redirect-only mirror. If mirrors are not probed (`fresh` is up), its host is not resolved here, and it counts
+    /// as up, unless an operator says otherwise.
+    pub(crate) fn for_redirects(&self, fresh: Health) -> Self {
+        let merged = self.of_either_family();
+        if !merged.v4.is_empty() || fresh != Health::Up {
+            return merged;
+        }
+        let one = vec![AddressStanding { health: Health::Up, stable_secs: None }];
+        Standing { v4: one.clone(), v6: one, ..merged }
+    }
+
     /// Whether the address of this index is given when the mirror is: none that is worse than its best.
     pub(crate) fn gives(&self, family: Family, index: usize) -> bool {
         let all = self.family(family);
         let best = all.iter().map(|address| address.health).min();
         self.forced == Some(Forced::Up) || all.get(index).map(|address| address.health) == best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_is_not_probed_is_up_unless_an_operator_says_otherwise() {
+        let health = |forced, fresh| {
+            let standing = Standing { forced, ..Standing::default() }.for_redirects(fresh);
+            Family::ALL.map(|family| standing.health(family))
+        };
+        for (forced, expected) in [
+            (None, Health::Up),
+            (Some(Forced::Up), Health::Up),
+            (Some(Forced::Drain), Health::Drained),
+            (Some(Forced::Down), Health::Bad),
+        ] {
+            assert_eq!(health(forced, Health::Up), [Some(expected); 2]);
+        }
+        // With probes, it is not known before its host is resolved.
+        assert_eq!(health(None, Health::Untried), [None; 2]);
     }
 }

@@ -10,7 +10,7 @@ use super::addresses::AnswerGround;
 use super::{Addresses, Compiled, Live, ServiceRecord};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
-use crate::mirror::{AddressStanding, Health, Mirror, Standing};
+use crate::mirror::{Health, Mirror, Standing};
 use crate::steer::{self, Choice, Horizon, Overview, Plan, Tier};
 
 /// The derived part of a snapshot: answers are copied from it.
@@ -67,16 +67,7 @@ fn redirects(
 ) -> Arc<[Option<PlanRedirects>]> {
     let is_redirect_only = |id: MirrorId| mirrors[id.index()].is_redirect_only();
     let of = |(mirror, standing): (&Mirror, &Standing)| {
-        if !mirror.is_redirect_only() {
-            return standing.clone();
-        }
-        let merged = standing.of_either_family();
-        // If mirrors are not probed, its host is not resolved here.
-        if merged.v4.is_empty() && live.fresh == Health::Up {
-            let one = vec![AddressStanding { health: Health::Up, stable_secs: None }];
-            return Standing { v4: one.clone(), v6: one, ..merged };
-        }
-        merged
+        if mirror.is_redirect_only() { standing.for_redirects(live.fresh) } else { standing.clone() }
     };
     let mut standings_of_redirects: Option<Vec<Standing>> = None;
     let of_horizon = |(horizon, answers): (&Horizon, &[[Addresses; 2]])| {

@@ -279,8 +279,7 @@ impl Snapshot {
 
     /// The health of a redirect-only mirror; `None` if its host is not resolved.
     pub(crate) fn redirect_health(&self, mirror: MirrorId) -> Option<Health> {
-        let merged = self.standing(mirror).of_either_family();
-        merged.health(Family::V4).or_else(|| (self.live.fresh == Health::Up).then_some(Health::Up))
+        self.standing(mirror).for_redirects(self.live.fresh).health(Family::V4)
     }
 
     /// The place of the counter for an answer from a plan: that of its first mirror; `None` if it has no mirror.
