@@ -12,7 +12,7 @@ use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::compile;
 use crate::config::{Config, GuardConfig};
-use crate::inspect::{self, Moves, words};
+use crate::inspect::{self, Moves, Rulings, words};
 use crate::live::ReloadTerms;
 use crate::load::networks;
 use crate::networks::{Networks, Source};
@@ -26,10 +26,15 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    /// The snapshot of the same configuration with other sources.
-    fn with(&self, networks: Networks) -> Snapshot {
-        let (steering, _) = compile::steering(&self.config, networks);
-        Snapshot::clone(&self.snapshot).with_steering(&steering)
+    /// The snapshot of the same configuration with these sources.
+    fn with(&self, networks: &Networks) -> Snapshot {
+        let snapshot = Snapshot::clone(&self.snapshot);
+        let mut pairs = networks.sources.iter().zip(&self.networks().sources);
+        if pairs.all(|(one, other)| Arc::ptr_eq(one, other)) {
+            return snapshot;
+        }
+        let (steering, _) = compile::steering(&self.config, networks.clone());
+        snapshot.with_steering(&steering)
     }
 
     fn networks(&self) -> &Networks {
@@ -51,17 +56,15 @@ pub(super) struct GuardedReload {
 
 /// Judges a reload. It walks whole address spaces.
 pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) -> GuardedReload {
-    let snapshot = Snapshot::clone(&new.snapshot);
-    let moves = inspect::moves(&served.snapshot, &snapshot);
-    let (warnings, errors) = (Vec::new(), Vec::new());
-    let Some(guard) = &new.config.guard else { return GuardedReload { snapshot, moves, warnings, errors } };
+    let before = Rulings::of(&served.snapshot);
     let judged = |now: &Snapshot| {
-        let moves = inspect::moves(&served.snapshot, now);
-        let over = limits_exceeded(guard, terms, &moves, RELOAD_COMMAND);
+        let moves = inspect::compare(&before, &Rulings::of(now));
+        let guard = new.config.guard.as_ref();
+        let over = guard.map(|guard| limits_exceeded(guard, terms, &moves, RELOAD_COMMAND)).unwrap_or_default();
         (moves, over)
     };
-    let (mut sources, mut warnings) = (new.networks().clone(), warnings);
-    let refuse = |sources: &mut Networks, source: &Source, over: &[Diagnostic], warnings: &mut Vec<Diagnostic>| {
+    let (mut sources, mut warnings) = (new.networks().clone(), Vec::new());
+    let mut refuse = |sources: &mut Networks, source: &Source, over: &[Diagnostic]| {
         let (Some(before), Some(why)) = (changed(served, source), over.first()) else { return };
         let Some(network) = new.config.networks.iter().find(|network| network.name == source.name) else { return };
         *sources = sources.with(before);
@@ -70,23 +73,27 @@ pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) 
                 .help(format!("{}; else put the former file back", why.help.as_deref().unwrap_or_default())),
         );
     };
-    for source in new.networks().sources.iter().filter(|source| changed(served, source).is_some()) {
-        let (_, over) = judged(&served.with(served.networks().with(source)));
-        refuse(&mut sources, source, &over, &mut warnings);
+    let changed_of = |networks: &Networks| -> Vec<Arc<Source>> {
+        let is_changed = |source: &&Arc<Source>| changed(served, source).is_some();
+        networks.sources.iter().filter(is_changed).cloned().collect()
+    };
+    if new.config.guard.is_some() {
+        for source in changed_of(&sources) {
+            let (_, over) = judged(&served.with(&served.networks().with(&source)));
+            refuse(&mut sources, &source, &over);
+        }
     }
-    let snapshot = if warnings.is_empty() { snapshot } else { new.with(sources.clone()) };
-    let (moves, errors) = judged(&snapshot);
-    let left: Vec<Arc<Source>> =
-        sources.sources.iter().filter(|source| changed(served, source).is_some()).cloned().collect();
-    if errors.is_empty() || left.is_empty() {
-        return GuardedReload { snapshot, moves, warnings, errors };
+    let mut snapshot = new.with(&sources);
+    let (mut moves, mut errors) = judged(&snapshot);
+    let left = if errors.is_empty() { Vec::new() } else { changed_of(&sources) };
+    if !left.is_empty() {
+        // If the configuration alone passes, it is served with the served sources.
+        for source in &left {
+            refuse(&mut sources, source, &errors);
+        }
+        snapshot = new.with(&sources);
+        (moves, errors) = judged(&snapshot);
     }
-    // If the configuration alone passes, it is served with the served sources.
-    for source in &left {
-        refuse(&mut sources, source, &errors, &mut warnings);
-    }
-    let snapshot = new.with(sources);
-    let (moves, errors) = judged(&snapshot);
     GuardedReload { snapshot, moves, warnings, errors }
 }
 
