@@ -72,10 +72,12 @@ use source::ConfigSource;
 pub(crate) use source::SourceFile;
 use table::Table;
 pub(crate) use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, bad_secret, decode_secret};
+pub(crate) use value::is_loopback;
 pub(crate) use zone::Steer;
 pub use zone::ZoneConfig;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
+use crate::base::text::hex;
 use crate::files::Intake;
 pub(crate) use crate::registry::BlobTarget;
 pub(crate) use crate::snapshot::{Hints, Party, Service, SteeredExport};
@@ -174,7 +176,7 @@ fn digest(main: &str, included: &[ConfigSource]) -> String {
     for text in std::iter::once(main).chain(included.iter().map(|source| &*source.text)) {
         context.update(text.as_bytes());
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(context.finish().as_ref())
 }
 
 /// The meaning of a configuration.

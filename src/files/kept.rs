@@ -138,14 +138,13 @@ pub(crate) fn take(
     let previous = previous_path(path);
     let is_previous_ours = replaceable(&previous, kind, &before).is_ok();
     sync(download)?;
-    let before_digest = digest(path, kind).ok();
     // A content that an operator goes back to is as old as before.
     let checked = if rejected.is_some() { before.changed } else { now.0 };
     let mut state = CopyState { changed: now.0, checked, rejected, ..before };
     state.note(&new.digest);
     state.current = new;
     note(path, &state)?;
-    if replaced && is_previous_ours && before_digest.as_deref() != Some(&*state.current.digest) {
+    if is_previous_ours && replaced.is_some_and(|replaced| replaced != state.current.digest) {
         let link = with_suffix(&previous, ".new");
         discard(&link)?;
         // Some file systems have no links.
@@ -170,22 +169,18 @@ pub(crate) fn put_aside(path: &Path, kind: FileKind, download: &Path, digest: &s
 
 /// Copies the previous content to where contents are fetched to.
 pub(crate) fn fetch_previous(path: &Path) -> io::Result<()> {
-    let mut source = open_to_copy(&previous_path(path))?;
+    let (mut source, _) = super::open(&previous_path(path)).map_err(io::Error::from)?;
     let mut download = begin(path)?;
     io::copy(&mut source, &mut download)?;
     download.flush()
 }
 
-fn open_to_copy(path: &Path) -> io::Result<File> {
-    super::open(path).map(|(file, _)| file).map_err(io::Error::from)
-}
-
-/// True if there is a file, and this program has written it; an error if an operator has.
-fn replaceable(path: &Path, kind: FileKind, state: &CopyState) -> io::Result<bool> {
+/// The digest of a file that this program has written; `None` if there is no file, and an error if an operator has written it.
+pub(crate) fn replaceable(path: &Path, kind: FileKind, state: &CopyState) -> io::Result<Option<String>> {
     match digest(path, kind) {
-        Ok(digest) if state.knows(&digest) => Ok(true),
+        Ok(digest) if state.knows(&digest) => Ok(Some(digest)),
         Ok(_) => Err(io::Error::other(foreign(path))),
-        Err(ReadError::Missing) => Ok(false),
+        Err(ReadError::Missing) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -196,8 +196,6 @@ pub(crate) struct FetchState {
     pub(crate) is_pinned: bool,
     /// The last time at which the publisher had the content that is served.
     pub(crate) checked: Option<UnixTime>,
-    /// The last change of that content.
-    pub(crate) changed: Option<UnixTime>,
     /// The next fetch.
     pub(crate) next: Option<UnixTime>,
     /// The last fetch, if it brought no content that is served: its time, and the outcome.
@@ -225,17 +223,23 @@ impl SourceStates {
         self.lock().entry(source.into()).or_default().refused += 1;
     }
 
-    /// Replaces the fetched sources; a source that stays keeps its counts.
-    pub(crate) fn follow(&self, fetched: impl IntoIterator<Item = (Arc<str>, FetchState)>) {
+    /// Takes over the fetched sources of a configuration, each with its URL, and true if it is pinned.
+    pub(crate) fn follow(&self, fetched: impl IntoIterator<Item = (Arc<str>, Arc<str>, bool)>) {
         let mut states = self.lock();
-        let mut before: BTreeMap<Arc<str>, [u64; OUTCOMES.len()]> = BTreeMap::new();
-        for (name, state) in &mut *states {
-            before.extend(state.fetch.take().map(|fetch| (name.clone(), fetch.outcomes)));
+        let mut before: BTreeMap<Arc<str>, FetchState> =
+            states.iter_mut().filter_map(|(name, state)| Some((name.clone(), state.fetch.take()?))).collect();
+        for (name, url, is_pinned) in fetched {
+            let known = before.remove(&name).unwrap_or_default();
+            states.entry(name).or_default().fetch = Some(FetchState { url, is_pinned, ..known });
         }
-        for (name, fetch) in fetched {
-            let outcomes = before.remove(&name).unwrap_or_default();
-            states.entry(name).or_default().fetch = Some(FetchState { outcomes, ..fetch });
-        }
+    }
+
+    /// Forgets the condition of a source whose fetches begin anew; its counts stay.
+    pub(crate) fn forget(&self, source: &str) {
+        self.update(source, |state| {
+            let FetchState { url, is_pinned, outcomes, .. } = std::mem::take(state);
+            *state = FetchState { url, is_pinned, outcomes, ..FetchState::default() };
+        });
     }
 
     /// Changes the condition of a fetched source, if it is still configured.

@@ -28,11 +28,11 @@ use tokio::sync::OnceCell;
 use tower_service::Service;
 
 use super::ReadRoots;
+use crate::base::diagnostic::Diagnostic;
 use crate::config::{ProxyConfig, RefreshConfig, Resolver};
 use crate::files;
 use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Lookup;
-use crate::process::work::{self, Lane};
 use crate::tls;
 
 /// The longest time of a connection to a publisher or proxy, of all its addresses together.
@@ -65,9 +65,7 @@ impl SharedClient {
         let make = || async {
             let shared = self.0.clone();
             // It reads the system's resolvers and roots.
-            let made =
-                work::submit(Lane::Fetch, move || FetchClient::new(&shared.refresh, &shared.resolver, shared.roots));
-            made.await.map_err(|lost| lost.to_string())?
+            super::on_disk(move || FetchClient::new(&shared.refresh, &shared.resolver, shared.roots)).await
         };
         self.0.client.get_or_try_init(make).await
     }
@@ -83,11 +81,8 @@ pub(super) struct FetchClient {
 
 impl FetchClient {
     fn new(refresh: &RefreshConfig, resolver: &Resolver, roots: ReadRoots) -> Result<Self, String> {
-        let first = |problems: Vec<_>| {
-            let first: Option<crate::base::diagnostic::Diagnostic> = problems.into_iter().next();
-            first.map_or_else(String::new, |problem| problem.message)
-        };
-        let roots = roots(None).map_err(first)?;
+        let first = |problems: Vec<Diagnostic>| problems.into_iter().next().map(|problem| problem.message);
+        let roots = roots(None).map_err(|problems| first(problems).unwrap_or_default())?;
         let tls = tls::client_config(&roots, rustls::DEFAULT_VERSIONS).map_err(|error| error.to_string())?;
         let asker = HostAsker::new(resolver).map_err(|why| format!("there is no resolver to ask: {why}"))?;
         let proxies = match &refresh.proxy {

@@ -18,17 +18,16 @@ use hyper::header::{
     IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
-use url::{Host, Position, Url};
+use url::{Position, Url};
 
 use super::client::{FetchClient, innermost};
-use super::page;
 use super::unpack::{disk, unpack};
-use crate::config::{FetchConfig, Network, NetworkKind};
+use super::{on_disk, page};
+use crate::config::{FetchConfig, Network, NetworkKind, is_loopback};
 use crate::files::{
     self,
     kept::{self, Version},
 };
-use crate::process::work::{self, Lane};
 
 /// The most redirects of one request.
 const MAX_REDIRECTS: usize = 5;
@@ -118,8 +117,7 @@ impl Fetch<'_> {
             unpack(&path, download.file, kind.max_len())?;
             Ok(Version { digest: digest()?, ..download.version })
         };
-        let finished = work::submit(Lane::Fetch, finish).await.map_err(|lost| lost.to_string())?;
-        Ok(PublisherAnswer::Content(finished?))
+        Ok(PublisherAnswer::Content(on_disk(finish).await?))
     }
 
     /// Sends the content of a URL to the file for downloads; `None` if it is the one with these validators.
@@ -185,7 +183,7 @@ impl Fetch<'_> {
             }
         }
         if let (Some((account, _)), Some(key)) = (&self.config.account, self.key)
-            && is_same_origin(&parse(&self.config.url)?, url)
+            && parse(&self.config.url)?.origin() == url.origin()
         {
             let credentials = BASE64.encode(format!("{account}:{key}").as_bytes());
             request = request.header(AUTHORIZATION, format!("Basic {credentials}"));
@@ -203,8 +201,7 @@ impl Fetch<'_> {
             return Err(too_long());
         }
         let path = self.network.input.path.clone();
-        let begun = work::submit(Lane::Fetch, move || kept::begin(&path)).await.map_err(|lost| lost.to_string())?;
-        let mut file = begun.map_err(disk)?;
+        let mut file = on_disk(move || kept::begin(&path).map_err(disk)).await?;
         let mut body = response.into_body();
         let (mut piece, mut total) = (Vec::new(), 0u64);
         loop {
@@ -221,8 +218,7 @@ impl Fetch<'_> {
                     return Err(too_long());
                 }
                 let bytes = std::mem::take(&mut piece);
-                let written = work::submit(Lane::Fetch, move || file.write_all(&bytes).map(|()| file)).await;
-                file = written.map_err(|lost| lost.to_string())?.map_err(disk)?;
+                file = on_disk(move || file.write_all(&bytes).map(|()| file).map_err(disk)).await?;
             }
             if is_last {
                 return Ok(file);
@@ -270,7 +266,7 @@ async fn link_of(mut file: File) -> Result<(File, Option<String>), PublisherErro
             None => Err("the page names no file of service tags; open it, and write the URL of the file".to_string()),
         }
     };
-    Ok(work::submit(Lane::Fetch, read).await.map_err(|lost| lost.to_string())??)
+    Ok(on_disk(read).await?)
 }
 
 fn parse(url: &str) -> Result<Url, PublisherError> {
@@ -291,17 +287,7 @@ fn check_step(from: &Url, to: &Url) -> Result<(), PublisherError> {
 }
 
 fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => std::net::IpAddr::V6(address).to_canonical().is_loopback(),
-        None => false,
-    }
-}
-
-fn is_same_origin(one: &Url, other: &Url) -> bool {
-    let origin = |url: &Url| (url.scheme().to_string(), url.host_str().map(String::from), url.port_or_known_default());
-    origin(one) == origin(other)
+    url.host_str().is_some_and(is_loopback)
 }
 
 /// The URL with `.sha256` behind the value of `suffix=`. `None` if the query has no such key.
@@ -357,9 +343,10 @@ mod tests {
         ] {
             assert_eq!(check_step(&url(from), &url(to)).is_ok(), is_allowed, "{from} {to}");
         }
-        assert!(is_same_origin(&url("https://a.example/x"), &url("https://A.example:443/y")));
+        let is_same_origin = |one: &str, other: &str| url(one).origin() == url(other).origin();
+        assert!(is_same_origin("https://a.example/x", "https://A.example:443/y"));
         for other in ["https://b.example/x", "https://a.example:444/x", "http://a.example:443/x"] {
-            assert!(!is_same_origin(&url("https://a.example/x"), &url(other)), "{other}");
+            assert!(!is_same_origin("https://a.example/x", other), "{other}");
         }
     }
 }

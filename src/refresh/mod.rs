@@ -30,9 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, InputFile, Network, RefreshConfig, Resolver};
 use crate::files::{self, ReadError};
-use crate::live::{
-    Candidates, FetchOutcome, FetchState, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates,
-};
+use crate::live::{Candidates, FetchOutcome, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates};
 use crate::process::Vital;
 use crate::process::work::{self, Lane};
 use crate::tls::Roots;
@@ -99,11 +97,6 @@ impl RefreshService {
 
     /// Fetches the sources of another configuration. A source that is the same goes on.
     pub(crate) fn reload(&self, config: &Config) {
-        let state = |network: &Network| {
-            let fetch = network.fetch.as_ref()?;
-            let state = FetchState { url: fetch.url.clone(), is_pinned: fetch.is_pinned, ..FetchState::default() };
-            Some((network.name.clone(), state))
-        };
         let mut running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = running
             .settings
@@ -114,28 +107,26 @@ impl RefreshService {
             running.settings = Some((config.refresh.clone(), config.resolver.clone(), client));
         }
         let Some((_, _, client)) = running.settings.clone() else { return };
+        let fetched = config.networks.iter().filter_map(|network| Some((&network.name, network.fetch.as_ref()?)));
+        self.states.follow(fetched.map(|(name, fetch)| (name.clone(), fetch.url.clone(), fetch.is_pinned)));
         let mut before = std::mem::take(&mut running.by_name);
-        let known = self.states.all();
-        self.states.follow(config.networks.iter().filter_map(|network| {
-            let (name, state) = state(network)?;
-            // The condition of a source that goes on stays.
-            let goes_on = is_same && before.get(&name).is_some_and(|source| is_same_source(&source.network, network));
-            let known = known.get(&name).and_then(|known| known.fetch.clone()).filter(|_| goes_on);
-            Some((name, known.unwrap_or(state)))
-        }));
         for network in config.networks.iter().filter(|network| network.fetched().is_some()) {
             let goes_on = |source: &RunningSource| is_same && is_same_source(&source.network, network);
             let source = match before.remove(&network.name) {
                 Some(source) if goes_on(&source) => source.fetch_if_missing(),
                 replaced => {
                     replaced.iter().for_each(|source| source.stop.cancel());
+                    self.states.forget(&network.name);
                     self.begin(network, client.clone())
                 }
             };
             running.by_name.insert(network.name.clone(), source);
         }
         // Those that are left are stopped.
-        before.into_values().for_each(|source| source.stop.cancel());
+        for (name, source) in before {
+            source.stop.cancel();
+            self.states.forget(&name);
+        }
     }
 
     fn begin(&self, network: &Network, client: SharedClient) -> RunningSource {
@@ -182,6 +173,11 @@ impl Drop for RefreshService {
         let running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         running.by_name.values().for_each(|source| source.stop.cancel());
     }
+}
+
+/// Does work that waits for the disk.
+async fn on_disk<T: Send + 'static>(job: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    work::submit(Lane::Fetch, job).await.map_err(|lost| lost.to_string())?
 }
 
 fn is_same_source(one: &Network, other: &Network) -> bool {

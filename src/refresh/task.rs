@@ -67,22 +67,11 @@ impl SourceTask {
     /// Fetches until it is dropped.
     pub(super) async fn run(self, mut asks: mpsc::Receiver<SourceAsk>) {
         let Some(config) = self.network.fetched().cloned() else { return };
-        let path = self.path();
-        let found = work::submit(Lane::Fetch, move || {
-            let has_copy = files::look_up(&path).is_ok();
-            kept::recall(&path).ok().filter(|state| has_copy && state.checked > 0)
-        });
-        let copy = found.await.ok().flatten();
-        let age = copy.as_ref().map(|copy| {
-            self.note_copy(copy);
-            Duration::from_secs(Clock::civil().0.saturating_sub(copy.checked))
-        });
+        let copy = self.recall_copy().await;
+        let age = copy.map(|copy| Duration::from_secs(Clock::civil().0.saturating_sub(copy.checked)));
         let mut failures = 0;
-        let mut pause = schedule::first(config.every, age, chance());
+        let mut due = self.due_after(schedule::first(config.every, age, chance()));
         loop {
-            let due = Instant::now() + pause;
-            self.states
-                .update(&self.network.name, |state| state.next = Some(UnixTime(Clock::civil().0 + pause.as_secs())));
             let ask = tokio::select! {
                 () = tokio::time::sleep_until(due) => None,
                 Some(ask) = asks.recv() => Some(ask),
@@ -93,14 +82,14 @@ impl SourceTask {
                 false => self.fetch(&config, terms).await,
             };
             if !terms.is_dry {
-                self.note(&tried, is_previous);
+                self.note(&tried);
                 // A retry by an operator must not lengthen the pause.
                 failures = match tried.outcome.is_bad() {
                     true => failures + u32::from(ask.is_none()),
                     false => 0,
                 };
                 let every = if self.served_digest().is_some() { config.every } else { config.every.min(EAGER) };
-                pause = schedule::next(every, failures, tried.retry_after, chance());
+                due = self.due_after(schedule::next(every, failures, tried.retry_after, chance()));
             }
             if let Some(ask) = ask {
                 let source = self.network.name.clone();
@@ -108,6 +97,24 @@ impl SourceTask {
                 let _ = ask.reply.send(RefreshOutcome { source, outcome: tried.outcome, judged: tried.judged });
             }
         }
+    }
+
+    /// The time after a pause, which `status` shows as that of the next fetch.
+    fn due_after(&self, pause: Duration) -> Instant {
+        self.states.update(&self.network.name, |state| state.next = Some(UnixTime(Clock::civil().0 + pause.as_secs())));
+        Instant::now() + pause
+    }
+
+    /// The state of the copy, which `status` shows from then on; `None` if there is no copy, or no state of it.
+    async fn recall_copy(&self) -> Option<CopyState> {
+        let path = self.path();
+        let found = work::submit(Lane::Fetch, move || {
+            let has_copy = files::look_up(&path).is_ok();
+            kept::recall(&path).ok().filter(|state| has_copy && state.checked > 0)
+        });
+        let copy = found.await.ok().flatten()?;
+        self.note_copy(&copy);
+        Some(copy)
     }
 
     /// The digest of the content that is served. `None` if no content is served, or an operator has put it there.
@@ -125,31 +132,31 @@ impl SourceTask {
         self.network.input.usage.kind()
     }
 
+    /// The state of the copy and the digest of its file, which no other process fetches into while the lock is held.
+    async fn begin(&self) -> Result<(Lock, CopyState, Option<String>), String> {
+        let (path, kind) = (self.path(), self.kind());
+        super::on_disk(move || {
+            let lock = Lock::take(&path).map_err(|error| error.to_string())?;
+            let copy = kept::recall(&path).map_err(|useless| useless.to_string())?;
+            let current = kept::replaceable(&path, kind, &copy).map_err(|error| files::words(&error))?;
+            Ok((lock, copy, current))
+        })
+        .await
+    }
+
     /// Fetches, and has a changed content served.
     async fn fetch(&self, config: &FetchConfig, terms: ReloadTerms) -> FetchAttempt {
         let Ok(_permit) = self.permits.acquire().await else { return FetchAttempt::failed("the server is stopping") };
-        let network = self.network.clone();
-        let begun = work::submit(Lane::Fetch, move || {
-            // Another process may fetch into the same files.
-            let lock = Lock::take(&network.input.path).map_err(|error| error.to_string())?;
-            let copy = kept::recall(&network.input.path).map_err(|useless| useless.to_string())?;
-            let current = files::digest(&network.input.path, network.input.usage.kind()).ok();
-            let key = networks::fetch_key(&network).map_err(|problem| problem.message)?;
-            Ok::<_, String>((lock, copy, current, key))
-        });
-        let (_lock, copy, current, key) = match begun.await.map_err(|lost| lost.to_string()).and_then(|begun| begun) {
+        let (_lock, copy, current) = match self.begin().await {
             Ok(begun) => begun,
             Err(why) => return FetchAttempt::failed(why),
         };
-        if current.as_ref().is_some_and(|digest| !copy.knows(digest)) {
-            return FetchAttempt::failed(kept::foreign(&self.network.input.path));
-        }
         // The content that is served counts: another server may have replaced the copy, and the file may have been removed.
         let is_served = self.served_digest().as_deref() == Some(&*copy.current.digest);
         let has_current = is_served && current.as_ref() == Some(&copy.current.digest);
         let known = copy.rejected.as_ref().or(Some(&copy.current)).filter(|_| has_current);
         let timeout = self.client.timeout();
-        let fetched = tokio::time::timeout(timeout, self.try_fetch(config, key.as_deref(), known)).await;
+        let fetched = tokio::time::timeout(timeout, self.try_fetch(config, known)).await;
         let late =
             || PublisherError::from(format!("it is not done after {} s (`[refresh] timeout`)", timeout.as_secs()));
         let tried = match fetched.unwrap_or_else(|_| Err(late())) {
@@ -177,11 +184,12 @@ impl SourceTask {
     async fn try_fetch(
         &self,
         config: &FetchConfig,
-        key: Option<&str>,
         known: Option<&Version>,
     ) -> Result<PublisherAnswer, PublisherError> {
         let client = self.client.get().await?;
-        Fetch { client, network: &self.network, config, key }.run(known).await
+        let network = self.network.clone();
+        let key = super::on_disk(move || networks::fetch_key(&network).map_err(|problem| problem.message)).await?;
+        Fetch { client, network: &self.network, config, key: key.as_deref() }.run(known).await
     }
 
     /// Notes that the publisher has the content that is served; a `version` has its new validators.
@@ -196,27 +204,27 @@ impl SourceTask {
         }
         self.note_copy(&copy);
         let path = self.path();
-        match work::submit(Lane::Fetch, move || kept::note(&path, &copy)).await {
-            Ok(Ok(())) => FetchAttempt::of(FetchOutcome::Unchanged),
-            Ok(Err(error)) => FetchAttempt::failed(format!("its state cannot be written: {}", files::words(&error))),
-            Err(lost) => FetchAttempt::failed(lost.to_string()),
+        let why = |error: std::io::Error| format!("its state cannot be written: {}", files::words(&error));
+        match super::on_disk(move || kept::note(&path, &copy).map_err(why)).await {
+            Ok(()) => FetchAttempt::of(FetchOutcome::Unchanged),
+            Err(why) => FetchAttempt::failed(why),
         }
     }
 
     /// Has the previous content served again; the current one is not taken again.
     async fn take_back(&self, terms: ReloadTerms) -> FetchAttempt {
+        let (_lock, copy, _) = match self.begin().await {
+            Ok(begun) => begun,
+            Err(why) => return FetchAttempt::failed(why),
+        };
         let (path, kind) = (self.path(), self.kind());
-        let copied = work::submit(Lane::Fetch, move || {
-            let copy = kept::recall(&path).map_err(|useless| useless.to_string())?;
+        let copied = super::on_disk(move || {
             let why = |error: std::io::Error| format!("the previous content cannot be read: {}", files::words(&error));
             kept::fetch_previous(&path).map_err(why)?;
-            let digest = files::digest(&kept::download_path(&path), kind).map_err(|error| error.to_string())?;
-            Ok::<_, String>((copy, digest))
+            files::digest(&kept::download_path(&path), kind).map_err(|error| error.to_string())
         });
-        match copied.await.map_err(|lost| lost.to_string()).and_then(|copied| copied) {
-            Ok((copy, digest)) => {
-                self.submit(Version { digest, ..Version::default() }, Some(copy.current), terms).await
-            }
+        match copied.await {
+            Ok(digest) => self.submit(Version { digest, ..Version::default() }, Some(copy.current), terms).await,
             Err(why) => FetchAttempt::failed(why),
         }
     }
@@ -237,7 +245,7 @@ impl SourceTask {
         };
         let outcome = if judged.is_accepted {
             if !terms.is_dry {
-                self.states.update(&self.network.name, |state| (state.checked, state.changed) = (Some(now), Some(now)));
+                self.recall_copy().await;
             }
             FetchOutcome::Taken
         } else {
@@ -252,15 +260,13 @@ impl SourceTask {
     }
 
     fn note_copy(&self, copy: &CopyState) {
-        let (checked, changed) = (UnixTime(copy.checked), UnixTime(copy.changed));
         self.states.update(&self.network.name, |state| {
-            (state.checked, state.changed) = (Some(checked), Some(changed));
-            state.is_rejected = copy.rejected.is_some();
+            (state.checked, state.is_rejected) = (Some(UnixTime(copy.checked)), copy.rejected.is_some());
         });
     }
 
     /// Notes the outcome, and logs a change of the source's condition.
-    fn note(&self, tried: &FetchAttempt, is_taken_back: bool) {
+    fn note(&self, tried: &FetchAttempt) {
         let (name, outcome, now) = (&self.network.name, &tried.outcome, Clock::civil());
         self.states.note_outcome(name, outcome);
         let mut before = None;
@@ -269,28 +275,20 @@ impl SourceTask {
             // The time is that at which the trouble began.
             let since = before.as_ref().filter(|(_, known)| known == outcome).map_or(now, |(since, _)| *since);
             state.trouble = outcome.is_bad().then(|| (since, outcome.clone()));
-            state.is_rejected = match outcome {
-                FetchOutcome::Rejected => true,
-                FetchOutcome::Taken => is_taken_back,
-                FetchOutcome::Unchanged => false,
-                FetchOutcome::Refused(_) | FetchOutcome::Failed(_) => state.is_rejected,
-            };
-            match outcome {
-                FetchOutcome::Refused(_) => state.is_refused = true,
-                FetchOutcome::Failed(_) => {}
-                _ => state.is_refused = false,
+            // A failed fetch says nothing about the content.
+            if !matches!(outcome, FetchOutcome::Failed(_)) {
+                state.is_refused = matches!(outcome, FetchOutcome::Refused(_));
             }
         });
-        match (outcome, before) {
-            (FetchOutcome::Refused(why), before) if before.as_ref().is_none_or(|(_, known)| known != outcome) => {
+        let is_known = before.as_ref().is_some_and(|(_, known)| known == outcome);
+        match outcome {
+            FetchOutcome::Refused(_) | FetchOutcome::Failed(_) if is_known => {}
+            FetchOutcome::Refused(why) => {
                 warn!("network {name}: the content that was fetched is refused: {why}; the one before is served");
             }
-            (FetchOutcome::Failed(why), before) if before.as_ref().is_none_or(|(_, known)| known != outcome) => {
-                warn!("network {name} was not fetched: {why}");
-            }
-            (FetchOutcome::Refused(_) | FetchOutcome::Failed(_), _) => {}
-            (_, Some(_)) => info!("network {name} is fetched again"),
-            (_, None) => {}
+            FetchOutcome::Failed(why) => warn!("network {name} was not fetched: {why}"),
+            _ if before.is_some() => info!("network {name} is fetched again"),
+            _ => {}
         }
     }
 }

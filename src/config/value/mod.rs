@@ -15,9 +15,10 @@ pub(super) use address::{
     address_or_prefix, encrypted_address, mirror_address, prefix, server_address, server_or_prefix, socket_address,
 };
 pub(super) use geography::{continent, country, subdivision};
+pub(crate) use url::is_loopback;
 pub(super) use url::{
-    fetch_url, host_of, is_local_url, is_loopback, mirror_path, mirror_url, page, path_prefix, path_target, plain_host,
-    port_of, proxy, repository, upstream,
+    fetch_url, host_of, is_local_url, mirror_path, mirror_url, page, path_prefix, path_target, plain_host, port_of,
+    proxy, repository, upstream,
 };
 
 use super::limits;
