@@ -3,23 +3,12 @@
 //! **Invariants**: the exit code is 0 only if every source was fetched, and its content is served.
 //! **Not here**: fetching ([`crate::refresh`]).
 
-use std::time::Duration;
-
-use hyper::{Method, StatusCode};
-
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
 use super::simulate::parse_share;
-use super::{BAD_CONFIG, OK, put};
-use crate::base::diagnostic::Look;
 use crate::base::share::Share;
-use crate::control::client::ControlQuestion;
-use crate::control::encode;
 use crate::control::view::{RefreshView, RefreshedView};
-
-/// The timeout of the answer: longer than the server's own, which is 50 seconds.
-const TIMEOUT: Duration = Duration::from_secs(55);
 
 /// Arguments of `pharos refresh`.
 #[derive(Debug, clap::Args)]
@@ -46,28 +35,12 @@ pub(super) struct Args {
 
 /// Asks the server, prints the outcomes, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let layout = Layout::of_stdout();
-    let mut target = format!("/refresh?dry-run={}&previous={}", args.dry_run, args.previous);
-    for source in &args.sources {
-        target += &format!("&source={}", encode(source));
-    }
-    if let Some(width) = Look::from(layout).width {
-        target += &format!("&width={width}");
-    }
-    if let Some(share) = args.allow_moved {
-        target += &format!("&allow-moved={}", encode(&share.to_string()));
-    }
-    let question = ControlQuestion { method: Method::POST, target, body: String::new() };
-    let asked = args
-        .asking
-        .server(config)
-        .and_then(|server| server.ask_within::<RefreshView>(question, TIMEOUT, Some(StatusCode::UNPROCESSABLE_ENTITY)));
-    let view = match asked {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    let code = if view.refused { BAD_CONFIG } else { OK };
-    put(&args.asking.printed(&view, || text(&view, layout)), code)
+    let previous = args.previous.to_string();
+    let (dry_run, share) = (args.dry_run.to_string(), args.allow_moved.map(|share| share.to_string()));
+    let mut parameters = vec![("dry-run", &*dry_run), ("previous", &previous)];
+    parameters.extend(args.sources.iter().map(|source| ("source", &**source)));
+    parameters.extend(share.as_deref().map(|share| ("allow-moved", share)));
+    args.asking.change(config, "/refresh", &parameters, text)
 }
 
 fn text(view: &RefreshView, layout: Layout) -> String {

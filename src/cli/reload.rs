@@ -3,23 +3,12 @@
 //! **Invariants**: the exit code is 0 only if all of the new configuration is served, except keys that need a restart.
 //! **Not here**: reloading ([`crate::serve`]).
 
-use std::time::Duration;
-
-use hyper::{Method, StatusCode};
-
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
 use super::simulate::parse_share;
-use super::{BAD_CONFIG, OK, put};
-use crate::base::diagnostic::Look;
 use crate::base::share::Share;
-use crate::control::client::ControlQuestion;
-use crate::control::encode;
 use crate::control::view::ReloadOutcomeView;
-
-/// The timeout of the answer: longer than the server's own, which is 50 seconds.
-const TIMEOUT: Duration = Duration::from_secs(55);
 
 /// Arguments of `pharos reload`.
 #[derive(Debug, clap::Args)]
@@ -38,24 +27,10 @@ pub(super) struct Args {
 
 /// Asks the server, prints the outcome, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let layout = Layout::of_stdout();
-    let mut target = format!("/reload?dry-run={}", args.dry_run);
-    if let Some(width) = Look::from(layout).width {
-        target += &format!("&width={width}");
-    }
-    if let Some(share) = args.allow_moved {
-        target += &format!("&allow-moved={}", encode(&share.to_string()));
-    }
-    let question = ControlQuestion { method: Method::POST, target, body: String::new() };
-    let asked = args.asking.server(config).and_then(|server| {
-        server.ask_within::<ReloadOutcomeView>(question, TIMEOUT, Some(StatusCode::UNPROCESSABLE_ENTITY))
-    });
-    let view = match asked {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    let code = if view.refused { BAD_CONFIG } else { OK };
-    put(&args.asking.printed(&view, || text(&view, layout)), code)
+    let (dry_run, share) = (args.dry_run.to_string(), args.allow_moved.map(|share| share.to_string()));
+    let mut parameters = vec![("dry-run", &*dry_run)];
+    parameters.extend(share.as_deref().map(|share| ("allow-moved", share)));
+    args.asking.change(config, "/reload", &parameters, text)
 }
 
 fn text(view: &ReloadOutcomeView, layout: Layout) -> String {

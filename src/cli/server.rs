@@ -7,19 +7,42 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::layout::Layout;
 use super::locate::ConfigLocation;
-use super::{BAD_CONFIG, NO_SERVER, complain, complain_of, warn};
-use crate::base::diagnostic::{Diagnostic, Place};
+use super::{BAD_CONFIG, NO_SERVER, OK, complain, complain_of, put, warn};
+use crate::base::diagnostic::{Diagnostic, Look, Place};
 use crate::config::{self, Config};
 use crate::control::client::{self, ControlQuestion};
-use crate::control::view::RefusalView;
+use crate::control::encode;
+use crate::control::view::{RefreshView, RefusalView, ReloadOutcomeView};
 
 /// The socket of the packages and the chart.
 const INSTALLED: &str = "/run/pharos/control.sock";
+
+/// The timeout of the answer to a change of configuration or sources: longer than the server's own, which is 50 seconds.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(55);
+
+/// The outcome of a change of configuration or sources.
+pub(super) trait ChangeOutcome: DeserializeOwned + Serialize {
+    /// True if the change, or a part of it, is not served.
+    fn is_refused(&self) -> bool;
+}
+
+impl ChangeOutcome for ReloadOutcomeView {
+    fn is_refused(&self) -> bool {
+        self.refused
+    }
+}
+
+impl ChangeOutcome for RefreshView {
+    fn is_refused(&self) -> bool {
+        self.refused
+    }
+}
 
 /// Options of commands that ask the running server.
 #[derive(Debug, clap::Args)]
@@ -37,6 +60,30 @@ impl AskOptions {
     /// The server to ask; an exit code if it cannot be determined.
     pub(super) fn server(&self, config: &ConfigLocation) -> Result<ServerTarget, u8> {
         ServerTarget::find(config, self.socket.as_deref(), "`--socket SOCKET`")
+    }
+
+    /// Has the server make a change at `path`, and prints the outcome. Returns the exit code, by which a refusal shows.
+    pub(super) fn change<V: ChangeOutcome>(
+        &self,
+        config: &ConfigLocation,
+        path: &str,
+        parameters: &[(&str, &str)],
+        text: impl FnOnce(&V, Layout) -> String,
+    ) -> u8 {
+        let layout = Layout::of_stdout();
+        let width = Look::from(layout).width.map(|width| width.to_string());
+        let parameters = parameters.iter().copied().chain(width.as_deref().map(|width| ("width", width)));
+        let query: Vec<String> = parameters.map(|(key, value)| format!("{key}={}", encode(value))).collect();
+        let target = format!("{path}?{}", query.join("&"));
+        let question = ControlQuestion { method: Method::POST, target, body: String::new() };
+        let refusal = Some(StatusCode::UNPROCESSABLE_ENTITY);
+        let asked = self.server(config).and_then(|server| server.ask_within::<V>(question, CHANGE_TIMEOUT, refusal));
+        let view = match asked {
+            Ok(view) => view,
+            Err(code) => return code,
+        };
+        let code = if view.is_refused() { BAD_CONFIG } else { OK };
+        put(&self.printed(&view, || text(&view, layout)), code)
     }
 
     /// An answer as JSON or text, by `--json`.
