@@ -14,6 +14,11 @@ pub(crate) fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Bytes as hexadecimal digits, two a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Returns the text with hidden characters written as escapes: `\n`, `\u{1b}`.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

@@ -91,9 +91,6 @@ pub(crate) fn build_for(
             return Err(problems);
         }
     };
-    if !inputs.networks.lack_prefixes() {
-        problems.extend(check::check_labels(&config, &inputs.networks));
-    }
     let (snapshot, found) = compile(&config, inputs, generation);
     problems.extend(found);
     config.leave_out_allowed(&mut problems);
@@ -114,7 +111,7 @@ fn unserved(config: &Config) -> impl Iterator<Item = Diagnostic> {
     })
 }
 
-/// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
+/// Compiles a checked config with its inputs; beside the snapshot come the problems of rules and sources.
 pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones, cookies, keys } = inputs;
     let (zones, origins): (Vec<_>, Vec<_>) = zones.into_iter().unzip();
@@ -137,10 +134,11 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
     (snapshot, problems)
 }
 
-/// Compiles the horizons of a config with its sources, as [`compile`] does with all inputs.
+/// Compiles the horizons of a config with its sources, as [`compile`] does with all inputs. Beside them come the problems of rules
+/// and sources.
 pub(crate) fn steering(config: &Config, networks: Networks) -> (CompiledSteering, Vec<Diagnostic>) {
     let laid = Laid::over(&networks);
-    let mut problems = Vec::new();
+    let mut problems = check::check_labels(config, &networks);
     let mut horizons = Vec::new();
     let unmet = check::unmet_rules(config, &networks);
     for (meant, unmet) in config.horizons.iter().zip(&unmet) {

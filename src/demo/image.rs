@@ -9,8 +9,9 @@ use std::io;
 use std::path::Path;
 
 use hyper::body::Bytes;
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
+
+use crate::files;
 
 /// The repository.
 pub(super) const REPOSITORY: &str = "pause";
@@ -42,8 +43,7 @@ impl Blob {
 
 /// The digest of bytes, as registries write it.
 pub(super) fn digest_of(octets: &[u8]) -> String {
-    let hex: String = digest(&SHA256, octets).as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", files::digest_of(octets))
 }
 
 /// The image.

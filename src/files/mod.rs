@@ -25,6 +25,7 @@ use std::time::Duration;
 use ring::digest::{Context, SHA256};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::base::text::hex;
 pub(crate) use facts::{FileFacts, Nature};
 pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
 pub(crate) use list::{ListError, is_pattern, matching};
@@ -235,10 +236,6 @@ pub(crate) fn digest(path: &Path, kind: FileKind) -> Result<String, ReadError> {
 /// SHA-256 of bytes, 64 hexadecimal digits.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
     hex(ring::digest::digest(&SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens the file of a lock, which is made if it does not exist, for its owner alone: a process that can open it can hold it.

@@ -90,7 +90,7 @@ impl OverrideView {
 }
 
 impl AddressView {
-    /// Whether an operator should look at it: its health or its last verdict is not `up`.
+    /// True if an operator should look at it: its health or its last verdict is not `up`.
     pub(crate) fn is_troubled(&self) -> bool {
         self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
     }

@@ -38,8 +38,8 @@ pub(crate) type ReloadInbox = mpsc::Receiver<ReloadRequest>;
 #[derive(Clone, Debug)]
 pub(crate) struct ReloadRequests(mpsc::Sender<ReloadRequest>);
 
-/// The outcome of a reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The outcome of a reload. The default is a refusal without a reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReloadOutcome {
     /// True if the new configuration is served; otherwise the one before it is.
     pub(crate) is_accepted: bool,

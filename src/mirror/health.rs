@@ -62,7 +62,7 @@ impl Verdict {
 }
 
 words! {
-    /// Whether an address may be steered to.
+    /// Health of an address: permission to steer clients to it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum Health {
         /// It may.

@@ -17,6 +17,7 @@ use ring::digest::{SHA256, digest};
 
 use super::conversation::{Conversation, ProbeFault, ProbeProgress};
 use super::redirect::{Follower, MAX_HOPS};
+use crate::base::text::hex;
 use crate::config::Canary;
 use crate::mirror::{
     BlobValues, CanaryMethod, Cause, ContentPlace, HttpFault, HttpVersion, RangeFault, RedirectFault, Template,
@@ -265,8 +266,4 @@ fn blob_path(place: &ContentPlace, name: &str, hex: &str) -> String {
     let values = TemplateValues { blob, path: &path, rest: path.strip_prefix("v2/").unwrap_or(&path) };
     let filled = place.template().and_then(|template| template.fill(&values));
     filled.unwrap_or_else(|| format!("/{path}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

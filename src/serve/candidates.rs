@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::guard::{Configured, limits_exceeded};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
-use crate::compile::{self, check};
+use crate::compile;
 use crate::config::GuardConfig;
 use crate::files;
 use crate::inspect;
@@ -39,16 +39,8 @@ pub(super) struct JudgedCandidate {
 /// Judges a candidate, and keeps its file if it is to be served. It waits for the disk and walks whole address spaces.
 pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCandidate {
     let SourceCandidate { source, path, terms, command, keep, reply } = candidate;
-    let mut outcome = ReloadOutcome {
-        is_accepted: false,
-        kept: Vec::new(),
-        is_dry: terms.is_dry,
-        generation: served.snapshot.generation,
-        problems: Vec::new(),
-        changes: Vec::new(),
-        remarks: Vec::new(),
-        restart_keys: Vec::new(),
-    };
+    let (is_dry, generation) = (terms.is_dry, served.snapshot.generation);
+    let mut outcome = ReloadOutcome { is_dry, generation, ..ReloadOutcome::default() };
     let steering = try_judge(served, &source, &path, (&terms, &command), &mut outcome).filter(|_| !terms.is_dry);
     let steering = steering.filter(|_| {
         let kept = files::within(&path, KEEP_DEADLINE, |_| keep());
@@ -91,9 +83,6 @@ fn try_judge(
     let before = &served.snapshot.provenance().networks;
     let is_first = before.sources.iter().any(|known| *known.name == *source && known.prefix_count() == 0);
     let all = before.with(&Arc::new(loaded.source));
-    if !all.lack_prefixes() {
-        outcome.problems.extend(check::check_labels(config, &all));
-    }
     let (steering, problems) = compile::steering(config, all);
     outcome.problems.extend(problems);
     config.leave_out_allowed(&mut outcome.problems);

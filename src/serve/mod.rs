@@ -134,7 +134,7 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 reloads.ask_for(request);
             }
             Some(candidate) = services.candidates.recv(), if reloads.are_over() => {
-                reloads.judge(services.compared(), candidate);
+                reloads.judge(services.configured(), candidate);
             }
             done = reloads.next() => match done {
                 Done::Judged(judged) => if let Some(judged) = judged {
@@ -327,7 +327,7 @@ impl Services {
     }
 
     /// The served configuration with its snapshot.
-    fn compared(&self) -> Configured {
+    fn configured(&self) -> Configured {
         Configured { config: self.config.clone(), snapshot: self.published.load_full() }
     }
 
@@ -350,7 +350,7 @@ impl Services {
 
     /// Serves the configuration that a reload compiled, or logs its problems.
     async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>, terms: &ReloadTerms) -> ReloadOutcome {
-        let prepared = match outcome {
+        let mut prepared = match outcome {
             Ok(prepared) => prepared,
             Err(problems) => return self.refuse(problems, Vec::new(), terms),
         };
@@ -359,12 +359,11 @@ impl Services {
             config: Arc::new(prepared.built.config.clone()),
             snapshot: Arc::new(prepared.built.snapshot.clone()),
         };
-        let Some(judged) = reload::judge(self.compared(), new, *terms).await else {
+        let Some(judged) = reload::judge(self.configured(), new, *terms).await else {
             let problem = Diagnostic::error("internal", "failed to count the clients that move");
             return self.refuse(vec![problem], Vec::new(), terms);
         };
         let GuardedReload { snapshot, moves, warnings, errors } = judged;
-        let mut prepared = prepared;
         prepared.built.snapshot = snapshot;
         prepared.built.warnings.extend(warnings);
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
@@ -458,16 +457,7 @@ impl Services {
             reload::log_failure(&problems);
         }
         let generation = self.published.load().generation;
-        ReloadOutcome {
-            is_accepted: false,
-            kept: Vec::new(),
-            is_dry: terms.is_dry,
-            generation,
-            problems,
-            changes,
-            remarks: Vec::new(),
-            restart_keys: Vec::new(),
-        }
+        ReloadOutcome { is_dry: terms.is_dry, generation, problems, changes, ..ReloadOutcome::default() }
     }
 
     /// Finishes the requests in flight.

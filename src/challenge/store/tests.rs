@@ -201,7 +201,7 @@ proptest! {
         prop_assert_eq!(&merged(&[a, a]), a);
         prop_assert_eq!(merged(&[&merged(&[a, b]), c]), merged(&[a, &merged(&[b, c])]));
         let whole = merged(&[a, b, c]);
-        prop_assert_eq!(&merged(&[&whole, b, &whole, a]), &whole, "what is known changes nothing");
+        prop_assert_eq!(&merged(&[&whole, b, &whole, a]), &whole, "a state that is merged again changes nothing");
     }
 
     /// A token is lost only by its own credential, by four newer ones of that credential, or by time.

@@ -32,7 +32,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
 use crate::config::{InputFile, Network, Secret};
 use crate::files::kept::CopyState;
-use crate::files::{self, ReadError, kept};
+use crate::files::{self, Contents, ReadError, kept};
 use crate::load::hosts::Purpose;
 use crate::networks::{Source, SourceBuilder};
 
@@ -68,10 +68,16 @@ pub fn load(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
 
 fn load_file(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     let contents = network.input.read().map_err(|error| unreadable(network, &error))?;
-    let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
+    let modified = modified(&contents);
     let mut loaded = read(network, contents.bytes)?;
-    loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
+    loaded.source.modified = modified;
     Ok(loaded)
+}
+
+/// The last change of a file; `None` before 1970.
+fn modified(contents: &Contents) -> Option<UnixTime> {
+    let since = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(UnixTime(since.as_secs()))
 }
 
 /// Reads the last good copy of a source that is fetched. Before the first fetch, the source has no prefixes.
@@ -97,12 +103,12 @@ fn load_copy(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     };
     let digest = files::digest_of(&contents.bytes);
     let is_ours = state.knows(&digest);
-    let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
+    let modified = modified(&contents);
     let mut loaded = read(network, contents.bytes)?;
     if is_ours {
         (loaded.source.modified, loaded.source.digest) = (Some(UnixTime(state.changed)), Some(digest.into()));
     } else {
-        loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
+        loaded.source.modified = modified;
         let help = "move it away, and it is fetched again; or add `pin = true`, and the file stays as it is";
         warnings.push(about(network, "foreign-copy", kept::foreign(path)).help(help));
     }
