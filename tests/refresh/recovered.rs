@@ -29,6 +29,25 @@ fn a_reload_that_moves_or_changes_the_line_of_a_source_goes_on() {
 }
 
 #[test]
+fn a_publisher_that_a_reload_has_replaced_is_not_asked_any_more() {
+    let [old, new] = [(), ()].map(|()| Origin::new(content(&feed_with(&[]))));
+    let keys = |origin: &Origin| config(&aws(&origin.url("/aws.json"), ", every = \"1s\""), "");
+    let world = World::start(&keys(&old));
+    world.server().wait_for("its new content is served");
+    fs::write(world.path("pharos.toml"), keys(&new)).unwrap();
+    assert_eq!(world.command(&["reload"]).status.code(), Some(0));
+    // A request may be under way; this forgets the requests so far.
+    assert_eq!(world.refresh(&["aws"]).1, "unchanged");
+    old.becomes(content(&feed_with(&[])));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while new.requests().len() < 4 {
+        assert!(std::time::Instant::now() < deadline, "the new publisher is not asked");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(old.requests(), [] as [String; 0]);
+}
+
+#[test]
 fn a_copy_that_is_removed_costs_no_prefix_and_is_fetched_again() {
     let origin = Origin::new(conditional(&feed_with(&[]), "ETag", "\"one\""));
     let world = World::start(&config(&aws(&origin.url("/aws.json"), ""), ""));
