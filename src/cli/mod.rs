@@ -12,6 +12,7 @@ mod drain;
 #[path = "expected/tests.rs"]
 mod expected;
 mod explain;
+mod facts;
 mod init;
 mod layout;
 mod locate;

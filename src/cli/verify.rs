@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::certs::{facts_json, minute};
+use super::facts::{facts_json, minute};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::output::ProgressMeter;

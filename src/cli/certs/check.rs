@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::json;
 
+use super::super::facts::{facts_json, minute};
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
 use super::super::{BAD_CONFIG, OK};
-use super::{CertsOutcome, facts_json, minute};
+use super::CertsOutcome;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
 use crate::config::{self, FileUse, InputFile};

@@ -12,10 +12,11 @@ use rustls::pki_types::UnixTime;
 use time::OffsetDateTime;
 
 use super::super::OK;
+use super::super::facts::minute;
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
-use super::{CertsOutcome, minute};
+use super::CertsOutcome;
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config;
 use crate::files::{self, FileKind};
