@@ -5,19 +5,17 @@
 //! **Not here**: the shapes themselves.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::format::{Format, noun};
+use super::format::{likely_kind, noun, wrong_feed};
 use super::gather::Gather;
 use super::text::SourceText;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
-use crate::config::{Network, NetworkKind};
+use crate::config::Network;
 
 /// A JSON value, as written in the file.
 pub(super) type WrittenJson<'a> = &'a RawValue;
@@ -108,16 +106,4 @@ fn explain(network: &Network, text: &SourceText<'_>, error: &serde_json::Error) 
             .help("use the file as its provider publishes it"),
         },
     }
-}
-
-/// The error of a feed that is read as another's.
-pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
-    let message = format!("`{}` is {}, not {}", network.input.file, noun(is), noun(network.kind));
-    super::about(network, "wrong-feed", message).help(format!("write `{}` for this file", is.spelling()))
-}
-
-/// The feed that a document looks like, by its outermost keys.
-pub(super) fn likely_kind(text: &str) -> Option<NetworkKind> {
-    let keys: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(text).ok()?;
-    Format::of_document(&keys)
 }

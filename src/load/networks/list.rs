@@ -2,8 +2,8 @@
 //!
 //! **Invariants**: a label is one word; a list of comments alone is legal, with a warning.
 
+use super::format;
 use super::gather::Gather;
-use super::json;
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
 
@@ -48,8 +48,8 @@ pub(super) fn refuse_json(gather: &Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     if !text.trim_start().starts_with(['{', '[']) {
         return Ok(());
     }
-    Err(vec![match json::likely_kind(text) {
-        Some(kind) => json::wrong_feed(network, kind),
+    Err(vec![match format::likely_kind(text) {
+        Some(kind) => format::wrong_feed(network, kind),
         None => super::about(
             network,
             "wrong-shape",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
-use super::{LoadedSource, about, json};
+use super::{LoadedSource, about, format};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
@@ -169,8 +169,8 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
             .help("servers send such a page instead of the file when something is wrong; download it again"),
         [0x1f, 0x8b, ..] => about(network, "not-database", format!("`{file}` is compressed, not a MaxMind DB"))
             .help("unpack it: MaxMind publishes a `.tar.gz` with the `.mmdb` in it"),
-        [b'{', ..] => match str::from_utf8(octets).ok().and_then(json::likely_kind) {
-            Some(kind) => json::wrong_feed(network, kind),
+        [b'{', ..] => match str::from_utf8(octets).ok().and_then(format::likely_kind) {
+            Some(kind) => format::wrong_feed(network, kind),
             None => about(network, "not-database", format!("`{file}` is JSON, not a MaxMind DB"))
                 .help(format!("`{}` is for `.mmdb` files", NetworkKind::Mmdb.spelling())),
         },

@@ -30,13 +30,13 @@ use std::time::SystemTime;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
-use crate::config::{InputFile, Network, Secret};
+use crate::config::{InputFile, Network, NetworkKind, Secret};
 use crate::files::kept::CopyState;
 use crate::files::{self, Contents, ReadError, kept};
 use crate::load::hosts::Purpose;
 use crate::networks::{Source, SourceBuilder};
 
-use format::{Format, FormatReader, noun};
+use format::noun;
 use gather::Gather;
 use text::SourceText;
 
@@ -210,9 +210,16 @@ pub(crate) fn kept(network: &Network, served: &Source, why: &str) -> Diagnostic 
 
 /// Reads the bytes of a network's file.
 pub fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
-    let read = match Format::of(network.kind).read {
-        FormatReader::Database(read) => return read(network, octets),
-        FormatReader::Text(read) => read,
+    let read = match network.kind {
+        NetworkKind::List => list::read,
+        NetworkKind::Aws => aws::read,
+        NetworkKind::Azure => azure::read,
+        NetworkKind::Oci => oci::read,
+        NetworkKind::Fastly => fastly::read,
+        NetworkKind::Cloudflare => cloudflare::read,
+        NetworkKind::Gcp => gcp::read,
+        NetworkKind::Geofeed => geofeed::read,
+        NetworkKind::Mmdb => return mmdb::read(network, octets),
     };
     let text = SourceText::of(network, &octets)?;
     let mut gather = Gather::new(network, &text);
