@@ -15,11 +15,14 @@
 //! **Not here**: the effect of overrides on answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
 //! (`http`), layout (`cli`).
 
+mod about;
+mod answer;
 pub(crate) mod client;
 mod desk;
 mod ledger;
 mod operator;
 mod request;
+mod running;
 mod socket;
 mod standing;
 mod store;
@@ -31,9 +34,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use desk::{About, Desk, ListenerCertificate, OperatorRequests};
+pub(crate) use about::{About, ListenerCertificate};
+pub(crate) use desk::Desk;
 pub(crate) use operator::Caller;
 pub(crate) use request::encode;
+pub(crate) use running::OperatorRequests;
 pub(crate) use socket::OpenError;
 pub use store::FORM as STATE;
 
@@ -46,8 +51,8 @@ use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Overrides, Snapshot};
 use crate::telemetry::HINTS;
-use desk::RunningServer;
 use ledger::Ledger;
+use running::RunningServer;
 use socket::Serving;
 use standing::StandingOverrides;
 

@@ -1,19 +1,18 @@
 //! The view of the status of the server.
 //!
-//! **Not here**: the keys of the view and the views of mirrors ([`super`]).
+//! **Not here**: the views of mirrors ([`super`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{
-    CertificateView, FetchView, OverriddenView, PanicView, RefusedView, ReloadView, SourceView, StatusView,
-    TroubleView, UnwrittenView, ZoneView, addresses,
-};
+use serde::{Deserialize, Serialize};
+
+use super::{OverriddenView, addresses};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
-use crate::control::desk::{About, ListenerCertificate};
+use crate::control::about::{About, ListenerCertificate};
 use crate::inspect::view::{AddressView, OverrideView};
 use crate::live::{FetchState, Readiness};
 use crate::mirror::Health;
@@ -21,6 +20,160 @@ use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
+
+/// `/status`
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct StatusView {
+    pub(crate) version: String,
+    /// The reason why `/ready` answers 503; null if it answers 200.
+    pub(crate) obstacle: Option<String>,
+    /// The override that takes this server out of service; null if there is none.
+    #[serde(default)]
+    pub(crate) drain: Option<OverrideView>,
+    pub(crate) generation: u64,
+    /// The duration for which this generation has been served.
+    pub(crate) generation_age_seconds: u64,
+    pub(crate) uptime_seconds: u64,
+    /// The number of mirrors, and of those that are up.
+    pub(crate) mirrors: usize,
+    pub(crate) mirrors_up: usize,
+    /// False without `[probe]`: every mirror counts as up, unless an override says otherwise.
+    #[serde(default = "super::yes")]
+    pub(crate) probed: bool,
+    /// The overrides in force.
+    pub(crate) orders: Vec<OverriddenView>,
+    /// The horizons in panic.
+    #[serde(default)]
+    pub(crate) panics: Vec<PanicView>,
+    /// The addresses that are not up, or whose certificates end soon.
+    pub(crate) troubles: Vec<TroubleView>,
+    pub(crate) zones: Vec<ZoneView>,
+    /// The state files whose last write failed.
+    #[serde(default)]
+    pub(crate) unwritten: Vec<UnwrittenView>,
+    /// The file of the configuration.
+    #[serde(default)]
+    pub(crate) config: String,
+    /// SHA-256 of the files of the configuration that is served, and the time at which it was taken over.
+    #[serde(default)]
+    pub(crate) config_digest: String,
+    #[serde(default)]
+    pub(crate) config_since: String,
+    /// The keys whose new values take a restart.
+    #[serde(default)]
+    pub(crate) restart_keys: Vec<String>,
+    /// The last reload; null before the first.
+    #[serde(default)]
+    pub(crate) reload: Option<ReloadView>,
+    /// The sources of networks.
+    #[serde(default)]
+    pub(crate) networks: Vec<SourceView>,
+    /// The certificates of the listeners.
+    #[serde(default)]
+    pub(crate) certificates: Vec<CertificateView>,
+}
+
+/// A state file whose last write failed.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct UnwrittenView {
+    pub(crate) file: String,
+    /// The label `state` of `pharos_state_writes_total`.
+    pub(crate) state: String,
+    pub(crate) error: String,
+    /// The time of the first failure since the last success.
+    pub(crate) since: String,
+}
+
+/// The outcome of a reload.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ReloadView {
+    pub(crate) at: String,
+    /// The first error with its place, or the first part that is served as before; null if all of the new configuration is served.
+    pub(crate) refused: Option<String>,
+    /// True if the new configuration is served all the same, without that part.
+    #[serde(default)]
+    pub(crate) in_part: bool,
+}
+
+/// One source of networks.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SourceView {
+    pub(crate) source: String,
+    pub(crate) file: String,
+    /// The last change of the content that is served.
+    pub(crate) modified: Option<String>,
+    /// The time since the publisher had this content; for a file of the operator, since its last change.
+    pub(crate) age_seconds: Option<u64>,
+    /// The fetch of the source; null if the operator provides the file.
+    #[serde(default)]
+    pub(crate) fetch: Option<FetchView>,
+}
+
+/// The fetch of a source.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct FetchView {
+    pub(crate) url: String,
+    /// True if nothing is fetched.
+    pub(crate) pinned: bool,
+    /// The last time at which the publisher had the content that is served.
+    pub(crate) checked: Option<String>,
+    /// The next fetch.
+    pub(crate) next: Option<String>,
+    /// True if the publisher has a content that an operator has taken back.
+    #[serde(default)]
+    pub(crate) held_back: bool,
+    /// `refused` or `failed`, if the last fetch was; null if not.
+    pub(crate) trouble: Option<String>,
+    /// The time since which that is so, and the reason.
+    pub(crate) since: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+/// The certificate of a listener.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct CertificateView {
+    pub(crate) listener: String,
+    /// The first end in its chain.
+    pub(crate) ends: String,
+    /// Negative after the end.
+    pub(crate) seconds_left: i64,
+    /// The error of changed files that cannot be used; null if the certificate of the files is served.
+    #[serde(default)]
+    pub(crate) refused: Option<RefusedView>,
+}
+
+/// Changed files that cannot be used; the certificate read before is still served.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RefusedView {
+    pub(crate) since: String,
+    pub(crate) error: String,
+}
+
+/// A horizon in panic mode: most of its mirrors do not answer, so it also steers clients to mirrors that look down.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct PanicView {
+    pub(crate) horizon: String,
+    /// `ipv4` or `ipv6`.
+    pub(crate) family: String,
+}
+
+/// An address that is not up, or whose certificate ends soon.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TroubleView {
+    pub(crate) mirror: String,
+    /// How to reach the mirror's operator; null if the configuration does not say.
+    #[serde(default)]
+    pub(crate) contact: Option<String>,
+    pub(crate) address: AddressView,
+}
+
+/// One zone.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ZoneView {
+    pub(crate) name: String,
+    /// Null if no copy has been fetched yet, or if the copy has expired.
+    pub(crate) serial: Option<u32>,
+}
 
 /// The status of the server.
 ///

@@ -1,0 +1,31 @@
+//! Facts about the server that the snapshot does not have, for the views of the desk.
+//!
+//! **Not here**: the views ([`super::view`]), the services that know the facts (`serve`).
+
+use std::sync::Arc;
+
+use crate::base::time::UnixTime;
+use crate::live::{ReloadHistory, SourceStates};
+use crate::telemetry::probe::Probes;
+
+/// Facts about the server that the snapshot does not have.
+pub(crate) struct About {
+    /// The results of probes; `None` if mirrors are not probed.
+    pub(crate) probes: Option<Arc<Probes>>,
+    /// The configuration and its last reload.
+    pub(crate) history: Arc<ReloadHistory>,
+    /// The certificates of the listeners.
+    pub(crate) certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
+    /// The conditions of sources.
+    pub(crate) sources: SourceStates,
+}
+
+/// The certificate of a listener.
+pub(crate) struct ListenerCertificate {
+    /// The listener.
+    pub(crate) listener: &'static str,
+    /// The first end in its chain.
+    pub(crate) ends: UnixTime,
+    /// The time and the reason, if its changed files cannot be used; an older certificate is served.
+    pub(crate) refused: Option<(UnixTime, String)>,
+}

@@ -1,0 +1,196 @@
+//! The running server as the desk sees it: its state, and the services that carry out requests.
+//!
+//! **Invariants**: an override is acknowledged when it is kept and served, not before; each request has a deadline.
+//! **Not here**: which request this is ([`super::desk`]), the overrides ([`super::ledger`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::about::About;
+use super::answer::DeskAnswer;
+use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
+use super::request::Refusal;
+use super::standing::OverrideSubject;
+use super::view::{DoneView, DrainView, RefreshView, ReloadOutcomeView, RetransferView};
+use crate::base::diagnostic::did_you_mean;
+use crate::base::name::NameBuf;
+use crate::base::time::Moment;
+use crate::inspect::view::OverrideView;
+use crate::live::{
+    Published, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
+};
+use crate::mirror::Override;
+use crate::process::Clock;
+use crate::process::state;
+use crate::snapshot::Snapshot;
+
+/// The timeout of an override: longer than the write of its state, so that the operator gets the error of that write.
+const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
+
+/// The longest time that a request waits for its reload: shorter than the longest connection to the control socket. Databases of
+/// cities take seconds.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The parts of a running server from which answers are made.
+pub(super) struct RunningServer {
+    pub(super) published: Arc<Published>,
+    pub(super) clock: Clock,
+    pub(super) ledger: mpsc::Sender<LedgerEntry>,
+    pub(super) requests: OperatorRequests,
+    pub(super) about: About,
+}
+
+/// The senders of operators' requests to other services.
+pub(crate) struct OperatorRequests {
+    /// To fetch a copy of a zone.
+    pub(crate) retransfers: Retransfers,
+    /// To reload.
+    pub(crate) reloads: ReloadRequests,
+    /// To fetch sources.
+    pub(crate) refreshes: RefreshRequests,
+}
+
+impl RunningServer {
+    /// The time since the snapshot was published.
+    pub(super) fn age_ms(&self, now: Moment) -> u64 {
+        now.0.saturating_sub(self.published.published_at().0)
+    }
+
+    pub(super) async fn reload(&self, terms: ReloadTerms, width: Option<usize>) -> Result<DeskAnswer, Refusal> {
+        let late = |_| {
+            let message = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
+                .help("it goes on, and the log tells when it is over; `pharos status` shows its outcome")
+        };
+        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.requests.reloads.ask(terms)).await.map_err(late)?;
+        let outcome = asked.ok_or_else(|| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
+        })?;
+        let view = ReloadOutcomeView::of(&outcome, width);
+        Ok(if outcome.is_refused() { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        snapshot: &Snapshot,
+        sources: Vec<Arc<str>>,
+        is_previous: bool,
+        terms: ReloadTerms,
+        width: Option<usize>,
+    ) -> Result<DeskAnswer, Refusal> {
+        let states = self.about.sources.all();
+        let is_fetched = |name: &Arc<str>| {
+            states.get(name).and_then(|state| state.fetch.as_ref()).is_some_and(|fetch| !fetch.is_pinned)
+        };
+        for name in &sources {
+            let names = || snapshot.provenance().networks.sources.iter().map(|source| &*source.name);
+            if !names().any(|known| known == &**name) {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, format!("network `{name}` is not defined"))
+                    .help(did_you_mean(name, "networks", names())));
+            }
+            if !is_fetched(name) {
+                return Err(Refusal::new(StatusCode::CONFLICT, format!("network `{name}` is not fetched"))
+                    .help("it has no `url`, or `pin = true`: replace its file, and reload"));
+            }
+        }
+        let late = |_| {
+            let message = format!("the fetches are not done after {} s", RELOAD_TIMEOUT.as_secs());
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
+                .help("the fetches go on; `pharos status` shows the outcome")
+        };
+        let asked = self.requests.refreshes.ask(sources, terms, is_previous);
+        let outcomes = tokio::time::timeout(RELOAD_TIMEOUT, asked).await.map_err(late)?;
+        let outcomes =
+            outcomes.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?;
+        if outcomes.is_empty() {
+            return Err(Refusal::new(StatusCode::CONFLICT, "no network is fetched")
+                .help("add `url = \"https://…\"` to a line of `[networks]`"));
+        }
+        let view = RefreshView::of(&outcomes, terms.is_dry, self.published.load().generation, width);
+        Ok(if view.refused { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+    }
+
+    pub(super) async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {
+        let name = zone.to_string();
+        let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone)).await;
+        let late = |_| {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("zone `{name}` is not here yet"))
+                .help("the transfer goes on, and the log tells when it is over; `pharos status` shows the serial")
+        };
+        match asked.map_err(late)? {
+            Ok(Retransferred { before, serial, primary }) => {
+                Ok(DeskAnswer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
+            }
+            Err(error @ RetransferError::NotACopy) => {
+                Err(Refusal::new(StatusCode::CONFLICT, format!("zone `{name}` cannot be fetched: {error}"))
+                    .help("it is read from its file: change that, and reload"))
+            }
+            Err(error @ RetransferError::Failed(_)) => {
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("zone `{name}` was not fetched: {error}"))
+                    .help("the zone is served as before"))
+            }
+            Err(error @ (RetransferError::Busy | RetransferError::Stopping)) => {
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("zone `{name}` was not fetched: {error}"))
+                    .help("ask again later"))
+            }
+        }
+    }
+
+    pub(super) async fn order(
+        &self,
+        mirror: Arc<str>,
+        ask: LedgerAsk,
+        stands: Option<OverrideView>,
+        warning: Option<String>,
+    ) -> Result<DeskAnswer, Refusal> {
+        let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), ask).await?;
+        Ok(DeskAnswer::json(&DoneView {
+            mirror: mirror.to_string(),
+            order: stands,
+            before: before.as_ref().map(OverrideView::of),
+            generation: generation.map(|generation| generation.0),
+            warning,
+            probed: self.about.probes.is_some(),
+        }))
+    }
+
+    /// Takes the server out of service, or puts it back.
+    pub(super) async fn drain(&self, ask: LedgerAsk, stands: Option<&Override>) -> Result<DeskAnswer, Refusal> {
+        let OverrideDone { before, .. } = self.enter(OverrideSubject::Server, ask).await?;
+        Ok(DeskAnswer::json(&DrainView {
+            drain: stands.map(OverrideView::of),
+            before: before.as_ref().map(OverrideView::of),
+        }))
+    }
+
+    /// Has the ledger take an override.
+    async fn enter(&self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let asked = async {
+            self.ledger.send(LedgerEntry { subject, ask, reply }).await.map_err(|_| stopping())?;
+            outcome.await.map_err(|_| stopping())
+        };
+        let late = |_| {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the override")
+                .help("it may still come into force: check `pharos mirror list`, and the disk of `[control] state`")
+        };
+        match tokio::time::timeout(OVERRIDE_TIMEOUT, asked).await.map_err(late)?? {
+            Ok(done) => Ok(done),
+            Err(OverrideRefused::Full) => {
+                let error = "the number of overrides is at its limit";
+                Err(Refusal::new(StatusCode::CONFLICT, error)
+                    .help("remove those of mirrors that are not configured any more"))
+            }
+            Err(OverrideRefused::NotKept(error)) => {
+                let error = format!("the override cannot be kept, and was not set: {error}");
+                Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
+                    .help("check the folder of `[control] state`: it must exist, be writable, and have space"))
+            }
+            Err(OverrideRefused::Stopping) => Err(stopping()),
+        }
+    }
+}
