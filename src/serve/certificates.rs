@@ -10,13 +10,11 @@ use rustls::pki_types::UnixTime;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use super::identities::{DNS, Identities, REGISTRY, dns_files, registry_files};
 use super::one_line;
-use super::prepare::Prepared;
-use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime as CivilTime;
-use crate::config::TlsFiles;
+use crate::config::{Config, TlsFiles};
 use crate::control::ListenerCertificate;
-use crate::load::hosts::Purpose;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
 use crate::telemetry::{Collect, MetricsPage};
@@ -25,41 +23,21 @@ use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity, span};
 /// The interval between two checks. A check costs two system calls per file; a renewed certificate is needed within hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The names of the listeners: those that share `[dns.tls]`, and the registry's.
-pub(super) const DNS: &str = "dns";
-pub(super) const REGISTRY: &str = "registry";
-
-/// The code of the warning about a listener that keeps its served certificate.
-pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
-
-/// The consequence, in words, of files that are refused at a reload while the listener serves a certificate that was read from
-/// them. `None` if the refusal is one of the whole configuration: the listener has no certificate of these files.
-pub(super) fn kept(listener: &'static str, files: &TlsFiles, purpose: &Purpose) -> Option<Diagnostic> {
-    let Purpose::Reload(served) = purpose else { return None };
-    let paths = |files: &TlsFiles| [files.cert.path.clone(), files.key.path.clone()];
-    served.certificates.iter().find(|(of, served)| *of == listener && paths(served) == paths(files))?;
-    let message = format!("listener `{listener}` keeps its served certificate: its files are refused");
-    let what = Diagnostic::warning(CERTIFICATE_REFUSED, message).at(files.cert.place.clone(), "these files");
-    Some(what.help("mend the certificate or its key: both files are read again within a minute, and at a reload"))
-}
-
 /// The certificates of the listeners.
 #[derive(Debug, Default)]
 pub(super) struct Certificates(Mutex<Vec<Arc<WatchedIdentity>>>);
 
 impl Certificates {
     /// Watches the certificate of the DNS listeners.
-    pub(super) fn watch_dns(&self, prepared: &Prepared, served: &[Arc<Tls>]) {
-        let files = prepared.built.config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
-        if let (Some(files), Some(identity)) = (files, &prepared.dns_identity) {
+    pub(super) fn watch_dns(&self, config: &Config, identities: &Identities, served: &[Arc<Tls>]) {
+        if let (Some(files), Some(identity)) = (dns_files(config), &identities.dns) {
             self.add(WatchedIdentity::new(DNS, served.to_vec(), files.clone(), identity, Clock::unix()));
         }
     }
 
     /// Watches the certificate of the registry listener.
-    pub(super) fn watch_registry(&self, prepared: &Prepared, served: Option<&Arc<Tls>>) {
-        let files = prepared.built.config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
-        if let (Some(files), Some(identity), Some(served)) = (files, &prepared.identity, served) {
+    pub(super) fn watch_registry(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
+        if let (Some(files), Some(identity), Some(served)) = (registry_files(config), &identities.registry, served) {
             self.add(WatchedIdentity::new(REGISTRY, vec![served.clone()], files.clone(), identity, Clock::unix()));
         }
     }
@@ -69,17 +47,14 @@ impl Certificates {
         self.all().iter().map(|watched| (watched.listener, watched.files())).collect()
     }
 
-    /// Serves the certificates that a reload prepared, and notes the files that it has refused.
-    pub(super) fn reload(&self, prepared: &Prepared) {
-        let config = &prepared.built.config;
-        let dns = config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
-        let registry = config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
+    /// Serves the certificates that a reload has loaded, and notes the files that it has refused.
+    pub(super) fn reload(&self, config: &Config, identities: &Identities) {
         for watched in self.all() {
             let (files, identity) = match watched.listener {
-                DNS => (dns, &prepared.dns_identity),
-                _ => (registry, &prepared.identity),
+                DNS => (dns_files(config), &identities.dns),
+                _ => (registry_files(config), &identities.registry),
             };
-            let refused = prepared.refused_identities.iter().find(|(listener, _)| *listener == watched.listener);
+            let refused = identities.refused.iter().find(|(listener, _)| *listener == watched.listener);
             match (files, identity, refused) {
                 (Some(files), Some(identity), _) => watched.replace(files.clone(), identity, Clock::unix()),
                 (Some(files), None, Some((_, problems))) => {

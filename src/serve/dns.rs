@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::prepare::Prepared;
-use crate::config::Config;
+use crate::config::{Config, DnsConfig};
 use crate::dns::{self, Certificates, Engine, Service};
 use crate::http::{self, Doh, HttpServer};
 use crate::listen::{self, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
@@ -51,7 +51,7 @@ impl DnsListeners {
     /// Starts answering; adds its counters to `counters`.
     pub(super) fn start(
         ports: DnsPorts,
-        prepared: &mut Prepared,
+        prepared: &Prepared,
         engine: Engine,
         counters: &mut Vec<Arc<dyn Collect>>,
         common: &Common,
@@ -61,7 +61,7 @@ impl DnsListeners {
         let dns_counters = Arc::new(DnsCounters::default());
         counters.push(dns_counters.clone());
         let mut tls = Vec::new();
-        let identity = prepared.dns_identity.clone();
+        let identity = prepared.identities.dns.clone();
         let certificates = identity.as_ref().map(|identity| {
             Ok(Certificates {
                 tls: serve_with(identity, &dns::TLS_PROTOCOLS, &mut tls)?,
@@ -113,11 +113,11 @@ impl DnsListeners {
         self.service.addresses()
     }
 
-    /// Applies the settings that a reload prepared.
-    pub(super) fn reload(&self, prepared: &mut Prepared) {
-        self.service.set_limits(Limits::from(&prepared.built.config.dns));
-        self.service.set_payload(&prepared.built.config.dns);
-        if prepared.built.config.dns.rrl.is_some() {
+    /// Applies the settings of a reload.
+    pub(super) fn reload(&self, config: &DnsConfig) {
+        self.service.set_limits(Limits::from(config));
+        self.service.set_payload(config);
+        if config.rrl.is_some() {
             self.service.prepare_rates();
         }
     }

@@ -7,21 +7,20 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::certificates;
+use super::identities::Identities;
 use super::mirrors::{self, Watch};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::rr::Rtype;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, FileUse, InputFile, Placed, TlsFiles, ZoneConfig};
+use crate::config::{Config, FileUse, InputFile, Placed, ZoneConfig};
 use crate::control;
 use crate::files::{self, Intake};
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
-use crate::process::{Clock, address, sys};
+use crate::process::{address, sys};
 use crate::registry::RegistrySettings;
 use crate::snapshot::Snapshot;
-use crate::tls::{self, Identity};
 use crate::{acme, probe, transfer};
 
 /// A configuration that is ready to be served.
@@ -39,12 +38,8 @@ pub(super) struct Prepared {
     pub(super) group: Option<u32>,
     /// The means to ask mirrors and the canonical registry for blobs; `None` if neither is asked.
     pub(super) means: Option<Means>,
-    /// The certificate and key of the registry listener; `None` if it does not use TLS, or keeps the served ones.
-    pub(super) identity: Option<Identity>,
-    /// The certificate and key of the encrypted DNS listeners; `None` if there are none, or the listeners keep the served ones.
-    pub(super) dns_identity: Option<Identity>,
-    /// The listeners that keep their served certificates, each with the problems of the files.
-    pub(super) refused_identities: Vec<(&'static str, Vec<Diagnostic>)>,
+    /// The certificates of the listeners.
+    pub(super) identities: Identities,
     /// The TLS settings for primaries.
     pub(super) encryption: transfer::Encryption,
 }
@@ -80,50 +75,12 @@ pub(super) fn prepare(
     intake: &Intake,
 ) -> Result<Prepared, Vec<Diagnostic>> {
     let mut built = compile::build_for(purpose, path, generation, intake, &|named| check_state(named, purpose))?;
-    let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
-    let mut refused_identities = Vec::new();
-    let mut load = |listener, files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {
-        Ok((identity, warnings)) => {
-            problems.extend(warnings);
-            Some(identity)
-        }
-        Err(found) => {
-            match certificates::kept(listener, files?, purpose) {
-                Some(what) => {
-                    problems.extend(found.iter().cloned().map(Diagnostic::lessened).chain([what]));
-                    refused_identities.push((listener, found));
-                }
-                None => problems.extend(found),
-            }
-            None
-        }
-    };
-    let dns_identity = load(certificates::DNS, dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
-    let identity = load(certificates::REGISTRY, registry.as_ref().and_then(|registry| registry.tls.as_ref()));
-    let watch = Watch::prepare(&built.config).unwrap_or_else(|found| {
-        problems.extend(found);
-        None
-    });
-    let encryption = transfer::Encryption::prepare(&built.config, probe::roots).unwrap_or_else(|found| {
-        problems.extend(found);
-        transfer::Encryption::default()
-    });
-    let means = mirrors::means(&built.config, watch.as_ref()).unwrap_or_else(|found| {
-        problems.extend(found);
-        None
-    });
-    let token = built.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
-    let token = token.and_then(|token| match load::token::read(token) {
-        Ok((text, warning)) => {
-            problems.extend(warning);
-            Some(Token::new(&text))
-        }
-        Err(problem) => {
-            problems.push(*problem);
-            None
-        }
-    });
+    let identities = Identities::load(&built.config, purpose, &mut problems);
+    let watch = or_report(Watch::prepare(&built.config), &mut problems);
+    let encryption = or_report(transfer::Encryption::prepare(&built.config, probe::roots), &mut problems);
+    let means = or_report(mirrors::means(&built.config, watch.as_ref()), &mut problems);
+    let token = read_token(&built.config, &mut problems);
     let group = built.config.control.as_ref().and_then(|control| control.group.as_ref());
     let group = group.and_then(|group| load::group::find(group).map_err(|problem| problems.push(*problem)).ok());
     if !matches!(purpose, Purpose::Reload(_)) {
@@ -141,7 +98,29 @@ pub(super) fn prepare(
     }
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, token, group, means, identity, dns_identity, refused_identities, encryption })
+    Ok(Prepared { built, settings, watch, token, group, means, identities, encryption })
+}
+
+/// The outcome of a step; its default if the step failed, with its problems added to the others.
+fn or_report<T: Default>(outcome: Result<T, Vec<Diagnostic>>, problems: &mut Vec<Diagnostic>) -> T {
+    outcome.unwrap_or_else(|found| {
+        problems.extend(found);
+        T::default()
+    })
+}
+
+/// Reads the token of the admin listener.
+fn read_token(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<Token> {
+    match load::token::read(config.admin.as_ref()?.token.as_ref()?) {
+        Ok((text, warning)) => {
+            problems.extend(warning);
+            Some(Token::new(&text))
+        }
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
+    }
 }
 
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::candidates::{self, JudgedCandidate};
-use super::certificates::CERTIFICATE_REFUSED;
 use super::guard::{self, Configured, GuardedReload};
+use super::identities::CERTIFICATE_REFUSED;
 use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;

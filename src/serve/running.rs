@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::prepare::prepare;
-use super::{Failure, Services, log_warnings};
+use super::services::Services;
+use super::{Failure, log_warnings};
 use crate::base::time::Generation;
 use crate::files::{self, Intake};
 use crate::load::hosts::Purpose;

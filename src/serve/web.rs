@@ -120,7 +120,7 @@ impl Web {
                 pulls = Some(http.clone());
                 let asker = BlobAsker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                let tls = registry_tls(prepared.identity.clone())?;
+                let tls = registry_tls(prepared.identities.registry.clone())?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
                 Some(RegistryService::start(bound, terms, settings, published, http, asker)?)
             }
