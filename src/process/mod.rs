@@ -5,6 +5,7 @@
 
 pub(crate) mod address;
 mod clock;
+pub(crate) mod datagram;
 mod holder;
 mod lock;
 mod notify;

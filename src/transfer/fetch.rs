@@ -15,9 +15,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::inbound::{self, Inbound, Signed, TransferProgress, TransferRefusal};
@@ -26,9 +25,11 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::files;
 use crate::process::Clock;
+use crate::process::datagram::{connected_udp, random_id};
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
 use crate::wire::MAX_STREAM;
+use crate::wire::ask::question;
 use crate::wire::tsig::{Exchange, VerifyError};
 use crate::zone::{Zone, is_newer};
 
@@ -170,21 +171,6 @@ fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, FetchError> {
     if is_newer(theirs, ours) || theirs == ours { Ok(theirs != ours) } else { Err(FetchError::Older { theirs, ours }) }
 }
 
-/// An ID that attackers cannot predict (RFC 5452 §9.2).
-pub(super) fn random_id() -> io::Result<u16> {
-    let mut octets = [0; 2];
-    SystemRandom::new().fill(&mut octets).map_err(|_| io::Error::other("the system has no random numbers"))?;
-    Ok(u16::from_be_bytes(octets))
-}
-
-/// A UDP socket that is connected to one peer: the kernel drops datagrams from other addresses.
-pub(super) async fn connected_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(address).await?;
-    Ok(socket)
-}
-
 /// A connection, with TLS or without.
 trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -208,7 +194,7 @@ impl PrimaryLine<'_> {
             return Ok(serial);
         }
         let id = random_id()?;
-        let (query, mut exchange) = self.signed(inbound::question(apex, Rtype::SOA, id));
+        let (query, mut exchange) = self.signed(question(apex, Rtype::SOA, id));
         let (stream, reply) = self.ask(&query).await?;
         self.verify(exchange.as_mut(), &reply)?;
         if self.primary.xot.is_some() {
@@ -222,7 +208,7 @@ impl PrimaryLine<'_> {
         let socket = connected_udp(self.primary.address).await?;
         for wait in UDP_WAITS {
             let id = random_id()?;
-            let (query, mut exchange) = self.signed(inbound::question(apex, Rtype::SOA, id));
+            let (query, mut exchange) = self.signed(question(apex, Rtype::SOA, id));
             socket.send(&query).await?;
             let mut reply = vec![0; 4096];
             let received = timeout(wait, async {

@@ -19,6 +19,7 @@ use domain::rdata::AllRecordData;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::Ttl;
+use crate::wire::ask::question;
 use crate::zone::{AddError, Dnssec, Record, Records, RrSet, Zone, ZoneBuilder, is_newer};
 
 /// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
@@ -153,17 +154,6 @@ pub fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
         query.extend_from_slice(records.as_wire());
         query[9] = 1;
     }
-    query
-}
-
-/// A query without EDNS.
-pub(crate) fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
-    let mut query = vec![0; 12];
-    query[..2].copy_from_slice(&id.to_be_bytes());
-    query[5] = 1;
-    query.extend_from_slice(apex.as_wire());
-    query.extend_from_slice(&qtype.0.to_be_bytes());
-    query.extend_from_slice(&Class::IN.0.to_be_bytes());
     query
 }
 

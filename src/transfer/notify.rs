@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::fetch::{connected_udp, random_id};
-use super::inbound;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::process::Clock;
+use crate::process::datagram::{connected_udp, random_id};
 use crate::telemetry::transfer::Counters;
+use crate::wire::ask::question;
 use crate::wire::tsig::Exchange;
 
 /// The timeouts of the attempts. RFC 1996 §3.6 proposes a minute and five attempts. Shorter timeouts repair lost packets
@@ -65,7 +65,7 @@ pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>
 async fn attempt(word: &NotifyWord, clock: Clock) -> std::io::Result<()> {
     let socket = connected_udp(word.to).await?;
     let id = random_id()?;
-    let mut message = inbound::question(word.apex.as_name(), Rtype::SOA, id);
+    let mut message = question(word.apex.as_name(), Rtype::SOA, id);
     // Opcode 4, AA (RFC 1996 §3.3, §4.5).
     message[2] = 4 << 3 | 0x04;
     let mut exchange = word.key.as_ref().map(|key| Exchange::begin(key, &mut message, clock.read().unix));
