@@ -9,11 +9,11 @@ use pharos::base::ids::{KeyId, MirrorId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::{Rcode, Rtype};
 use pharos::base::time::{Generation, Now, UnixTime};
-use pharos::challenge::{ChallengeStore, ChallengeToken, Challenges};
+use pharos::challenge::{ChallengeStore, ChallengeToken, Challenges, LIFE_SECS};
 use pharos::load;
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::wire::tsig::Exchange;
-use pharos::wire::update::{TokenAction, receive};
+use pharos::wire::update::{ReceivedEntry, TokenAction, TokenChange, UpdateAuthor, UpdateEffect, receive};
 use pharos::wire::{self, Peer, Silence, Transport, respond_or_defer};
 use pharos::zone::{Found, ZoneSet};
 
@@ -22,8 +22,8 @@ use super::{ADDRESS, CONFIG, NOW, SNAPSHOT, can_be_read};
 
 const OWNERS: [&str; 2] = ["_acme-challenge.example.net", "_acme-challenge.one.example.net"];
 
-/// A zone with two owners of challenges. The first key of the server is that of a credential for both; a second credential has
-/// a token at each.
+/// A zone with two owners of challenges. The first key of the server is that of a credential for both, the second one that of
+/// another server; a second credential has a token at each owner.
 static CHALLENGED: LazyLock<Snapshot> = LazyLock::new(|| {
     let text = "$TTL 300\n@ SOA ns h 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
     let refuse = &mut |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
@@ -35,6 +35,7 @@ static CHALLENGED: LazyLock<Snapshot> = LazyLock::new(|| {
     let owners = OWNERS.map(|owner| (name("example.net"), name(owner)));
     challenges.add(("key:one".into(), MirrorId(0)), Some(KeyId(0)), Vec::new(), &owners);
     challenges.add(("user:two".into(), MirrorId(1)), None, Vec::new(), &owners);
+    challenges.add_peer(KeyId(1));
     let transfers = Arc::new(SNAPSHOT.transfers().clone());
     let compiled = Compiled { transfers, challenges: Arc::new(challenges), ..Compiled::default() };
     let snapshot = Snapshot::new(Generation(1), ZoneSet::new(vec![zone]), compiled);
@@ -61,8 +62,8 @@ fn tokens() -> ChallengeStore {
 /// A message that is signed with the key of a credential, or with another key. It may be changed afterwards, or the clocks may
 /// differ.
 ///
-/// An update that is admitted gets a signed reply. Its changes are tokens at the owners of its credential, and the token of the
-/// other credential is answered after them.
+/// An update that is admitted gets a signed reply. The changes of a credential are tokens at its owners, and the token of the
+/// other credential is answered after them. The entries of another server last no longer than a token that is set now.
 pub fn updates(input: &[u8]) {
     let Some(order) = Order::read(input) else { return };
     let Some(request) = order.request() else { return };
@@ -83,21 +84,13 @@ pub fn updates(input: &[u8]) {
         }
         assert!(transport != Transport::Https && order.skew <= 300, "it is refused at once");
         let update = receive(&request, peer, &CHALLENGED, now).expect("what is handed over can be taken in");
-        assert_eq!(&**update.credential(), "key:one");
         let judged = update.judge(&CHALLENGED);
-        let mut store = tokens();
-        for change in judged.iter().flatten() {
-            assert!(CHALLENGED.challenges().permits("key:one", &change.owner));
-            match change.action {
-                TokenAction::Set(token) => {
-                    store.set(update.credential(), change.owner.as_name(), token, &"a".into(), NOW)
-                }
-                TokenAction::Remove(which) => {
-                    store.remove(update.credential(), change.owner.as_name(), which, &"a".into(), NOW);
-                }
-            }
+        match (update.author(), &judged) {
+            (UpdateAuthor::Credential(name), Ok(UpdateEffect::Changes(changes))) => make(name, changes),
+            (UpdateAuthor::Server(KeyId(1)), Ok(UpdateEffect::Entries(entries))) => take_in(entries),
+            (_, Err(_)) => {}
+            other => panic!("{other:?}"),
         }
-        check_other(&CHALLENGED.after(&Change::Tokens(Arc::new(store))));
         let rcode = judged.as_ref().err().map_or(Rcode::NOERROR, |(rcode, _)| *rcode);
         let (reply, summary) = update.reply(judged.map(drop), &CHALLENGED, now);
         assert!(can_be_read(&reply) && summary.rcode == rcode && reply.len() <= 1232);
@@ -106,6 +99,31 @@ pub fn updates(input: &[u8]) {
             assert_eq!(exchange.verify(&reply, NOW), Ok(()));
         }
     }
+}
+
+/// Makes the changes of the first credential.
+fn make(credential: &Arc<str>, changes: &[TokenChange]) {
+    assert_eq!(&**credential, "key:one");
+    let mut store = tokens();
+    for change in changes {
+        assert!(CHALLENGED.challenges().permits(credential, &change.owner));
+        let owner = change.owner.as_name();
+        match change.action {
+            TokenAction::Set(token) => store.set(credential, owner, token, &"a".into(), NOW),
+            TokenAction::Remove(which) => store.remove(credential, owner, which, &"a".into(), NOW),
+        }
+    }
+    check_other(&CHALLENGED.after(&Change::Tokens(Arc::new(store))));
+}
+
+/// Takes in the entries of another server.
+fn take_in(entries: &[ReceivedEntry]) {
+    let mut store = tokens();
+    for (key, entry) in entries.iter().cloned().map(|entry| entry.at(NOW)) {
+        assert!(entry.until.0 <= NOW.0 + LIFE_SECS);
+        store.take_in(key, entry);
+    }
+    CHALLENGED.after(&Change::Tokens(Arc::new(store)));
 }
 
 /// Checks that the token of the second credential is answered.

@@ -1,8 +1,9 @@
-//! The service of ACME challenges: one task that decides about updates, keeps tokens on the disk, and has these published.
+//! The service of ACME challenges: one task that decides about updates, keeps tokens on the disk, and has these published
+//! and known to the other servers of the zones.
 //!
 //! ```text
 //! UDP thread ─┐ signed, by a credential                    ┌─► state file, then live::Updates, then a line of the log
-//! TCP, TLS  ──┴─► live::UpdateQueue ──► judge ──► tokens ──┴─► signed reply
+//! TCP, TLS  ──┴─► live::UpdateQueue ──► judge ──► tokens ──┴─► the peers have it too, then signed reply
 //! ```
 //!
 //! **Invariants**: a change is on the disk and served before its client gets the reply; a change that could not be kept changes
@@ -10,6 +11,8 @@
 //! **Not here**: messages ([`crate::wire::update`]), the rules for tokens ([`crate::challenge`]), the records in zones
 //! ([`crate::snapshot`]).
 
+mod keeper;
+mod peers;
 mod store;
 
 use std::collections::BTreeMap;
@@ -19,41 +22,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 pub use store::FORM as STATE;
 
 use crate::base::name::NameBuf;
-use crate::base::rr::Rcode;
 use crate::base::time::UnixTime;
 use crate::base::tsig::{Key, SentAlgorithm};
-use crate::challenge::{ChallengeStore, ChallengeToken};
-use crate::config::AcmeConfig;
+use crate::challenge::ChallengeStore;
+use crate::config::{AcmeConfig, Remote};
 use crate::files::state::{Useless, recall};
-use crate::live::{PendingUpdate, Published, UpdateInbox, Updates};
+use crate::live::{Published, UpdateInbox, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{self, Clock, Lock, LockError, Vital};
-use crate::snapshot::Change;
-use crate::wire::transfer::Denial;
-use crate::wire::update::{ReceivedUpdate, TokenAction, TokenChange};
+use crate::telemetry::Collect;
+use crate::telemetry::acme::{AcmeStanding, CredentialStanding, UpdateCounts};
+use keeper::TokenKeeper;
+use peers::{PeerGround, PeerStandings, Peers};
 use store::KeptTokens;
 
 /// The consequence of tokens that cannot be written, for the log.
 const UNKEPT: &str = "updates of ACME clients are answered SERVFAIL until it is written";
-
-/// The longest time until the service notices that the civil clock was set, because tokens end by the civil clock.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The time between two lines about a key and an algorithm.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
 /// The time between two notices that are taken, so that a flood of forged messages costs nothing here.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
-
-/// The reply to an update whose change cannot be kept or published.
-const FAILED: Denial = (Rcode::SERVFAIL, None);
 
 /// The reasons why the tokens of the last run cannot be taken over.
 #[derive(Debug)]
@@ -117,19 +114,34 @@ impl OpenedTokens {
     /// Starts the service. The published snapshot already has the tokens.
     pub(crate) fn start(
         self,
+        config: &AcmeConfig,
         inbox: UpdateInbox,
         published: Arc<Published>,
         updates: Updates,
         clock: Clock,
         vital: &Vital,
     ) -> AcmeService {
-        let reloaded = Arc::new(Notify::new());
         let OpenedTokens { kept, file, lock } = self;
-        let keeper = TokenKeeper { kept, file, published, updates, clock, civil: Clock::civil };
-        let running = keeper.run(inbox.updates, reloaded.clone());
+        let ground = PeerGround { published: published.clone(), clock, vital: vital.clone() };
+        let peers = Peers::new(Arc::new(kept.tokens.clone()), ground);
+        let (kept, counts) = (watch::Sender::new(kept), Arc::<UpdateCounts>::default());
+        let reloads = watch::Sender::new(Arc::from(&*config.peers));
+        let state = AcmeState { kept: kept.subscribe(), peers: peers.standings(), published: published.clone() };
+        let keeper = TokenKeeper {
+            kept,
+            file,
+            published,
+            updates,
+            clock,
+            civil: Clock::civil,
+            peers,
+            waiting: keeper::waiting(),
+            counts: counts.clone(),
+        };
+        let running = keeper.run(inbox.updates, reloads.subscribe());
         tokio::spawn(vital.guard("service of ACME challenges", running));
         tokio::spawn(warn_of_algorithms(inbox.algorithms));
-        AcmeService { reloaded, _lock: lock }
+        AcmeService { reloads, state, counts, _lock: lock }
     }
 }
 
@@ -151,116 +163,49 @@ fn recall_tokens(path: &Path, now: UnixTime) -> Result<KeptTokens, Useless> {
 }
 
 /// The running service.
-#[derive(Debug)]
 pub(crate) struct AcmeService {
-    reloaded: Arc<Notify>,
+    reloads: watch::Sender<Arc<[Remote]>>,
+    state: AcmeState,
+    counts: Arc<UpdateCounts>,
     _lock: Lock,
 }
 
-impl AcmeService {
-    /// Drops the tokens that no credential of the published configuration may set.
-    pub(crate) fn note_reload(&self) {
-        self.reloaded.notify_one();
-    }
-}
-
-/// The tokens, and everything that a change of these needs.
-struct TokenKeeper<C> {
-    kept: KeptTokens,
-    file: StateFile,
+/// The parts of the service that operators see.
+#[derive(Clone)]
+struct AcmeState {
+    kept: watch::Receiver<KeptTokens>,
+    peers: PeerStandings,
     published: Arc<Published>,
-    updates: Updates,
-    clock: Clock,
-    /// The civil clock.
-    civil: C,
 }
 
-impl<C: Fn() -> UnixTime> TokenKeeper<C> {
-    /// Handles updates until the last sender is dropped.
-    async fn run(mut self, mut inbox: mpsc::Receiver<Box<PendingUpdate>>, reloaded: Arc<Notify>) {
-        loop {
-            tokio::select! {
-                pending = inbox.recv() => match pending {
-                    Some(pending) => self.take(*pending).await,
-                    None => return,
-                },
-                () = self.next_end() => self.tidy().await,
-                () = reloaded.notified() => self.tidy().await,
-            }
-        }
+impl AcmeService {
+    /// Drops the tokens that no credential of the published configuration may set, and takes over its peers.
+    pub(crate) fn note_reload(&self, config: &AcmeConfig) {
+        self.reloads.send_replace(Arc::from(&*config.peers));
     }
 
-    async fn take(&mut self, PendingUpdate { update, reply }: PendingUpdate) {
-        let snapshot = self.published.load_full();
-        let outcome = match update.judge(&snapshot) {
-            Ok(changes) => self.apply(&update, &changes).await,
-            Err(denial) => Err(denial),
-        };
-        let (message, summary) = update.reply(outcome, &snapshot, self.clock.read());
-        reply(&message, &summary, &snapshot);
+    /// The metrics.
+    pub(crate) fn counters(&self) -> Arc<dyn Collect> {
+        Arc::new((self.counts.clone(), self.standing()))
     }
 
-    /// Makes the changes of an update, all or none.
-    async fn apply(&mut self, update: &ReceivedUpdate, changes: &[TokenChange]) -> Result<(), Denial> {
-        let (credential, server, now) = (update.credential(), &self.kept.server, (self.civil)());
-        let mut tokens = self.kept.tokens.clone();
-        tokens.expire(now);
-        for TokenChange { owner, action } in changes {
-            match action {
-                TokenAction::Set(token) => tokens.set(credential, owner.as_name(), *token, server, now),
-                TokenAction::Remove(which) => tokens.remove(credential, owner.as_name(), *which, server, now),
-            }
-        }
-        let lines = lines(&self.kept.tokens, &tokens, update, changes);
-        self.keep(tokens).await?;
-        lines.iter().for_each(|line| info!("{line}"));
-        Ok(())
+    /// Returns a function for the state of each credential and peer when it is called.
+    pub(crate) fn standing(&self) -> Box<dyn Fn() -> AcmeStanding + Send + Sync> {
+        let state = self.state.clone();
+        Box::new(move || state.now())
     }
+}
 
-    /// Drops the tokens whose time is over, and those that no credential may set.
-    async fn tidy(&mut self) {
-        let snapshot = self.published.load_full();
-        let mut tokens = self.kept.tokens.clone();
-        tokens.expire((self.civil)());
-        tokens.retain(|key| snapshot.challenges().permits(&key.credential, &key.owner));
-        if tokens == self.kept.tokens {
-            return;
-        }
-        self.kept.tokens = tokens;
-        // If the write fails, the next start drops these tokens: by their end, or by the credentials that it has.
-        let _ = self.write(&self.kept).await;
-        let _ = self.publish().await;
-    }
-
-    /// Writes tokens and has these served.
-    async fn keep(&mut self, tokens: ChallengeStore) -> Result<(), Denial> {
-        if tokens == self.kept.tokens {
-            return Ok(());
-        }
-        let kept = KeptTokens { tokens, ..self.kept.clone() };
-        // The reason is in the log, once (`process::state`).
-        self.write(&kept).await.map_err(|_| FAILED)?;
-        self.kept = kept;
-        self.publish().await.map_err(|_| FAILED)
-    }
-
-    async fn write(&self, kept: &KeptTokens) -> std::io::Result<()> {
-        self.file.keep(store::encode(kept)).await
-    }
-
-    async fn publish(&self) -> Result<(), crate::live::Stopped> {
-        self.updates.change_and_wait(Change::Tokens(Arc::new(self.kept.tokens.clone()))).await.map(drop)
-    }
-
-    /// Waits until the next token may end; for ever if there is no token.
-    async fn next_end(&self) {
-        match self.kept.tokens.next_end() {
-            Some(end) => {
-                let left = Duration::from_secs(end.0.saturating_sub((self.civil)().0));
-                tokio::time::sleep(left.clamp(Duration::from_secs(1), LOOK_EVERY)).await;
-            }
-            None => std::future::pending().await,
-        }
+impl AcmeState {
+    fn now(&self) -> AcmeStanding {
+        let (kept, snapshot) = (self.kept.borrow(), self.published.load_full());
+        let credentials = snapshot.challenges().credentials().iter().map(|credential| CredentialStanding {
+            name: credential.name.clone(),
+            mirror: credential.mirror,
+            live: kept.tokens.live(&credential.name),
+            last_set: kept.last_set.get(&credential.name).copied(),
+        });
+        AcmeStanding { credentials: credentials.collect(), peers: self.peers.now() }
     }
 }
 
@@ -281,31 +226,4 @@ async fn warn_of_algorithms(mut inbox: mpsc::Receiver<(Arc<Key>, SentAlgorithm)>
         }
         tokio::time::sleep(NOTICE_EVERY).await;
     }
-}
-
-/// A line for each owner at which the tokens of a credential differ.
-fn lines(
-    before: &ChallengeStore,
-    after: &ChallengeStore,
-    update: &ReceivedUpdate,
-    changes: &[TokenChange],
-) -> Vec<String> {
-    let (credential, address) = (update.credential(), update.address());
-    let mut owners: Vec<&NameBuf> = changes.iter().map(|change| &change.owner).collect();
-    owners.dedup();
-    let line = |owner: &NameBuf| {
-        let of = |store: &ChallengeStore| store.tokens_of(credential, owner.as_name());
-        let (old, new) = (of(before), of(after));
-        let only = |some: &[ChallengeToken], others: &[ChallengeToken]| {
-            some.iter().filter(|token| !others.contains(token)).count()
-        };
-        let what = match (only(&new, &old), only(&old, &new)) {
-            (0, 0) => return None,
-            (set, 0) => format!("{set} set"),
-            (0, removed) => format!("{removed} removed"),
-            (set, removed) => format!("{set} set, {removed} removed"),
-        };
-        Some(format!("ACME challenges at {owner}: {what} by {credential} from {address}"))
-    };
-    owners.into_iter().filter_map(line).collect()
 }

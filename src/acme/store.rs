@@ -3,6 +3,7 @@
 //! **Invariants**: decoding returns the encoded tokens; if any part of a file is wrong, the whole file is refused.
 //! **Not here**: writing the file to the disk ([`crate::files::state`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub(super) struct KeptTokens {
     /// The name in versions of this server's changes.
     pub(super) server: Arc<str>,
     pub(super) tokens: ChallengeStore,
+    /// The time at which each credential last set a token, here or at another server.
+    pub(super) last_set: BTreeMap<Arc<str>, UnixTime>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -33,6 +36,9 @@ struct ChallengeFile {
     version: u32,
     server: String,
     tokens: Vec<TokenLine>,
+    /// By credential, in seconds since 1970.
+    #[serde(default)]
+    last_set: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -60,7 +66,8 @@ pub(super) fn encode(kept: &KeptTokens) -> String {
         removed: entry.state == ChallengeState::Removed,
     };
     let tokens = kept.tokens.entries().map(line).collect();
-    let file = ChallengeFile { version: VERSION, server: kept.server.to_string(), tokens };
+    let last_set = kept.last_set.iter().map(|(credential, at)| (credential.to_string(), at.0)).collect();
+    let file = ChallengeFile { version: VERSION, server: kept.server.to_string(), tokens, last_set };
     serde_json::to_string_pretty(&file).expect("tokens are plain data") + "\n"
 }
 
@@ -78,7 +85,8 @@ pub(super) fn decode(text: &str) -> Option<KeptTokens> {
         let state = if line.removed { ChallengeState::Removed } else { ChallengeState::Set };
         tokens.take_in(key, ChallengeEntry { version, state, until: UnixTime(line.until) });
     }
-    (!file.server.is_empty()).then(|| KeptTokens { server: file.server.into(), tokens })
+    let last_set = file.last_set.into_iter().map(|(credential, at)| (credential.into(), UnixTime(at))).collect();
+    (!file.server.is_empty()).then(|| KeptTokens { server: file.server.into(), tokens, last_set })
 }
 
 #[cfg(test)]
@@ -94,13 +102,14 @@ mod tests {
             tokens.set(&credential.into(), owner.as_name(), token(number), &server, UnixTime(1_700_000_000));
         }
         tokens.remove(&"key:two".into(), owner.as_name(), Removal::All, &"other".into(), UnixTime(1_700_000_001));
-        KeptTokens { server, tokens }
+        let last_set = [("key:one".into(), UnixTime(1_700_000_000))].into();
+        KeptTokens { server, tokens, last_set }
     }
 
     #[test]
     fn tokens_read_back_as_what_they_were() {
         assert_eq!(decode(&encode(&kept())), Some(kept()));
-        let nothing = KeptTokens { server: "00ff".into(), tokens: ChallengeStore::default() };
+        let nothing = KeptTokens { server: "00ff".into(), ..KeptTokens::default() };
         assert_eq!(decode(&encode(&nothing)), Some(nothing));
     }
 

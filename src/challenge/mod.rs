@@ -9,11 +9,13 @@
 //! **Not here**: the names of credentials and owners (config), records in zones ([`crate::zone`]).
 
 mod owners;
+mod peers;
 mod store;
 
 use std::fmt;
 
 pub use owners::{Challenges, Credential, MirrorAddressOwner, MirrorNames};
+pub use peers::{OwedEntries, PeerKnowledge};
 pub use store::{ChallengeEntry, ChallengeKey, ChallengeState, ChallengeStore, ChallengeVersion, Removal};
 
 /// The length in bytes of a token: SHA-256 in base64url without padding (RFC 8555 §8.4).

@@ -26,6 +26,7 @@ pub struct Challenges {
     credentials: Vec<Credential>,
     owners: BTreeMap<NameBuf, ChallengeOwner>,
     mirrors: Vec<MirrorAddressOwner>,
+    peer_keys: Vec<KeyId>,
 }
 
 /// The right of a machine to set tokens.
@@ -119,6 +120,16 @@ impl Challenges {
         self.mirrors.push(name);
     }
 
+    /// Adds the key of another server of the zones, which sends the tokens that it has.
+    pub fn add_peer(&mut self, key: KeyId) {
+        self.peer_keys.push(key);
+    }
+
+    /// True if a key is that of another server.
+    pub fn is_peer(&self, key: KeyId) -> bool {
+        self.peer_keys.contains(&key)
+    }
+
     /// All credentials.
     pub fn credentials(&self) -> &[Credential] {
         &self.credentials
@@ -142,6 +153,11 @@ impl Challenges {
             let credentials: Vec<&Credential> = credentials(owner);
             (&owner.zone, name, credentials.into_iter())
         })
+    }
+
+    /// The apex of the zone of an owner of challenges; `None` if it is no such owner.
+    pub fn zone_of(&self, owner: &NameBuf) -> Option<&NameBuf> {
+        self.owners.get(owner).map(|owner| &owner.zone)
     }
 
     /// The names with the addresses of one mirror each.

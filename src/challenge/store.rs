@@ -180,6 +180,11 @@ impl ChallengeStore {
         self.entries.iter()
     }
 
+    /// The entry of a token; `None` if there is none.
+    pub fn entry(&self, key: &ChallengeKey) -> Option<&ChallengeEntry> {
+        self.entries.get(key)
+    }
+
     /// The tokens of a credential at an owner that are set.
     pub fn tokens_of(&self, credential: &Arc<str>, owner: Name<'_>) -> Vec<ChallengeToken> {
         self.set_tokens(credential, owner).into_iter().map(|(token, _)| token).collect()

@@ -13,7 +13,8 @@ use super::server::AskOptions;
 use super::{OK, put};
 use crate::control::client::ControlQuestion;
 use crate::control::view::{
-    CertificateView, FetchView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
+    AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
+    TroubleView, UnwrittenView, ZoneView,
 };
 use crate::inspect::words;
 use crate::tls::span;
@@ -48,6 +49,7 @@ fn text(view: &StatusView, layout: Layout) -> String {
     page.mirrors(view);
     page.sources(view);
     page.certificates(view);
+    page.challenges(view);
     page.overrides(view);
     page.troubles(view);
     page.text
@@ -79,6 +81,20 @@ fn certificate_row(certificate: &CertificateView) -> Vec<String> {
         _ => format!("ended {} ({distance} ago)", certificate.ends),
     };
     vec![certificate.listener.clone(), text]
+}
+
+fn credential_row(credential: &CredentialView) -> Vec<String> {
+    let set = match credential.last_set_seconds {
+        Some(secs) => format!("renewed {} ago", span(Duration::from_secs(secs))),
+        None => "never renewed".to_string(),
+    };
+    let ends = credential.certificate_ends.as_ref().map(|ends| format!(", certificate ends {ends}"));
+    vec![credential.credential.clone(), format!("{}: {set}{}", credential.mirror, ends.unwrap_or_default())]
+}
+
+fn acme_peer_row(peer: &AcmePeerView) -> Vec<String> {
+    let state = peer.behind.as_ref().map_or_else(|| "has all tokens".to_string(), |why| format!("behind: {why}"));
+    vec![peer.peer.clone(), state]
 }
 
 /// Lines after heads; a repeated head is printed once.
@@ -171,6 +187,13 @@ impl StatusPage {
                 self.line("", &text, Some(Colour::Bad));
             }
         }
+    }
+
+    fn challenges(&mut self, view: &StatusView) {
+        self.table("credentials", view.credentials.iter().map(credential_row).collect(), |_, _| None);
+        self.table("acme peers", view.acme_peers.iter().map(acme_peer_row).collect(), |_, cell| {
+            cell.starts_with("behind: ").then_some(Colour::Bad)
+        });
     }
 
     fn overrides(&mut self, view: &StatusView) {

@@ -50,7 +50,7 @@ section! {
         ///
         /// A certificate authority asks any server of a zone, so that each needs the tokens that another has taken.
         peers: Vec<PlacedText> = texts("peers", "`ADDRESS[:PORT] key:NAME`")
-            .restart_with_table()
+            .otherwise("none")
             .example("[\"192.0.2.54 key:peers.example\"]"),
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn same_acme(a: &Config, b: &Config) -> bool {
     let values = |config: &Config| {
         let acme = config.acme.as_ref()?;
         let tls = acme.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
-        Some((acme.state.clone(), acme.listen.clone(), tls, acme.peers.clone()))
+        Some((acme.state.clone(), acme.listen.clone(), tls))
     };
     values(a) == values(b)
 }
@@ -158,6 +158,7 @@ impl Check<'_> {
         let mut ground = AcmeGround { horizons, zones, keys: HashMap::new(), users: HashMap::new() };
         let peers = written.map(|acme| self.check_peers(acme, &mut ground)).unwrap_or_default();
         let mut challenges = Challenges::default();
+        peers.iter().filter_map(|peer| peer.key).for_each(|key| challenges.add_peer(key));
         for (at, mirror) in spec.mirrors.iter().enumerate() {
             self.check_credentials(MirrorId::from_index(at), mirror, written, &mut ground, &mut challenges);
         }
@@ -504,13 +505,12 @@ impl Check<'_> {
 fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
     let key = |place: &Place, value| Placed { value, place: place.clone() };
     let listen = acme.listen.first().map(|text| key(&text.place, "`listen` of `[acme]`"));
-    let peers = acme.peers.first().map(|text| key(&text.place, "`peers` of `[acme]`"));
     let credentials = spec.mirrors.iter().filter_map(|mirror| mirror.keys.as_ref()).flat_map(|keys| &keys.acme);
     let of_credentials = credentials.flat_map(|credential| {
         let user = credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`"));
         user.into_iter().chain(credential.account.as_ref().map(|text| key(&text.place, "`account` of `acme`")))
     });
-    listen.into_iter().chain(peers).chain(of_credentials).collect()
+    listen.into_iter().chain(of_credentials).collect()
 }
 
 /// True for one label of a host name (RFC 1123 §2.1): certificate authorities accept no other characters.

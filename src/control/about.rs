@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base::time::UnixTime;
 use crate::live::{ReloadHistory, SourceStates};
+use crate::telemetry::acme::AcmeStanding;
 use crate::telemetry::probe::Probes;
 
 /// Facts about the server that the snapshot does not have.
@@ -18,6 +19,8 @@ pub(crate) struct About {
     pub(crate) certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
     /// The conditions of sources.
     pub(crate) sources: SourceStates,
+    /// The state of ACME challenges; `None` without `[acme]`.
+    pub(crate) acme: Option<Box<dyn Fn() -> AcmeStanding + Send + Sync>>,
 }
 
 /// The certificate of a listener.

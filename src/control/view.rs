@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};
 pub(super) use status::status;
 pub(crate) use status::{
-    CertificateView, FetchView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
+    AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
+    TroubleView, UnwrittenView, ZoneView,
 };
 
 use crate::base::ids::MirrorId;

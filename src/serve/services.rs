@@ -24,7 +24,7 @@ use crate::acme::{AcmeService, OpenedTokens};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
-use crate::config::{Config, row};
+use crate::config::{AcmeConfig, Config, row};
 use crate::control::{About, Control, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
@@ -94,7 +94,11 @@ impl Services {
         let (refreshes, refresh_inbox) = live::refresh_requests();
         let (contents, candidates) = live::candidates();
         let (queue, inbox) = live::update_queue();
-        let acme = tokens.map(|tokens| tokens.start(inbox, published.clone(), updates.clone(), clock, vital));
+        let start = |(tokens, acme): (OpenedTokens, &AcmeConfig)| {
+            tokens.start(acme, inbox, published.clone(), updates.clone(), clock, vital)
+        };
+        let acme = tokens.zip(config.acme.as_ref()).map(start);
+        counters.extend(acme.as_ref().map(AcmeService::counters));
         let engine = Engine { published: published.clone(), clock, notices, updates: queue };
         let dns = DnsListeners::start(dns_ports, &prepared, engine, &mut counters, &common)?;
         let (history, sources) = (Arc::new(first_history(config)), SourceStates::default());
@@ -112,7 +116,8 @@ impl Services {
             let probes = mirrors.as_ref().map(RunningWatcher::counters);
             let shown = certificates.clone();
             let certificates = Box::new(move || shown.shown());
-            let about = About { probes, history: history.clone(), certificates, sources: sources.clone() };
+            let acme = acme.as_ref().map(AcmeService::standing);
+            let about = About { probes, history: history.clone(), certificates, sources: sources.clone(), acme };
             let requests = OperatorRequests { retransfers, reloads, refreshes };
             control.start(&published, updates.clone(), clock, requests, about, vital);
             counters.push(control.desk());
@@ -285,8 +290,8 @@ impl Services {
         if let Some(control) = &self.control {
             control.note_reload();
         }
-        if let Some(acme) = &self.acme {
-            acme.note_reload();
+        if let (Some(acme), Some(config)) = (&self.acme, &config.acme) {
+            acme.note_reload(config);
         }
         self.transfers.reload(&config, encryption);
         self.hosts.reload(&config).await;

@@ -11,6 +11,7 @@
 //!
 //! Prometheus text exposition format 0.0.4.
 
+pub(crate) mod acme;
 pub mod admin;
 pub mod blobs;
 pub(crate) mod cells;

@@ -11,6 +11,7 @@
 //! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID), RFC 8945 (TSIG),
 //! RFC 5936 and RFC 1995 (transfers), RFC 1996 (NOTIFY), RFC 2136 (UPDATE).
 
+pub(crate) mod ask;
 mod cookie;
 mod decode;
 mod encode;
@@ -180,13 +181,13 @@ pub enum Silence {
     NoQuestion,
     /// Rate limiting drops the reply.
     Limited,
-    /// The message is an update by a credential: the reply comes once the change is on the disk ([`update::receive`]).
+    /// The message is an update by a credential or a peer: the reply comes once the change is on the disk ([`update::receive`]).
     Update,
 }
 
 /// Answers one message; `None` if it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID). Over UDP, a
 /// message whose questions cannot be read gets none either, see [`Silence::NoQuestion`]. `None` too for an update that is signed
-/// by a credential for ACME challenges, because its reply needs a disk ([`update::receive`]).
+/// by a credential or a peer for ACME challenges, because its reply needs a disk ([`update::receive`]).
 ///
 /// `out` has at least [`MAX_UDP`] bytes for UDP and [`MAX_STREAM`] for streams, or as many as the caller can send.
 #[inline]

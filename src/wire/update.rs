@@ -6,12 +6,14 @@
 //!
 //! An update sets and removes the tokens of one credential. ACME clients remove a token in three forms: one record, the
 //! RRset of a type, or all RRsets of a name. All three are about the tokens of the credential alone, because the RRset
-//! has tokens of others too.
+//! has tokens of others too. Between the servers of a zone, updates carry entries of tokens ([`exchange`]).
 //!
 //! **Invariants**: an update that is refused in any part changes nothing; a reply is signed with the key of its update.
 //! **Not here**: the tokens ([`crate::challenge`]), the disk and the queue (acme).
 //!
 //! RFC 2136 §3 (the server's behaviour), RFC 8945 §5.3 (signed replies).
+
+mod exchange;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,13 +27,15 @@ use super::transfer::Denial;
 use super::tsig::{self, Signer, TsigVerdict};
 use super::{EcsEffect, Limit, MAX_UDP, Peer, Summary, Transport};
 use crate::answer::{Outcome, Query, Question, Response};
-use crate::base::ids::{KeyId, ZoneId};
+use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
 use crate::challenge::{ChallengeToken, Credential, Removal};
 use crate::snapshot::Snapshot;
 use crate::zone::{Found, Node, Zone};
+pub use exchange::ReceivedEntry;
+pub(crate) use exchange::{AnsweredTokens, MAX_ENTRIES, answered_tokens, entries_message};
 
 /// The refusal of a message whose sender may not do this.
 const PROHIBITED: Denial = (Rcode::REFUSED, Some(Ede::Prohibited));
@@ -39,13 +43,31 @@ const PROHIBITED: Denial = (Rcode::REFUSED, Some(Ede::Prohibited));
 /// A message that breaks a rule of the format.
 const MALFORMED: Denial = (Rcode::FORMERR, None);
 
-/// An update that is signed by a credential and not decided yet.
+/// An update that is signed by a credential or a peer, and not decided yet.
 #[derive(Debug)]
 pub struct ReceivedUpdate {
     message: Vec<u8>,
     peer: Peer,
-    credential: Arc<str>,
+    author: UpdateAuthor,
     signer: Signer,
+}
+
+/// The author of an update, by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateAuthor {
+    /// A credential, by its name.
+    Credential(Arc<str>),
+    /// Another server of the zones, by its key, which several may have.
+    Server(KeyId),
+}
+
+/// The effect of an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateEffect {
+    /// A credential changes its tokens.
+    Changes(Vec<TokenChange>),
+    /// Another server tells the entries that it has; without entries, it greets.
+    Entries(Vec<ReceivedEntry>),
 }
 
 /// A change of the tokens of a credential at an owner.
@@ -66,16 +88,16 @@ pub enum TokenAction {
     Remove(Removal),
 }
 
-/// The credential that signs an update, if it may send updates for the zone from this address; otherwise the denial.
+/// The author of an update, if it may send updates for the zone from this address; otherwise the denial.
 ///
-/// Deviates: RFC 2136 §3.3 has this check after the prerequisites. It comes first, so that only credentials take places in
-/// the queue of the service.
-pub(super) fn admit<'s>(
+/// Deviates: RFC 2136 §3.3 has this check after the prerequisites. It comes first, so that only credentials and peers take
+/// places in the queue of the service.
+pub(super) fn admit(
     question: &Question<'_>,
     peer: Peer,
     key: Option<KeyId>,
-    snapshot: &'s Snapshot,
-) -> Result<(&'s Credential, ZoneId), Denial> {
+    snapshot: &Snapshot,
+) -> Result<UpdateAuthor, Denial> {
     // The service answers later, and a response over HTTP or QUIC is made at once. No ACME client sends updates over these.
     if matches!(peer.transport, Transport::Https | Transport::Quic) {
         return Err((Rcode::REFUSED, Some(Ede::NotSupported)));
@@ -86,10 +108,13 @@ pub(super) fn admit<'s>(
         return Err(MALFORMED);
     }
     let found = snapshot.zones().find(question.name, &question.name.suffixes());
-    let is_apex = |(_, zone): &(ZoneId, &Zone)| zone.apex() == question.name && question.qclass == Class::IN;
-    let (id, _) = found.filter(is_apex).ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
+    let is_apex = |(_, zone): &(_, &Zone)| zone.apex() == question.name && question.qclass == Class::IN;
+    found.filter(is_apex).ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
+    if snapshot.challenges().is_peer(key) {
+        return Ok(UpdateAuthor::Server(key));
+    }
     let credential = snapshot.challenges().of_key(key).filter(|credential| credential.admits(peer.address));
-    Ok((credential.ok_or(PROHIBITED)?, id))
+    Ok(UpdateAuthor::Credential(credential.ok_or(PROHIBITED)?.name.clone()))
 }
 
 /// Takes in an update that [`super::respond`] handed over; `None` if the message is another one.
@@ -97,14 +122,14 @@ pub fn receive(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Opt
     let query = decode(message).filter(|query| query.opcode == OPCODE_UPDATE && query.problem.is_none())?;
     let verdict = tsig::authenticate(message, query.tsig, &snapshot.transfers().keys, now.unix);
     let TsigVerdict::Signed(key, signer) = verdict else { return None };
-    let (credential, _) = admit(&query.question?, peer, Some(key), snapshot).ok()?;
-    Some(ReceivedUpdate { message: message.to_vec(), peer, credential: credential.name.clone(), signer })
+    let author = admit(&query.question?, peer, Some(key), snapshot).ok()?;
+    Some(ReceivedUpdate { message: message.to_vec(), peer, author, signer })
 }
 
 impl ReceivedUpdate {
-    /// The name of the credential.
-    pub fn credential(&self) -> &Arc<str> {
-        &self.credential
+    /// The author.
+    pub fn author(&self) -> &UpdateAuthor {
+        &self.author
     }
 
     /// The address of the sender.
@@ -112,8 +137,8 @@ impl ReceivedUpdate {
         self.peer.address
     }
 
-    /// The changes that the message asks for, in its order, or the reason for making none of them.
-    pub fn judge(&self, snapshot: &Snapshot) -> Result<Vec<TokenChange>, Denial> {
+    /// The effect that the message asks for, in its order, or the reason for making no part of it.
+    pub fn judge(&self, snapshot: &Snapshot) -> Result<UpdateEffect, Denial> {
         let query = decode(&self.message).ok_or(MALFORMED)?;
         let question = query.question.ok_or(MALFORMED)?;
         let found = snapshot.zones().find(question.name, &question.name.suffixes());
@@ -121,14 +146,25 @@ impl ReceivedUpdate {
         let (_, zone) = found
             .filter(|(_, zone)| zone.apex() == question.name)
             .ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
-        let credential = snapshot.challenges().credential(&self.credential).ok_or(PROHIBITED)?;
         if let Some(ede) = zone.lack() {
             return Err((Rcode::SERVFAIL, Some(ede)));
         }
         let (prerequisites, updates) = sections(&self.message, &question).ok_or(MALFORMED)?;
         check_prerequisites(&prerequisites, zone)?;
         prescan(&updates, zone)?;
-        updates.iter().map(|record| change(record, credential, snapshot).ok_or(PROHIBITED)).collect()
+        match &self.author {
+            UpdateAuthor::Credential(name) => {
+                let credential = snapshot.challenges().credential(name).ok_or(PROHIBITED)?;
+                let change = |record| change(record, credential, snapshot).ok_or(PROHIBITED);
+                updates.iter().map(change).collect::<Result<_, _>>().map(UpdateEffect::Changes)
+            }
+            // The key of a peer does nothing but this.
+            UpdateAuthor::Server(_) if !prerequisites.is_empty() => Err(PROHIBITED),
+            UpdateAuthor::Server(_) => {
+                let entry = |record| exchange::entry(record).ok_or(PROHIBITED);
+                updates.iter().map(entry).collect::<Result<_, _>>().map(UpdateEffect::Entries)
+            }
+        }
     }
 
     /// The signed reply, with its summary.

@@ -61,14 +61,23 @@ async fn page() -> String {
     let server = names.address();
     let list = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), "198.51.100.0/24\n").unwrap();
+    // A credential that has set a token before, and a peer that is not there.
+    let tokens = tempfile::NamedTempFile::new().unwrap();
+    let kept = "{\"version\": 1, \"server\": \"a\", \"tokens\": [], \"last_set\": {\"key:lb.net.test\": 1700000000}}";
+    std::fs::write(tokens.path(), format!("pharos state challenges 1\n{kept}\n")).unwrap();
     let rest = format!(
         "[networks]\nsites = {{ list = \"{}\" }}\npublished = {{ list = \"fetched\", url = \"http://127.0.0.1:1/list\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
-         [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\n\
+         [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\nacme = [{{ key = \"lb.net.test\" }}]\n\
+         [acme]\nstate = \"{}\"\npeers = [\"127.0.0.1:1 key:peers\"]\n\
+         [keys]\n\"lb.net.test\" = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\npeers = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\n\
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
          [dns.https]\nlisten = \"127.0.0.1:0\"\n\
          [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n",
-        list.path().display()
+        list.path().display(),
+        tokens.path().display(),
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
     );
     let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], &rest);
     world.expect(Rtype::A, &[good]);

@@ -20,6 +20,8 @@ use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
+use crate::telemetry::acme::{CredentialStanding, PeerStanding};
+use crate::telemetry::probe::Probes;
 
 /// `/status`
 #[derive(Debug, Deserialize, Serialize)]
@@ -71,6 +73,36 @@ pub(crate) struct StatusView {
     /// The certificates of the listeners.
     #[serde(default)]
     pub(crate) certificates: Vec<CertificateView>,
+    /// The credentials for ACME challenges.
+    #[serde(default)]
+    pub(crate) credentials: Vec<CredentialView>,
+    /// The other servers that take ACME challenges.
+    #[serde(default)]
+    pub(crate) acme_peers: Vec<AcmePeerView>,
+}
+
+/// A credential for ACME challenges.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct CredentialView {
+    pub(crate) credential: String,
+    pub(crate) mirror: String,
+    /// The number of its live tokens.
+    pub(crate) live: usize,
+    /// The time at which it last set a token, which is that of the last renewal; null if it has set none.
+    pub(crate) last_set: Option<String>,
+    pub(crate) last_set_seconds: Option<u64>,
+    /// The first end among the certificates of the mirror's addresses; null if no probe has seen one.
+    pub(crate) certificate_ends: Option<String>,
+}
+
+/// Another server that takes ACME challenges.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct AcmePeerView {
+    pub(crate) peer: String,
+    /// The reason why it does not take tokens; null if it has all of these.
+    pub(crate) behind: Option<String>,
+    /// The number of updates for which it did not answer.
+    pub(crate) silent: u64,
 }
 
 /// A state file whose last write failed.
@@ -205,6 +237,7 @@ pub(in crate::control) fn status(
         Family::ALL.into_iter().any(|family| standing.health(family) == Some(Health::Up))
     };
     let served = about.history.served();
+    let acme = about.acme.as_ref().map(|standing| standing()).unwrap_or_default();
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_string(),
         obstacle: readiness.obstacle().map(Into::into),
@@ -252,6 +285,8 @@ pub(in crate::control) fn status(
             .into_iter()
             .map(|certificate| certificate_view(certificate, now))
             .collect(),
+        credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
+        acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
     }
 }
 
@@ -282,6 +317,28 @@ fn fetch_view(fetch: &FetchState) -> FetchView {
         since: fetch.trouble.as_ref().map(|(since, _)| rfc3339(*since)),
         reason: fetch.trouble.as_ref().and_then(|(_, outcome)| outcome.reason().map(Into::into)),
     }
+}
+
+fn credential_view(
+    standing: &CredentialStanding,
+    snapshot: &Snapshot,
+    probes: Option<&Probes>,
+    now: UnixTime,
+) -> CredentialView {
+    let CredentialStanding { name, mirror, live, last_set } = standing;
+    let ends = addresses(snapshot, *mirror, probes).into_iter().filter_map(|address| address.certificate_ends);
+    CredentialView {
+        credential: name.to_string(),
+        mirror: snapshot.mirrors()[mirror.index()].name.to_string(),
+        live: *live,
+        last_set: last_set.map(rfc3339),
+        last_set_seconds: last_set.map(|at| now.0.saturating_sub(at.0)),
+        certificate_ends: ends.min(),
+    }
+}
+
+fn acme_peer_view(PeerStanding { address, behind, silent }: PeerStanding) -> AcmePeerView {
+    AcmePeerView { peer: address.to_string(), behind, silent }
 }
 
 fn certificate_view(certificate: ListenerCertificate, now: UnixTime) -> CertificateView {

@@ -16,8 +16,10 @@ use crate::zone::{Steered, ZoneBuilder, ZoneSet};
 const NOW: UnixTime = UnixTime(1_700_000_000);
 const SHARED: &str = "_acme-challenge.blob.example";
 const OWN: &str = "_acme-challenge.one.blob.example";
-/// The position of the last key, which is no credential.
+/// The position of a key that is no credential.
 const TRANSFER_KEY: u16 = 2;
+/// The position of the key of another server.
+const PEER_KEY: u16 = 3;
 
 fn name(text: &str) -> NameBuf {
     NameBuf::parse(text).unwrap()
@@ -52,7 +54,8 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let near = vec!["192.0.2.0/24".parse().unwrap()];
     challenges.add(("key:one".into(), MirrorId(0)), Some(KeyId(0)), near, &owners);
     challenges.add(("key:two".into(), MirrorId(1)), Some(KeyId(1)), Vec::new(), &owners[..1]);
-    let transfers = Transfers { keys: Keys::new((0..3).map(|at| Key::clone(&key(at))).collect()), zones: Vec::new() };
+    challenges.add_peer(KeyId(PEER_KEY));
+    let transfers = Transfers { keys: Keys::new((0..4).map(|at| Key::clone(&key(at))).collect()), zones: Vec::new() };
     let compiled = Compiled { challenges: Arc::new(challenges), transfers: Arc::new(transfers), ..Compiled::default() };
     let zones = ZoneSet::new(vec![builder.finish().unwrap().0]);
     let mut tokens = ChallengeStore::default();
@@ -103,8 +106,16 @@ fn read(reply: &[u8]) -> (Rcode, Option<u16>) {
     (Rcode(u16::from(reply[3] & 0x0f)), ede.map(|octets| u16::from_be_bytes([octets[4], octets[5]])))
 }
 
-/// The changes that a signed message asks for, or its refusal; the reply must be signed in either case.
+/// The changes that a credential's message asks for, or its refusal.
 fn outcome(message: &[u8], by: u16, peer: Peer) -> Result<Vec<TokenChange>, (Rcode, Option<u16>)> {
+    effect(message, by, peer).map(|effect| match effect {
+        UpdateEffect::Changes(changes) => changes,
+        UpdateEffect::Entries(entries) => panic!("{entries:?}"),
+    })
+}
+
+/// The effect that a signed message asks for, or its refusal; the reply must be signed in either case.
+fn effect(message: &[u8], by: u16, peer: Peer) -> Result<UpdateEffect, (Rcode, Option<u16>)> {
     // With EDNS, so that a reply has an extended error.
     let mut signed = message.to_vec();
     signed[11] += 1;
@@ -324,4 +335,40 @@ fn a_message_has_a_limited_number_of_changes() {
             assert_eq!(read(&plain_reply(&whole[..len], &SNAPSHOT, NOW)).0, Rcode::FORMERR, "{len}");
         }
     }
+}
+
+/// An update of the entries of a store, as another server sends it.
+fn entries_of(store: &ChallengeStore) -> Vec<u8> {
+    let entries: Vec<_> = store.entries().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+    entries_message(name("blob.example").as_name(), &entries, NOW, 0x1234)
+}
+
+#[test]
+fn the_key_of_another_server_sends_entries_and_nothing_else() {
+    let mut store = ChallengeStore::default();
+    store.set(&"key:one".into(), name(SHARED).as_name(), token(1), &"a".into(), NOW);
+    store.set(&"user:two".into(), name(OWN).as_name(), token(2), &"b".into(), NOW);
+    store.remove(&"user:two".into(), name(OWN).as_name(), Removal::All, &"a".into(), NOW);
+    let sent = entries_of(&store);
+    let elsewhere = Peer { address: "198.51.100.1".parse().unwrap(), ..PEER };
+    for peer in [PEER, elsewhere, Peer { transport: Transport::Tcp, ..PEER }] {
+        let Ok(UpdateEffect::Entries(entries)) = effect(&sent, PEER_KEY, peer) else { panic!("refused") };
+        let mut taken = ChallengeStore::default();
+        for (key, entry) in entries.into_iter().map(|entry| entry.at(NOW)) {
+            taken.take_in(key, entry);
+        }
+        assert_eq!(taken, store);
+    }
+    let greeting = entries_of(&ChallengeStore::default());
+    assert_eq!(effect(&greeting, PEER_KEY, PEER), Ok(UpdateEffect::Entries(Vec::new())));
+    // Other keys cannot send entries, and the key of a server cannot send what clients send.
+    for by in [0, 1, TRANSFER_KEY] {
+        assert_eq!(effect(&sent, by, PEER), Err(REFUSED));
+    }
+    for update in [add(SHARED, 1), remove_one(SHARED, 9), remove_all(SHARED, Rtype::TXT), remove_all(OWN, Rtype::ANY)] {
+        let message = message("blob.example", &[], &[update]);
+        assert_eq!(effect(&message, PEER_KEY, PEER), Err(REFUSED));
+    }
+    let in_use = (SHARED, Rtype::ANY, Class::ANY, 0, Vec::new());
+    assert_eq!(effect(&message("blob.example", &[in_use], &[]), PEER_KEY, PEER), Err(REFUSED), "a prerequisite");
 }

@@ -1,0 +1,114 @@
+//! Metrics of ACME challenges: updates and live tokens by credential, and the exchange with other servers.
+//!
+//! **Invariants**: labels are credentials and peers of the configuration.
+//! **Not here**: messages that are refused before a credential is known, which are DNS answers like others ([`super::dns`]).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Collect, MetricsPage};
+use crate::base::ids::MirrorId;
+use crate::base::time::UnixTime;
+use crate::base::words::words;
+
+words! {
+    /// The outcome of an update by a credential.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum UpdateOutcome {
+        /// The change is on the disk and served, here and at every peer that answers.
+        Made = "made",
+        /// The credential may not make the change.
+        Refused = "refused",
+        /// The change could not be written or published.
+        Failed = "failed",
+        /// The change is made here, and a peer still answers without it.
+        Behind = "behind",
+    }
+}
+
+/// The number of updates by credential and outcome.
+type CredentialCounts = BTreeMap<Arc<str>, [u64; UpdateOutcome::ALL.len()]>;
+
+/// Counts of updates.
+#[derive(Debug, Default)]
+pub(crate) struct UpdateCounts(Mutex<CredentialCounts>);
+
+impl UpdateCounts {
+    /// Counts an update of a credential.
+    pub(crate) fn count(&self, credential: &Arc<str>, outcome: UpdateOutcome) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.entry(credential.clone()).or_default()[outcome as usize] += 1;
+    }
+
+    /// The numbers of a credential.
+    fn of(&self, credential: &str) -> [u64; UpdateOutcome::ALL.len()] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(credential).copied().unwrap_or_default()
+    }
+}
+
+/// The state of the service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AcmeStanding {
+    /// By credential, in the order of the configuration.
+    pub(crate) credentials: Vec<CredentialStanding>,
+    /// By peer, in the order of the configuration.
+    pub(crate) peers: Vec<PeerStanding>,
+}
+
+/// The state of a credential.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialStanding {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Its mirror.
+    pub(crate) mirror: MirrorId,
+    /// The number of its live tokens.
+    pub(crate) live: usize,
+    /// The time at which it last set a token, which is that of the last renewal; `None` if it has set none.
+    pub(crate) last_set: Option<UnixTime>,
+}
+
+/// The state of the exchange with a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerStanding {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// The reason why it does not take tokens; `None` if it has all of these.
+    pub(crate) behind: Option<String>,
+    /// The number of updates for which it did not answer the question for the token.
+    pub(crate) silent: u64,
+}
+
+impl<F: Fn() -> AcmeStanding + Send + Sync> Collect for (Arc<UpdateCounts>, F) {
+    fn collect(&self, page: &mut MetricsPage) {
+        let AcmeStanding { credentials, peers } = (self.1)();
+        let mut family =
+            page.counter("pharos_acme_updates_total", "Updates of ACME challenges by credential and outcome.");
+        for CredentialStanding { name, .. } in &credentials {
+            for (outcome, count) in UpdateOutcome::ALL.iter().zip(self.0.of(name)) {
+                family.sample(&[("credential", name), ("outcome", outcome.as_str())], count);
+            }
+        }
+        let mut family = page.gauge("pharos_acme_tokens", "Live tokens of ACME challenges by credential.");
+        for CredentialStanding { name, live, .. } in &credentials {
+            family.sample(&[("credential", name)], *live as u64);
+        }
+        let help = "The time at which a credential last set a token, in seconds since 1970.";
+        let mut family = page.gauge("pharos_acme_last_set_timestamp_seconds", help);
+        for CredentialStanding { name, last_set, .. } in &credentials {
+            if let Some(at) = last_set {
+                family.sample(&[("credential", name)], at.0);
+            }
+        }
+        let mut family = page.gauge("pharos_acme_peer_behind", "1 if a peer has not taken all tokens, else 0.");
+        for peer in &peers {
+            family.sample(&[("peer", &peer.address.to_string())], u64::from(peer.behind.is_some()));
+        }
+        let help = "Updates that were acknowledged although a peer did not answer the question for the token.";
+        let mut family = page.counter("pharos_acme_peer_silent_total", help);
+        for peer in &peers {
+            family.sample(&[("peer", &peer.address.to_string())], peer.silent);
+        }
+    }
+}
