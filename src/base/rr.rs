@@ -41,6 +41,7 @@ impl Rtype {
     pub(crate) const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);
+    pub(crate) const CAA: Rtype = Rtype(257);
 
     /// The type of the addresses of a family.
     pub(crate) const fn of_addresses(family: Family) -> Rtype {

@@ -7,6 +7,7 @@
 /// Code and meaning.
 pub const WARNINGS: &[(&str, &str)] = &[
     ("absent-address", "no network interface has an address under `listen`"),
+    ("account-not-allowed", "the CAA records of a zone do not let a mirror's ACME account have a certificate"),
     ("bad-entry", "entries of a geofeed cannot be read, and are left out"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
@@ -17,6 +18,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("conflicting-labels", "a source labels one prefix in two ways"),
     ("family-elsewhere", "a default has no address of a family, and clients get another mirror's"),
     ("host-state", "the kept addresses of hosts cannot be used"),
+    ("large-caa", "the CAA records of a name are over 3.5 kB"),
     ("long-answer", "an answer may not fit into a datagram"),
     ("mirror-host", "the host of a mirror cannot be resolved now"),
     ("missing-dot", "a relative name looks like one whose final dot is missing"),
@@ -36,6 +38,8 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("repeated-address", "an address is written twice"),
     ("repeated-value", "a value is written twice in one list"),
     ("secrets-exposed", "other users may read or change a file with secrets"),
+    ("server-without-address", "a server that ACME clients or certificate authorities ask has no address"),
+    ("servers-without-peers", "a zone has more name servers than `[acme] peers` has"),
     ("short-interval", "a publisher is asked for a source more often than every five minutes"),
     ("signed-zone", "the signatures of a zone are left out"),
     ("single-ns", "a zone has one name server"),

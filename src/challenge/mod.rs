@@ -1,4 +1,4 @@
-//! ACME challenges (RFC 8555 §8.4): the tokens that credentials have set, and the rules for keeping them.
+//! ACME challenges (RFC 8555 §8.4): the tokens that credentials have set, and the rules for keeping them; CAA records.
 //!
 //! Mirrors that serve one name each prove the control of it by a TXT record at `_acme-challenge` below the name. An ordinary
 //! server of dynamic updates (RFC 2136) keeps one RRset there, and most clients replace or remove all of it, so that two
@@ -8,6 +8,7 @@
 //! **Invariants**: no function reads a clock; a token ends an hour after it was set.
 //! **Not here**: the names of credentials and owners (config), records in zones ([`crate::zone`]).
 
+pub(crate) mod caa;
 mod owners;
 mod peers;
 mod store;

@@ -153,7 +153,7 @@ enum Command {
     /// See it at work on this machine alone: mirrors, queries, a pull, and a mirror that goes bad and comes back
     Demo(demo::Args),
 
-    /// Make a private authority and certificates for mirrors and listeners, to try things out with; or check one
+    /// Make a private authority and certificates for mirrors and listeners, to try things out with; check one; print CAA records
     Certs(Box<certs::Args>),
 
     /// Print the completion script of a shell

@@ -93,6 +93,7 @@ pub(crate) fn build_for(
     };
     let (snapshot, found) = compile(&config, inputs, generation);
     problems.extend(found);
+    problems.extend(check::check_issuance(&config, snapshot.zones()));
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     if problems.iter().any(Diagnostic::is_error) {

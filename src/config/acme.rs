@@ -73,7 +73,8 @@ section! {
         password_sha256: Option<PlacedText> = text("password-sha256", "64 hexadecimal digits")
             .otherwise("required with `user`"),
 
-        /// URL of the machine's ACME account, for CAA records (RFC 8657).
+        /// URL of the machine's ACME account, for CAA records (RFC 8657): `check` compares the zone's, and `pharos certs records`
+        /// prints a set.
         account: Option<PlacedText> = text("account", "URL").example("\"https://acme.example/acct/1\""),
 
         /// Prefixes that the machine's requests come from. Requests from elsewhere are refused.
@@ -94,8 +95,32 @@ pub(crate) struct AcmeConfig {
     pub(crate) peers: Vec<Remote>,
     /// The credentials and owners.
     pub(crate) challenges: Arc<Challenges>,
+    /// The credentials that are written well, for commands and checks.
+    pub(crate) credentials: Vec<CredentialConfig>,
     /// The keys whose services are not part of this version.
     pub(crate) unserved: Vec<Placed<&'static str>>,
+}
+
+/// A credential with the account of its machine, and the names of the machine's certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialConfig {
+    /// Its name, as in [`Challenges`].
+    pub(crate) name: Arc<str>,
+    /// The name of its mirror.
+    pub(crate) mirror: Arc<str>,
+    /// The URL of the ACME account.
+    pub(crate) account: Option<Placed<Arc<str>>>,
+    /// The names of the certificate.
+    pub(crate) names: Vec<CertificateName>,
+}
+
+/// A name of a mirror's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateName {
+    /// The name: a steered owner, or that of the mirror below it.
+    pub(crate) name: NameBuf,
+    /// True for the name that no other mirror has.
+    pub(crate) is_own: bool,
 }
 
 /// True if both configurations have the same `[acme]`, wherever it is written.
@@ -133,6 +158,14 @@ struct MeantCredential {
     name: Arc<str>,
     key: Option<KeyId>,
     allow: Vec<Prefix>,
+    account: Option<Placed<Arc<str>>>,
+}
+
+/// The credentials of all mirrors, for the service and for commands.
+#[derive(Default)]
+struct MeantCredentials {
+    challenges: Challenges,
+    configs: Vec<CredentialConfig>,
 }
 
 /// The parts of the config that credentials refer to.
@@ -157,11 +190,12 @@ impl Check<'_> {
         let tls = written.and_then(|acme| acme.tls.as_ref()).and_then(|tls| self.check_tls(&tls.cert, &tls.key));
         let mut ground = AcmeGround { horizons, zones, keys: HashMap::new(), users: HashMap::new() };
         let peers = written.map(|acme| self.check_peers(acme, &mut ground)).unwrap_or_default();
-        let mut challenges = Challenges::default();
-        peers.iter().filter_map(|peer| peer.key).for_each(|key| challenges.add_peer(key));
+        let mut meant = MeantCredentials::default();
+        peers.iter().filter_map(|peer| peer.key).for_each(|key| meant.challenges.add_peer(key));
         for (at, mirror) in spec.mirrors.iter().enumerate() {
-            self.check_credentials(MirrorId::from_index(at), mirror, written, &mut ground, &mut challenges);
+            self.check_credentials(MirrorId::from_index(at), mirror, written, &mut ground, &mut meant);
         }
+        let MeantCredentials { challenges, configs: credentials } = meant;
         let acme = written?;
         self.check_acme_listeners(acme, &listen);
         if !challenges.has_credentials() && !self.problems.iter().any(Diagnostic::is_error) {
@@ -173,7 +207,7 @@ impl Check<'_> {
         }
         let unserved = unserved(spec, acme);
         let state = acme.state.as_ref().and_then(|text| self.path(text))?;
-        Some(AcmeConfig { state, listen, tls, peers, challenges: Arc::new(challenges), unserved })
+        Some(AcmeConfig { state, listen, tls, peers, challenges: Arc::new(challenges), credentials, unserved })
     }
 
     fn check_acme_listeners(&mut self, acme: &AcmeSpec, listen: &[SocketAddr]) {
@@ -225,7 +259,7 @@ impl Check<'_> {
         mirror: &Named<MirrorSpec>,
         acme: Option<&AcmeSpec>,
         ground: &mut AcmeGround<'_>,
-        challenges: &mut Challenges,
+        all: &mut MeantCredentials,
     ) {
         let Some(keys) = mirror.keys.as_ref() else { return };
         let Some(first) = keys.acme.first() else { return };
@@ -268,7 +302,7 @@ impl Check<'_> {
             );
             return;
         }
-        self.add_owners(id, mirror, meant, ground, challenges);
+        self.add_owners(id, mirror, meant, ground, all);
     }
 
     /// Adds the credentials of a mirror with all of their owners.
@@ -278,7 +312,7 @@ impl Check<'_> {
         mirror: &Named<MirrorSpec>,
         credentials: Vec<MeantCredential>,
         ground: &mut AcmeGround<'_>,
-        challenges: &mut Challenges,
+        all: &mut MeantCredentials,
     ) {
         let name = &mirror.name;
         let leads_here = |horizon: HorizonId| {
@@ -291,10 +325,10 @@ impl Check<'_> {
             .flat_map(|(at, zone)| zone.steer.iter().map(move |steer| (at, steer.clone())))
             .filter(|(_, steer)| leads_here(steer.horizon))
             .collect();
-        let mut owners = Vec::new();
+        let (mut owners, mut names) = (Vec::new(), Vec::new());
         for (at, steer) in &steers {
             let zone = ground.zones[*at].name.clone();
-            let Some(names) = MirrorNames::of(&name.value, steer.owner.as_name()) else {
+            let Some(MirrorNames { shared, own }) = MirrorNames::of(&name.value, steer.owner.as_name()) else {
                 self.report(
                     Diagnostic::error(
                         "acme-long-name",
@@ -305,14 +339,15 @@ impl Check<'_> {
                 );
                 continue;
             };
-            let MirrorNames { shared, own } = names;
+            names.push(CertificateName { name: steer.owner.clone(), is_own: false });
             self.reserve(shared.clone(), ReservedFor::Challenge, *at, name, ground);
             owners.push((zone.clone(), shared));
             if let Some((own, challenge)) = own {
                 self.reserve(own.clone(), ReservedFor::Addresses, *at, name, ground);
                 self.reserve(challenge.clone(), ReservedFor::Challenge, *at, name, ground);
                 owners.push((zone.clone(), challenge));
-                challenges.add_mirror(MirrorAddressOwner {
+                names.push(CertificateName { name: own.clone(), is_own: true });
+                all.challenges.add_mirror(MirrorAddressOwner {
                     zone: zone.clone(),
                     owner: own,
                     mirror: id,
@@ -330,8 +365,10 @@ impl Check<'_> {
                 .help("name the mirror in the horizon of a steered owner, or remove `acme`"),
             );
         }
-        for MeantCredential { name, key, allow } in credentials {
-            challenges.add((name, id), key, allow, &owners);
+        for MeantCredential { name: credential, key, allow, account } in credentials {
+            let (mirror, names) = (name.value.clone(), names.clone());
+            all.challenges.add((credential.clone(), id), key, allow, &owners);
+            all.configs.push(CredentialConfig { name: credential, mirror, account, names });
         }
     }
 
@@ -378,9 +415,10 @@ impl Check<'_> {
         ground: &mut AcmeGround<'_>,
     ) -> Option<MeantCredential> {
         let allow = self.check_prefixes(&spec.allow);
-        if let Some(account) = &spec.account {
-            self.parse(account, value::page);
-        }
+        let account = spec.account.as_ref().and_then(|text| {
+            let value = self.parse(text, value::account_page)?;
+            Some(Placed { value, place: text.place.clone() })
+        });
         let place = spec.table.place.clone();
         match (&spec.key, &spec.user) {
             (Some(key), Some(user)) => {
@@ -404,11 +442,15 @@ impl Check<'_> {
                     name,
                     key: Some(id),
                     allow,
+                    account,
                 })
             }
-            (None, Some(user)) => {
-                self.check_user(spec, user, acme, ground).map(|name| MeantCredential { name, key: None, allow })
-            }
+            (None, Some(user)) => self.check_user(spec, user, acme, ground).map(|name| MeantCredential {
+                name,
+                key: None,
+                allow,
+                account,
+            }),
             // A key that is not known has been reported, and may be one of the two misspelt.
             (None, None) if spec.table.unknown > 0 => None,
             (None, None) => {
@@ -506,10 +548,8 @@ fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
     let key = |place: &Place, value| Placed { value, place: place.clone() };
     let listen = acme.listen.first().map(|text| key(&text.place, "`listen` of `[acme]`"));
     let credentials = spec.mirrors.iter().filter_map(|mirror| mirror.keys.as_ref()).flat_map(|keys| &keys.acme);
-    let of_credentials = credentials.flat_map(|credential| {
-        let user = credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`"));
-        user.into_iter().chain(credential.account.as_ref().map(|text| key(&text.place, "`account` of `acme`")))
-    });
+    let of_credentials =
+        credentials.flat_map(|credential| credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`")));
     listen.into_iter().chain(of_credentials).collect()
 }
 

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use acme::AcmeConfig;
+pub(crate) use acme::{AcmeConfig, CredentialConfig};
 pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
 pub(crate) use control::ControlConfig;
 pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};

@@ -12,6 +12,7 @@ mod common;
 
 mod clients;
 mod peers;
+mod records;
 mod relay;
 mod service;
 mod world;

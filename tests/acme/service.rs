@@ -212,7 +212,7 @@ fn without_acme_updates_are_not_implemented() {
 }
 
 /// The output of a command with the configuration of a world that does not run.
-fn said(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+pub fn said(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let folder = TempDir::new().unwrap();
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();

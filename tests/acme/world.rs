@@ -49,7 +49,7 @@ pub fn config(listen: &str, credentials: [&str; 2]) -> String {
         .concat();
     let [one, two] = credentials;
     format!(
-        "allow = [\"private-address\", \"unused-acme\"]\n[dns]\nlisten = {listen}\n[acme]\nstate = \"acme.json\"\n{keys}\
+        "allow = [\"private-address\", \"unused-acme\", \"servers-without-peers\"]\n[dns]\nlisten = {listen}\n[acme]\nstate = \"acme.json\"\n{keys}\
          [[zone]]\nname = \"blob.example\"\nfile = \"zone\"\n\
          steer = [{{ owner = \"@\", horizon = \"all\" }}, {{ owner = \"*.wild\", horizon = \"all\", ttl = 30 }}]\n\
          transfer = {{ allow = \"key:transfer.mirrors.example\", steered = \"default\" }}\n\

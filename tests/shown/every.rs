@@ -67,6 +67,7 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("certs check made/mirror.pem --name blob.example", 0, TEXT),
     ("certs check made/mirror.pem --name another.name.of.a.registry.example --key made/listener.key", 1, TEXT),
     ("certs check made/mirror.pem --name blob.example --json", 0, PROGRAM),
+    ("certs records --config acme.toml --ca ca.example", 0, PROGRAM),
     ("completions bash", 0, PROGRAM),
     ("man", 0, PROGRAM),
 ];
@@ -81,6 +82,8 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("verify nobody", 1),
     ("init .", 1),
     ("certs --config missing.toml", 1),
+    ("certs records", 1),
+    ("certs records --config acme.toml", 2),
     ("zone retransfer blob.example", 1),
     ("sweep --config broken.toml", 1),
     ("simulate --server --socket no.sock", 4),
@@ -166,6 +169,13 @@ impl World {
         write("broken.toml", &text.replace("steer = [{ owner = \"@\", horizon = \"blobs\", ttl = 60 }]", wrong));
         write("moved.toml", &text.replace("mirrors = \"near\" }", "mirrors = \"azure-southeastasia-2\" }"));
         write("half-broken.toml", &format!("{text}\ncolour = \"red\"\n"));
+        let acme = text.replace(
+            "[mirrors.near]\n",
+            "[acme]\nstate = \"acme.json\"\n[keys.\"near.example\"]\nalgorithm = \"hmac-sha256\"\n\
+             secret = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n[mirrors.near]\n\
+             acme = [{ key = \"near.example\", account = \"https://ca.example/acct/1\" }]\n",
+        );
+        write("acme.toml", &acme);
         write("syntax.toml", &format!("{text}\n[dns\n"));
         let server = Server::start(&folder.path().join("pharos.toml"));
         let world = World { folder, _primary: primary, _server: server, made: AtomicUsize::new(0) };

@@ -1,10 +1,11 @@
-//! `pharos certs`: makes certificates for trials, and checks certificates.
+//! `pharos certs`: makes certificates for trials, checks certificates, and prints CAA records for those of mirrors.
 //!
 //! **Invariants**: if there is a problem with one name or file, no file is written; keys are readable by their owner alone.
 //! **Not here**: making and judging certificates ([`crate::tls`]).
 
 mod check;
 mod make;
+mod records;
 
 use super::locate::ConfigLocation;
 use super::{BAD_CONFIG, complain_of, put};
@@ -25,12 +26,16 @@ pub(super) struct Args {
 enum Verb {
     /// Say whether a certificate serves for the steered name: names, dates, chain, key
     Check(check::Args),
+
+    /// Print the CAA records that let the ACME accounts of the configuration have certificates, and no others
+    Records(records::Args),
 }
 
-/// Makes or checks certificates, and returns the exit code.
+/// Runs one of these commands, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let done = match &args.verb {
         Some(Verb::Check(args)) => check::check(config, args),
+        Some(Verb::Records(args)) => records::records(config, args),
         None => make::make(config, &args.make),
     };
     match done {

@@ -1,5 +1,5 @@
-//! Checks of a config that need the loaded networks and the resolved hosts: values that no source has, regions that no rule
-//! maps, rules that never decide, families that some mirrors lack.
+//! Checks of a config that need the loaded networks and zones and the resolved hosts: values that no source has, regions that
+//! no rule maps, rules that never decide, families that some mirrors lack, records that stop a certificate authority.
 //!
 //! A config and its sources in, warnings out. No check makes an error: the contents of a feed change by the hour, and a
 //! region that a provider takes out of it must not keep a server from loading its config.
@@ -8,6 +8,7 @@
 //! **Not here**: checks that need the config alone ([`crate::config`]), problems of the sources ([`crate::load`]).
 
 mod families;
+mod issuance;
 mod labels;
 mod near;
 mod nearest_region;
@@ -17,6 +18,7 @@ mod unmapped;
 mod unreachable;
 
 pub(crate) use families::check_families;
+pub(crate) use issuance::{caa_owner, caa_records, check_issuance, is_large};
 pub(crate) use labels::{check_labels, unmet_rules};
 pub(crate) use near::mirrors_near_nobody;
 pub(crate) use unreachable::unreachable_rules;

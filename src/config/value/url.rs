@@ -268,6 +268,15 @@ pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
     url(text).map(|_| text.into())
 }
 
+/// The URL of an ACME account, as a parameter of a CAA record (RFC 8659 §4.2: a semicolon ends the parameter).
+pub(in crate::config) fn account_page(text: &str) -> Result<Arc<str>, Fault> {
+    if text.contains(';') {
+        let message = format!("`{text}` has ';' in it");
+        return Err(Fault::new("bad-url", message, "not the URL of an account", "write the URL that the client shows"));
+    }
+    page(text)
+}
+
 /// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for a text that is no URL.
 pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
     let Url { scheme, authority, .. } = url(text).ok()?;
