@@ -153,9 +153,9 @@ fn list(view: &MirrorsView, layout: Layout) -> String {
     table(&view.mirrors, &view.gone, layout)
 }
 
-/// A table with a line for each address; the columns of a mirror are filled in its first line. If no mirror has a contact,
-/// the column is left out.
-fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) -> String {
+/// A line for each address, below a head; the columns of a mirror are filled in its first line. If no mirror has a contact, the
+/// column is left out.
+fn rows(mirrors: &[MirrorDetailView], gone: &[OverriddenView]) -> Vec<Vec<String>> {
     let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "OVERRIDE"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for mirror in mirrors {
@@ -182,6 +182,12 @@ fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) 
     if mirrors.iter().all(|mirror| mirror.contact.is_none()) {
         rows.iter_mut().for_each(|row| drop(row.remove(CONTACT)));
     }
+    rows
+}
+
+/// A table of the rows. Columns for which the terminal is too narrow are listed below it.
+fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) -> String {
+    let mut rows = rows(mirrors, gone);
     let mut below = String::new();
     if !layout.fits(&rows) {
         // Sentences in a narrow column are hard to read, so overrides are listed below the table.

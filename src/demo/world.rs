@@ -244,21 +244,29 @@ fn write_config(
     port: u16,
     canonical: SocketAddr,
 ) -> Result<(), DemoFailure> {
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).map_err(DemoFailure::system("write a file of the configuration"))
+    };
+    write("pharos.toml", &config_text(folder, image, mirrors, port, canonical))?;
+    let soa = "$TTL 60\n@ IN SOA ns1 hostmaster.k8s.io. 1 3600 600 1209600 60\n@ IN NS ns1\n";
+    write("blob.zone", &format!("{soa}ns1 IN A {SERVER}\n"))?;
+    let hosts = format!("registry IN A {SERVER}\ncanonical IN A {}\n", canonical.ip());
+    write("k8s.zone", &format!("{soa}ns1 IN A {SERVER}\n{hosts}blob IN NS ns1.blob\nns1.blob IN A {SERVER}\n"))?;
+    write("aws.txt", include_str!("../../zones/networks/aws.txt"))?;
+    write("gcp.txt", include_str!("../../zones/networks/gcp.txt"))
+}
+
+fn config_text(folder: &Path, image: &Image, mirrors: &[DemoMirror; 2], port: u16, canonical: SocketAddr) -> String {
     let control = match control_socket(folder) {
         Some(_) => format!("[control]\nsocket = \"{SOCKET}\"\nstate  = \"overrides.state\"\n\n"),
         None => String::new(),
-    };
-    let write = |name: &str, text: &str| {
-        std::fs::write(folder.join(name), text).map_err(DemoFailure::system("write a file of the configuration"))
     };
     let [aws, gcp] = mirrors.each_ref().map(|mirror| mirror.address);
     let (digest, size) = (&image.config.digest, image.config.octets.len());
     // Hold-down is short so that a walk takes seconds; `fall` and `rise` are as in production. `ask-wait` is long, because
     // a mirror may not answer within the default on a busy machine.
-    write(
-        "pharos.toml",
-        &format!(
-            r#"# What the demonstration serves; it goes with the folder.
+    format!(
+        r#"# What the demonstration serves; it goes with the folder.
 
 [dns]
 listen = "{SERVER}:0"
@@ -305,14 +313,7 @@ rules = [
 ]
 default = ["gcp", "aws"]
 "#,
-            canonical.port(),
-            super::image::REPOSITORY,
-        ),
-    )?;
-    let soa = "$TTL 60\n@ IN SOA ns1 hostmaster.k8s.io. 1 3600 600 1209600 60\n@ IN NS ns1\n";
-    write("blob.zone", &format!("{soa}ns1 IN A {SERVER}\n"))?;
-    let hosts = format!("registry IN A {SERVER}\ncanonical IN A {}\n", canonical.ip());
-    write("k8s.zone", &format!("{soa}ns1 IN A {SERVER}\n{hosts}blob IN NS ns1.blob\nns1.blob IN A {SERVER}\n"))?;
-    write("aws.txt", include_str!("../../zones/networks/aws.txt"))?;
-    write("gcp.txt", include_str!("../../zones/networks/gcp.txt"))
+        canonical.port(),
+        super::image::REPOSITORY,
+    )
 }

@@ -200,20 +200,13 @@ impl Worker {
                     replies += 1;
                     Some(reply.len)
                 }
-                Err(Silence::Undeserved) => {
-                    counters.lost(LostReply::Unanswerable, 1);
-                    None
-                }
-                Err(Silence::NoQuestion) => {
-                    counters.lost(LostReply::NoQuestion, 1);
-                    None
-                }
-                Err(Silence::Limited) => {
-                    counters.dropped();
-                    None
-                }
-                Err(Silence::Update) => {
-                    updates.push(place);
+                Err(silence) => {
+                    match silence {
+                        Silence::Undeserved => counters.lost(LostReply::Unanswerable, 1),
+                        Silence::NoQuestion => counters.lost(LostReply::NoQuestion, 1),
+                        Silence::Limited => counters.dropped(),
+                        Silence::Update => updates.push(place),
+                    }
                     None
                 }
             }

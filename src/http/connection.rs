@@ -90,30 +90,16 @@ async fn respond<H: Handler>(
 ) -> HttpResponse {
     place.touch();
     let (head, body) = request.into_parts();
+    let version = head.version;
     if host::authority(&head).is_err() {
         progress.request_read();
         counters.host_errors.increment();
         let mut response = host::refuse();
         // A proxy in front may parse the following bytes as another request.
-        if head.version <= hyper::Version::HTTP_11 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        close_after(&mut response, version);
         return response;
     }
-    let mut is_read = true;
-    let whole = match handler.body_limit(&head) {
-        None => {
-            if !body.is_end_stream() {
-                is_read = false;
-            }
-            drop(body);
-            Ok(None)
-        }
-        Some(limit) => Limited::new(body, limit).collect().await.map(|whole| Some(whole.to_bytes())).map_err(|error| {
-            is_read = false;
-            error.is::<LengthLimitError>()
-        }),
-    };
+    let (whole, is_read) = read_body(handler, &head, body).await;
     progress.request_read();
     let room = match place.try_room(H::RESPONSE_LEN) {
         Some(room) => room,
@@ -130,7 +116,6 @@ async fn respond<H: Handler>(
         Err(false) => Body::Broken,
     };
     let answer = handler.respond(&head, body, peer);
-    let version = head.version;
     // A response may take time. No part of the request is kept meanwhile.
     drop((head, whole));
     let mut response = answer.into().wait().await.map(|body| {
@@ -138,11 +123,28 @@ async fn respond<H: Handler>(
         Full::new(room.fill(bytes.len()).guard(bytes))
     });
     // In HTTP/1, the next request cannot be found after a body that is not read to its end.
-    if !is_read && version <= hyper::Version::HTTP_11 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !is_read {
+        close_after(&mut response, version);
     }
     place.touch();
     response
+}
+
+/// Ends a connection of HTTP/1 after a response.
+fn close_after(response: &mut HttpResponse, version: hyper::Version) {
+    if version <= hyper::Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// The body of a request if the handler reads it, with `true` if nothing of it is left unread. `Err(true)` means a body that is
+/// longer than the limit.
+async fn read_body<H: Handler>(handler: &H, head: &Parts, body: Incoming) -> (Result<Option<Bytes>, bool>, bool) {
+    let Some(limit) = handler.body_limit(head) else { return (Ok(None), body.is_end_stream()) };
+    let whole = Limited::new(body, limit).collect().await;
+    let whole = whole.map(|whole| Some(whole.to_bytes())).map_err(|error| error.is::<LengthLimitError>());
+    let is_read = whole.is_ok();
+    (whole, is_read)
 }
 
 /// The approximate memory of a request's head, in bytes.

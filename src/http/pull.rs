@@ -14,11 +14,13 @@ use hyper::{Method, StatusCode};
 use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
 use super::{Body, Handler, HttpAnswer, HttpResponse};
 use crate::base::client::Client;
+use crate::base::prefix::Prefix;
 use crate::live::Published;
 use crate::registry::known::Holding;
 use crate::registry::{
-    self, Answer, RegistrySettings, Request, Route, RouteReply, RouteSteering, Status, client_address,
+    self, Answer, CanonicalAsk, RegistrySettings, Request, Route, RouteReply, RouteSteering, Status, client_address,
 };
+use crate::snapshot::Meter;
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -68,63 +70,84 @@ impl Handler for Pull {
         let (network, until) =
             (registry::network_of(client.map_or(peer, |client| client.resolver)), self.asker.deadline());
         let beyond = |reply: &RouteReply| registry::beyond(&request, reply, &settings);
-        let first = match registry::route(&request, client, &settings, &snapshot) {
-            Route::Reply(reply) => First::Reply(reply),
+        let running = RunningPull {
+            asker: self.asker.clone(),
+            counters: self.counters.clone(),
+            method: head.method.clone(),
+            since,
+            network,
+            until,
+        };
+        let answer = |running: RunningPull, reply: RouteReply| {
+            let (meter, beyond) = (meter(&reply), beyond(&reply));
+            running.answer(reply, meter, beyond)
+        };
+        match registry::route(&request, client, &settings, &snapshot) {
+            Route::Reply(reply) => answer(running, reply),
             Route::Ask(ask) => match self.asker.find(&ask, &snapshot, network, until) {
-                FoundBlob::Known(holding) => First::Reply(ask.settle(holding)),
-                FoundBlob::Waiting(waiting) => First::Waiting(
-                    waiting,
-                    Box::new([Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding))),
-                ),
-            },
-        };
-        // A waiting request keeps no reference to the snapshot.
-        let (asker, counters, method) = (self.asker.clone(), self.counters.clone(), head.method.clone());
-        let done = move |reply: RouteReply, meter| {
-            counters.answered(&reply, since, meter);
-            render(reply, &method)
-        };
-        match first {
-            First::Reply(reply) => {
-                let meter = meter(&reply);
-                let Some(beyond) = beyond(&reply) else { return HttpAnswer::Now(done(reply, meter)) };
-                match asker.find_beyond(&beyond, network, until) {
-                    FoundBlob::Known(holding) => HttpAnswer::Now(done(beyond.settle(holding, reply), meter)),
-                    FoundBlob::Waiting(waiting) => {
-                        HttpAnswer::Later(Box::pin(
-                            async move { done(beyond.settle(waiting.finish().await, reply), meter) },
-                        ))
-                    }
+                FoundBlob::Known(holding) => answer(running, ask.settle(holding)),
+                FoundBlob::Waiting(waiting) => {
+                    let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
+                    // The replies for `Lacks` and `Unsaid` both lead to canonical, so one question serves both.
+                    let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
+                    HttpAnswer::Later(Box::pin(running.answer_later(waiting, Box::new(replies), meter, beyond)))
                 }
-            }
-            First::Waiting(waiting, replies) => {
-                // The replies for `Lacks` and `Unsaid` both lead to canonical, so one question serves both.
-                let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
-                HttpAnswer::Later(Box::pin(async move {
-                    let holding = waiting.finish().await;
-                    let [has, lacks, unsaid] = *replies;
-                    let reply = match holding {
-                        Holding::Has => has,
-                        Holding::Lacks => lacks,
-                        Holding::Unsaid => unsaid,
-                    };
-                    let Some(beyond) = beyond.filter(|_| holding != Holding::Has) else { return done(reply, meter) };
-                    let holding = match asker.find_beyond(&beyond, network, until) {
-                        FoundBlob::Known(holding) => holding,
-                        FoundBlob::Waiting(waiting) => waiting.finish().await,
-                    };
-                    done(beyond.settle(holding, reply), meter)
-                }))
-            }
+            },
         }
     }
 }
 
-/// The reply before any wait.
-enum First {
-    Reply(RouteReply),
-    /// The flights to wait for, and the replies for `Has`, `Lacks` and `Unsaid`.
-    Waiting(WaitingRequest, Box<[RouteReply; 3]>),
+/// The rest of a request. It keeps no reference to the snapshot, because it may wait.
+struct RunningPull {
+    asker: Arc<BlobAsker>,
+    counters: Arc<Http>,
+    method: Method,
+    since: Instant,
+    network: Prefix,
+    until: tokio::time::Instant,
+}
+
+impl RunningPull {
+    /// Answers with a reply, after the question to the canonical registry if there is one.
+    fn answer(self, reply: RouteReply, meter: Option<Meter>, beyond: Option<CanonicalAsk>) -> HttpAnswer {
+        let Some(beyond) = beyond else { return HttpAnswer::Now(self.finish(reply, meter)) };
+        match self.asker.find_beyond(&beyond, self.network, self.until) {
+            FoundBlob::Known(holding) => HttpAnswer::Now(self.finish(beyond.settle(holding, reply), meter)),
+            FoundBlob::Waiting(waiting) => HttpAnswer::Later(Box::pin(async move {
+                let reply = beyond.settle(waiting.finish().await, reply);
+                self.finish(reply, meter)
+            })),
+        }
+    }
+
+    /// Waits for the mirrors, then asks the canonical registry if no mirror has the blob. `replies` are those for `Has`, `Lacks`
+    /// and `Unsaid`.
+    async fn answer_later(
+        self,
+        waiting: WaitingRequest,
+        replies: Box<[RouteReply; 3]>,
+        meter: Option<Meter>,
+        beyond: Option<CanonicalAsk>,
+    ) -> HttpResponse {
+        let holding = waiting.finish().await;
+        let [has, lacks, unsaid] = *replies;
+        let reply = match holding {
+            Holding::Has => has,
+            Holding::Lacks => lacks,
+            Holding::Unsaid => unsaid,
+        };
+        let Some(beyond) = beyond.filter(|_| holding != Holding::Has) else { return self.finish(reply, meter) };
+        let holding = match self.asker.find_beyond(&beyond, self.network, self.until) {
+            FoundBlob::Known(holding) => holding,
+            FoundBlob::Waiting(waiting) => waiting.finish().await,
+        };
+        self.finish(beyond.settle(holding, reply), meter)
+    }
+
+    fn finish(&self, reply: RouteReply, meter: Option<Meter>) -> HttpResponse {
+        self.counters.answered(&reply, self.since, meter);
+        render(reply, &self.method)
+    }
 }
 
 fn render(reply: RouteReply, method: &Method) -> HttpResponse {

@@ -24,7 +24,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::Keys;
 use crate::config::{Config, Secret, SourceFile};
 use crate::files::{self, FileFacts};
-use crate::networks::Networks;
+use crate::networks::{Networks, Source};
 use crate::snapshot::{CookieSecrets, ZoneOrigin};
 use crate::zone::Zone;
 
@@ -59,6 +59,24 @@ pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -
 /// decide. A zone whose file is refused at a reload keeps its served records, and at a start it answers SERVFAIL.
 pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
+    let networks = Networks { sources: load_networks(config, purpose, &mut problems) };
+    let zones = load_zones(config, purpose, &mut problems);
+    let cookies = or_report(cookies::secrets(config.dns.cookie_secrets.as_ref()), &mut problems);
+    let keys = or_report(keys::read(&config.keys), &mut problems);
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(problems);
+    }
+    Ok((Inputs { networks, zones, cookies, keys }, problems))
+}
+
+/// The content that was read, with its warnings added to the problems; the default if it is refused.
+fn or_report<T: Default>(read: Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>, problems: &mut Vec<Diagnostic>) -> T {
+    let (content, found) = read.unwrap_or_else(|found| (T::default(), found));
+    problems.extend(found);
+    content
+}
+
+fn load_networks(config: &Config, purpose: &hosts::Purpose, problems: &mut Vec<Diagnostic>) -> Vec<Arc<Source>> {
     let mut sources = Vec::new();
     for network in &config.networks {
         // A server goes on with the copy that it has.
@@ -88,6 +106,14 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
             },
         }
     }
+    sources
+}
+
+fn load_zones(
+    config: &Config,
+    purpose: &hosts::Purpose,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<(Arc<Zone>, ZoneOrigin)> {
     let mut zones = Vec::new();
     let mut refused = Vec::new();
     for zone in &config.zones {
@@ -114,30 +140,7 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
     for (zone, found) in refused {
         problems.extend(if may_start { zone::held_back(zone, found) } else { found });
     }
-    let cookies = match cookies::secrets(config.dns.cookie_secrets.as_ref()) {
-        Ok((secrets, warnings)) => {
-            problems.extend(warnings);
-            secrets
-        }
-        Err(found) => {
-            problems.extend(found);
-            CookieSecrets::default()
-        }
-    };
-    let keys = match keys::read(&config.keys) {
-        Ok((keys, warnings)) => {
-            problems.extend(warnings);
-            keys
-        }
-        Err(found) => {
-            problems.extend(found);
-            Keys::default()
-        }
-    };
-    if problems.iter().any(Diagnostic::is_error) {
-        return Err(problems);
-    }
-    Ok((Inputs { networks: Networks { sources }, zones, cookies, keys }, problems))
+    zones
 }
 
 /// Warns of a file with secrets that others may use. `shown` is the path in the message; `reason` is the harm.

@@ -47,35 +47,8 @@ pub(super) fn respond(
     if query.opcode == OPCODE_UPDATE && !snapshot.challenges().has_credentials() {
         query.problem = Some(QueryProblem::Opcode);
     }
-    let key = match &verdict {
-        TsigVerdict::Signed(key, _) => Some(*key),
-        _ => None,
-    };
     let mut response = Response::empty();
-    let mut notice = None;
-    match (&verdict, &query.question) {
-        // RFC 8945 §5.2: the signature is checked before the question.
-        (TsigVerdict::Refused(refusal), _) => {
-            let other = refusal.other_algorithm(&snapshot.transfers().keys);
-            notice = other.map(|(key, algorithm)| Notice::OtherAlgorithm(key, algorithm));
-            deny((Rcode::NOTAUTH, None), &mut response);
-        }
-        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
-            notice = notify(question, peer, key, snapshot, &mut response).map(Notice::Changed);
-        }
-        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_UPDATE => {
-            match update::admit(question, peer, key, snapshot) {
-                Ok(_) => return Err(Silence::Update),
-                Err(denial) => deny(denial, &mut response),
-            }
-        }
-        (_, Some(question)) if transfer::is_asked(query, question) => {
-            refuse_transfer(message, question, peer, key, snapshot, &mut response);
-        }
-        _ => {
-            answer::answer(query, &super::client(query, peer.address, snapshot), snapshot, now.monotonic, &mut response)
-        }
-    }
+    let notice = decide(message, query, peer, snapshot, now, &verdict, &mut response)?;
     let room = size_limit(query, peer.transport, snapshot.settings()).min(out.len()) - verdict.room();
     let (cookie, extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings().rate_limit, &verdict) {
@@ -101,6 +74,45 @@ pub(super) fn respond(
         notice,
     };
     Ok(Reply { len: verdict.finish(out, written.len, now.unix), summary })
+}
+
+/// Fills the response, and returns the notice for the services.
+fn decide<'s>(
+    message: &[u8],
+    query: &Query<'_>,
+    peer: Peer,
+    snapshot: &'s Snapshot,
+    now: Now,
+    verdict: &TsigVerdict,
+    response: &mut Response<'s>,
+) -> Result<Option<Notice>, Silence> {
+    let key = match verdict {
+        TsigVerdict::Signed(key, _) => Some(*key),
+        _ => None,
+    };
+    let mut notice = None;
+    match (verdict, &query.question) {
+        // RFC 8945 §5.2: the signature is checked before the question.
+        (TsigVerdict::Refused(refusal), _) => {
+            let other = refusal.other_algorithm(&snapshot.transfers().keys);
+            notice = other.map(|(key, algorithm)| Notice::OtherAlgorithm(key, algorithm));
+            deny((Rcode::NOTAUTH, None), response);
+        }
+        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
+            notice = notify(question, peer, key, snapshot, response).map(Notice::Changed);
+        }
+        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_UPDATE => {
+            match update::admit(question, peer, key, snapshot) {
+                Ok(_) => return Err(Silence::Update),
+                Err(denial) => deny(denial, response),
+            }
+        }
+        (_, Some(question)) if transfer::is_asked(query, question) => {
+            refuse_transfer(message, question, peer, key, snapshot, response);
+        }
+        _ => answer::answer(query, &super::client(query, peer.address, snapshot), snapshot, now.monotonic, response),
+    }
+    Ok(notice)
 }
 
 fn deny((rcode, ede): Denial, response: &mut Response<'_>) {

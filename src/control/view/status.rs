@@ -2,7 +2,7 @@
 //!
 //! **Not here**: the views of mirrors ([`super`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
 use crate::telemetry::acme::{CredentialStanding, PeerStanding};
 use crate::telemetry::probe::Probes;
+use crate::zone::Zone;
 
 /// `/status`
 #[derive(Debug, Deserialize, Serialize)]
@@ -220,22 +221,6 @@ pub(in crate::control) fn status(
 ) -> StatusView {
     let (now, probes) = (Clock::civil(), about.probes.as_deref());
     let ids = || (0..snapshot.mirrors().len()).map(MirrorId::from_index);
-    let troubles = ids().flat_map(|id| {
-        let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
-        let mirror = &snapshot.mirrors()[id.index()];
-        troubled.map(|address| TroubleView {
-            mirror: mirror.name.to_string(),
-            contact: mirror.contact.as_deref().map(Into::into),
-            address,
-        })
-    });
-    let is_up = |id: &MirrorId| {
-        if snapshot.mirrors()[id.index()].is_redirect_only() {
-            return snapshot.redirect_health(*id) == Some(Health::Up);
-        }
-        let standing = snapshot.standing(*id);
-        Family::ALL.into_iter().any(|family| standing.health(family) == Some(Health::Up))
-    };
     let served = about.history.served();
     let acme = about.acme.as_ref().map(|standing| standing()).unwrap_or_default();
     StatusView {
@@ -246,31 +231,16 @@ pub(in crate::control) fn status(
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,
         mirrors: snapshot.mirrors().len(),
-        mirrors_up: ids().filter(is_up).count(),
+        mirrors_up: ids().filter(|id| is_up(snapshot, *id)).count(),
         probed: probes.is_some(),
         orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
         panics: snapshot
             .panics()
             .map(|(horizon, family)| PanicView { horizon: horizon.name.to_string(), family: family.as_str().into() })
             .collect(),
-        troubles: troubles.collect(),
-        zones: snapshot
-            .zones()
-            .iter()
-            .map(|(_, zone)| ZoneView {
-                name: zone.apex().to_string(),
-                serial: zone.is_available().then(|| zone.serial()),
-            })
-            .collect(),
-        unwritten: failing
-            .iter()
-            .map(|(path, failing)| UnwrittenView {
-                file: path.display().to_string(),
-                state: failing.kind.to_string(),
-                error: failing.error.clone(),
-                since: rfc3339(failing.since),
-            })
-            .collect(),
+        troubles: ids().flat_map(|id| troubles(snapshot, id, probes)).collect(),
+        zones: snapshot.zones().iter().map(|(_, zone)| zone_view(zone)).collect(),
+        unwritten: failing.iter().map(|(path, failing)| unwritten(path, failing)).collect(),
         config: about.history.config.clone(),
         config_digest: served.digest.to_string(),
         config_since: rfc3339(served.since),
@@ -287,6 +257,39 @@ pub(in crate::control) fn status(
             .collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
+    }
+}
+
+/// True if a mirror has an address that is up.
+fn is_up(snapshot: &Snapshot, id: MirrorId) -> bool {
+    if snapshot.mirrors()[id.index()].is_redirect_only() {
+        return snapshot.redirect_health(id) == Some(Health::Up);
+    }
+    let standing = snapshot.standing(id);
+    Family::ALL.into_iter().any(|family| standing.health(family) == Some(Health::Up))
+}
+
+/// The troubled addresses of a mirror.
+fn troubles(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> impl Iterator<Item = TroubleView> {
+    let mirror = &snapshot.mirrors()[id.index()];
+    let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
+    troubled.map(|address| TroubleView {
+        mirror: mirror.name.to_string(),
+        contact: mirror.contact.as_deref().map(Into::into),
+        address,
+    })
+}
+
+fn zone_view(zone: &Zone) -> ZoneView {
+    ZoneView { name: zone.apex().to_string(), serial: zone.is_available().then(|| zone.serial()) }
+}
+
+fn unwritten(path: &Path, failing: &Failing) -> UnwrittenView {
+    UnwrittenView {
+        file: path.display().to_string(),
+        state: failing.kind.to_string(),
+        error: failing.error.clone(),
+        since: rfc3339(failing.since),
     }
 }
 

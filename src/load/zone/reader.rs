@@ -210,17 +210,7 @@ impl<'a> ZoneReader<'a> {
             .rdata
             .scan(&line.source.text, head.rtype, data, origin)
             .map_err(|error| reason::bad_data(line, head.rtype, &fields[head.data - 1], data, error))?;
-        let mut odd = None;
-        let ttl = match (head.ttl, context.default_ttl, context.last_ttl) {
-            (Some(ttl), ..) | (None, Some(ttl), _) | (None, None, Some(ttl)) => ttl,
-            // RFC 2308 §4 took this meaning away from MINIMUM, and BIND still reads it so.
-            (None, None, None) if head.rtype == Rtype::SOA => {
-                let minimum = rdata.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
-                odd = Some(reason::ttl_is_minimum(line, &fields[head.data - 1], minimum));
-                Ttl(minimum).min(Ttl::MAX)
-            }
-            (None, None, None) => return Err(reason::no_ttl(line)),
-        };
+        let (ttl, mut odd) = ttl_of(line, &head, context, &fields[head.data - 1], rdata)?;
         if head.ttl.is_some() || context.last_ttl.is_none() {
             context.last_ttl = Some(ttl);
         }
@@ -285,6 +275,25 @@ impl Signatures {
             self.first = Some((rtype, place()));
         }
         is_taken
+    }
+}
+
+/// The TTL of a record: its own, that of `$TTL`, or that of the record before; with a warning if it is none of these.
+fn ttl_of(
+    line: ZoneLine<'_>,
+    head: &Head<'_>,
+    context: &LineContext,
+    rtype: &ZoneToken,
+    rdata: &[u8],
+) -> Result<(Ttl, Option<Diagnostic>), EntryRefusal> {
+    match head.ttl.or(context.default_ttl).or(context.last_ttl) {
+        Some(ttl) => Ok((ttl, None)),
+        // RFC 2308 §4 took this meaning away from MINIMUM, and BIND still reads it so.
+        None if head.rtype == Rtype::SOA => {
+            let minimum = rdata.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+            Ok((Ttl(minimum).min(Ttl::MAX), Some(reason::ttl_is_minimum(line, rtype, minimum))))
+        }
+        None => Err(reason::no_ttl(line)),
     }
 }
 

@@ -38,13 +38,7 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
         RdataField::Scheme => out.push(words::number(tokens.bare()?, SCHEMES, u8::MAX.into())? as u8),
         RdataField::CertType => push_u16(out, words::number(tokens.bare()?, CERT_TYPES, u16::MAX.into())?),
         RdataField::KeyFlags => push_u16(out, words::key_flags(tokens.bare()?)?),
-        RdataField::Zero16 => {
-            let word = tokens.bare()?;
-            match word.number(u16::MAX.into())? {
-                0 => push_u16(out, 0),
-                _ => return Err(word.bad("expected `0`")),
-            }
-        }
+        RdataField::Zero16 => push_u16(out, zero(tokens.bare()?)?),
         RdataField::OptionalBase64 if tokens.are_over() => {}
         // RFC 2535 §3.1.2: flags that say that there is no key.
         RdataField::Key if out.first().is_some_and(|flags| flags & 0xc0 == 0xc0) => {}
@@ -63,12 +57,8 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
         RdataField::Hex => tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
         RdataField::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
         RdataField::V4 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
-        RdataField::Text => text(tokens.next()?, out)?,
-        RdataField::OptionalText => {
-            if !tokens.are_over() {
-                text(tokens.next()?, out)?;
-            }
-        }
+        RdataField::OptionalText if tokens.are_over() => {}
+        RdataField::Text | RdataField::OptionalText => text(tokens.next()?, out)?,
         RdataField::Texts => {
             text(tokens.next()?, out)?;
             while !tokens.are_over() {
@@ -76,20 +66,8 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
             }
         }
         RdataField::LongText => out.extend_from_slice(&tokens.next()?.unescaped()?),
-        RdataField::Tag => {
-            let word = tokens.next()?;
-            if word.bytes.is_empty() || !word.bytes.iter().all(u8::is_ascii_alphanumeric) {
-                return Err(word.bad("expected letters and digits"));
-            }
-            text(word, out)?;
-        }
-        RdataField::Digits => {
-            let word = tokens.next()?;
-            if word.bytes.len() < 4 || !word.bytes.iter().all(u8::is_ascii_digit) {
-                return Err(word.bad("expected at least four digits"));
-            }
-            text(word, out)?;
-        }
+        RdataField::Tag => text(tag(tokens.next()?)?, out)?,
+        RdataField::Digits => text(digits(tokens.next()?)?, out)?,
         RdataField::Types => types(tokens, out)?,
         RdataField::OldTypes => old_types(tokens, out)?,
         RdataField::Eui(len) => eui(tokens.bare()?, len.into(), out)?,
@@ -112,6 +90,23 @@ const NOT_HEX: &str = "not pairs of hex digits";
 
 fn push_u16(out: &mut Vec<u8>, number: u16) {
     out.extend_from_slice(&number.to_be_bytes());
+}
+
+fn zero(word: RdataWord<'_>) -> Result<u16, RdataError> {
+    match word.number(u16::MAX.into())? {
+        0 => Ok(0),
+        _ => Err(word.bad("expected `0`")),
+    }
+}
+
+fn tag(word: RdataWord<'_>) -> Result<RdataWord<'_>, RdataError> {
+    let is_tag = !word.bytes.is_empty() && word.bytes.iter().all(u8::is_ascii_alphanumeric);
+    if is_tag { Ok(word) } else { Err(word.bad("expected letters and digits")) }
+}
+
+fn digits(word: RdataWord<'_>) -> Result<RdataWord<'_>, RdataError> {
+    let are_digits = word.bytes.len() >= 4 && word.bytes.iter().all(u8::is_ascii_digit);
+    if are_digits { Ok(word) } else { Err(word.bad("expected at least four digits")) }
 }
 
 /// A string with its length.
