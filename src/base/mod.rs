@@ -9,6 +9,7 @@ pub mod geo;
 pub mod ids;
 pub(crate) mod memory;
 pub mod name;
+mod place;
 pub mod prefix;
 pub(crate) mod private;
 pub(crate) mod rdata;

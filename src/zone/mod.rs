@@ -21,6 +21,7 @@ mod dnssec;
 mod entry;
 mod group;
 mod negative;
+mod node;
 mod order;
 mod overlay;
 mod problem;
@@ -35,6 +36,7 @@ pub(crate) use difference::History;
 pub use difference::{Difference, Record, Records, is_newer};
 pub(crate) use dnssec::Dnssec;
 pub(crate) use negative::NegativeSoa;
+pub use node::Node;
 pub(crate) use order::CanonicalOrder;
 pub(crate) use overlay::ZoneOverlays;
 pub use overlay::{DynamicRrSet, RrSetKey};
@@ -51,7 +53,7 @@ use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Ede, Rtype};
 use crate::base::time::Ttl;
-use entry::{NodeEntry, NodeKind};
+use entry::NodeEntry;
 use table::HashTable;
 
 /// One zone, never changed once built.
@@ -305,90 +307,6 @@ impl Zone {
 impl std::fmt::Debug for Zone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Zone({}, {} bytes of records)", self.apex(), self.wire_len)
-    }
-}
-
-/// A name of a zone, with its data.
-#[derive(Clone, Copy)]
-pub struct Node<'z> {
-    zone: &'z Zone,
-    id: NodeId,
-}
-
-impl<'z> Node<'z> {
-    /// The id in its zone.
-    pub fn id(self) -> NodeId {
-        self.id
-    }
-
-    /// The name, in the case it was first written in.
-    pub fn owner(self) -> Name<'z> {
-        self.zone.owner(self.id.0)
-    }
-
-    /// The RRset of a type; `None` for RRSIG, because RRSIGs belong to the RRsets that carry them.
-    #[inline]
-    pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
-        self.entry().rrset(rtype)
-    }
-
-    /// All RRsets with their signatures, in order of type; RRSIGs are no RRset of their own here (RFC 4035 §2.2).
-    #[inline]
-    pub fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
-        self.entry().rrsets()
-    }
-
-    /// The signatures of the first RRset that has any, as an RRset.
-    pub(crate) fn signatures(self) -> Option<RrSet<'z>> {
-        self.rrsets().find_map(RrSet::signatures)
-    }
-
-    /// The steering of this name; `None` if its addresses do not depend on the client.
-    #[inline]
-    pub(crate) fn steered(self) -> Option<Steered> {
-        if !self.entry().is_steered() {
-            return None;
-        }
-        let at = self.zone.steered.binary_search_by_key(&self.id, |(id, _)| *id).ok()?;
-        Some(self.zone.steered[at].1)
-    }
-
-    /// Whether there is nothing here: an empty non-terminal.
-    pub fn is_empty(self) -> bool {
-        self.entry().count() == 0 && !self.entry().is_steered()
-    }
-
-    /// Whether [`Node::cut`] or [`Node::dname`] tells a node.
-    #[inline]
-    pub(crate) fn is_occluded(self) -> bool {
-        self.entry().is_occluded()
-    }
-
-    /// The topmost delegation (NS below the apex) at or above this node; `None` if a DNAME stands above it.
-    pub fn cut(self) -> Option<NodeId> {
-        match self.entry().kind() {
-            NodeKind::Cut(id) => Some(id),
-            _ => None,
-        }
-    }
-
-    /// The topmost DNAME owner strictly above this node; `None` if a delegation stands at or above it.
-    pub fn dname(self) -> Option<NodeId> {
-        match self.entry().kind() {
-            NodeKind::Dname(id) => Some(id),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn entry(self) -> NodeEntry<'z> {
-        NodeEntry::at(&self.zone.entries, self.id)
-    }
-}
-
-impl std::fmt::Debug for Node<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Node({} {})", self.id.0, self.owner())
     }
 }
 
