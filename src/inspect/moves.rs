@@ -8,20 +8,20 @@
 //! serve; equal configurations move nothing.
 //! **Not here**: text, exit codes (`cli`), the refusal of a change that moves too much.
 
+mod families;
 mod rulings;
 mod sources;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::tally::share;
 use crate::base::prefix::Family;
 use crate::networks::LabelKind;
 use crate::snapshot::Snapshot;
-use crate::steer::spread::SLOTS;
+use families::MoveSide;
 pub(crate) use rulings::Rulings;
-use rulings::{AddressClass, highest};
+use rulings::highest;
 use sources::sources;
 
 /// The longest list of ranges that move.
@@ -165,7 +165,7 @@ pub(crate) fn compare(before: &Rulings, now: &Rulings) -> Moves {
             continue;
         };
         let sides = [MoveSide::of(before, earlier), MoveSide::of(now, at)];
-        let families = pairs.each_ref().map(|pairs| pairs.moves(&sides));
+        let families = pairs.each_ref().map(|pairs| families::moves(pairs, &sides));
         found.horizons.push(HorizonMoves { horizon: name, families });
     }
     let earlier = before.view().horizons.iter().filter(|earlier| named(now, &earlier.name).is_none());
@@ -205,169 +205,4 @@ impl Pairs {
         let ends = self.stretches.iter().skip(1).map(|(first, ..)| first - 1).chain([highest(self.family)]);
         self.stretches.iter().zip(ends).map(|(&(first, old, new), last)| (first, last, old, new))
     }
-
-    fn moves(&self, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
-        let (mut decided, mut moved, mut moved_of_all) = (0u128, 0u128, 0u128);
-        let mut by_mirror: BTreeMap<(MoveEnd, MoveEnd), u128> = BTreeMap::new();
-        let mut by_label: BTreeMap<(usize, Option<String>), u128> = BTreeMap::new();
-        let mut shifts: HashMap<[usize; 2], Vec<Shift>> = HashMap::new();
-        let mut ranges: Vec<RangeMove> = Vec::new();
-        let mut run: Option<MoveRun> = None;
-        for (first, last, old, new) in self.iter() {
-            let count = (last - first).saturating_add(1);
-            let classes = [sides[0].class(old), sides[1].class(new)];
-            let rulings = [0, 1].map(|side| sides[side].ruling(classes[side]));
-            let winners = rulings.map(|(rule, _)| rule);
-            // The last one is the default.
-            let was_decided = winners[0] + 1 < sides[0].rules.len();
-            if was_decided {
-                decided = decided.saturating_add(count);
-            }
-            let plans = rulings.map(|(_, plan)| plan);
-            let shifts = shifts.entry(plans).or_insert_with(|| shifts_between(sides, plans));
-            let mut of_stretch = 0u128;
-            for shift in &*shifts {
-                let addresses = share(count, shift.slots);
-                of_stretch = of_stretch.saturating_add(addresses);
-                let sum = by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
-                *sum = sum.saturating_add(addresses);
-            }
-            let joins = run.as_ref().is_some_and(|run| {
-                Some(run.end) == first.checked_sub(1)
-                    && shifts.first().is_some_and(|shift| (&shift.from, &shift.to) == (&run.range.from, &run.range.to))
-                    && run.winners == winners
-            });
-            if !joins {
-                keep(&mut ranges, run.take().map(|run| run.range));
-            }
-            let Some(largest) = shifts.first() else { continue };
-            moved_of_all = moved_of_all.saturating_add(of_stretch);
-            if was_decided {
-                moved = moved.saturating_add(of_stretch);
-            }
-            for (kind, labels) in classes[0].labels.iter().zip(&classes[1].labels).enumerate() {
-                let label = labels.0.clone().or_else(|| labels.1.clone());
-                let sum = by_label.entry((kind, label)).or_default();
-                *sum = sum.saturating_add(of_stretch);
-            }
-            let last_address = address(self.family, last);
-            match &mut run {
-                Some(run) => {
-                    (run.end, run.range.last) = (last, last_address);
-                    run.range.addresses = run.range.addresses.saturating_add(of_stretch);
-                }
-                None => {
-                    let range = RangeMove {
-                        first: address(self.family, first),
-                        last: last_address,
-                        before: sides[0].rules[winners[0]].clone(),
-                        after: sides[1].rules[winners[1]].clone(),
-                        from: largest.from.clone(),
-                        to: largest.to.clone(),
-                        addresses: of_stretch,
-                    };
-                    run = Some(MoveRun { end: last, winners, range });
-                }
-            }
-        }
-        keep(&mut ranges, run.map(|run| run.range));
-        let mut by_mirror: Vec<MirrorMove> =
-            by_mirror.into_iter().map(|((from, to), addresses)| MirrorMove { from, to, addresses }).collect();
-        by_mirror.sort_by_key(|one| std::cmp::Reverse(one.addresses));
-        let mut by_label: Vec<(usize, LabelMove)> = by_label
-            .into_iter()
-            .map(|((kind, label), addresses)| (kind, LabelMove { kind: KINDS[kind], label, addresses }))
-            .collect();
-        by_label.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.addresses.cmp(&one.addresses)));
-        let by_label = by_label.into_iter().map(|(_, label)| label).collect();
-        FamilyMoves { family: self.family, decided, moved, moved_of_all, by_mirror, by_label, ranges }
-    }
-}
-
-/// Keeps a range if it is among the largest.
-fn keep(ranges: &mut Vec<RangeMove>, range: Option<RangeMove>) {
-    let Some(range) = range else { return };
-    let at = ranges.partition_point(|known| known.addresses >= range.addresses);
-    ranges.insert(at, range);
-    ranges.truncate(MAX_RANGES);
-}
-
-fn address(family: Family, bits: u128) -> IpAddr {
-    match family {
-        // The family's addresses have 32 bits.
-        Family::V4 => IpAddr::V4((bits as u32).into()),
-        Family::V6 => IpAddr::V6(bits.into()),
-    }
-}
-
-/// Neighbouring stretches that move alike.
-struct MoveRun {
-    /// The last address.
-    end: u128,
-    /// The indexes of the winning rules, before and after.
-    winners: [usize; 2],
-    range: RangeMove,
-}
-
-/// One snapshot's rulings for one horizon.
-struct MoveSide<'r> {
-    rulings: &'r Rulings,
-    /// The index of the horizon.
-    horizon: usize,
-    /// The rules in words.
-    rules: Vec<Arc<str>>,
-    /// For each plan, the end of a move for all clients or for each slot.
-    plans: Vec<Vec<MoveEnd>>,
-}
-
-impl<'r> MoveSide<'r> {
-    fn of(rulings: &'r Rulings, horizon: usize) -> Self {
-        let view = rulings.view();
-        let written = &view.horizons[horizon];
-        MoveSide {
-            rulings,
-            horizon,
-            rules: written.rules.iter().map(|rule| rule.as_str().into()).collect(),
-            plans: written.plans.iter().map(|plan| plan.iter().map(|first| view.end(*first)).collect()).collect(),
-        }
-    }
-
-    fn class(&self, at: u32) -> &'r AddressClass {
-        &self.rulings.view().classes[at as usize]
-    }
-
-    /// The indexes of the winning rule and of the plan.
-    fn ruling(&self, class: &AddressClass) -> (usize, usize) {
-        let (rule, plan) = class.rulings[self.horizon];
-        (rule as usize, plan as usize)
-    }
-
-    /// The end for clients of a plan in a slot.
-    fn end(&self, plan: usize, slot: usize) -> &MoveEnd {
-        let ends = &self.plans[plan];
-        &ends[if ends.len() == 1 { 0 } else { slot }]
-    }
-}
-
-/// A move of the clients of some slots.
-struct Shift {
-    from: MoveEnd,
-    to: MoveEnd,
-    slots: usize,
-}
-
-/// The moves between a plan before and one after, the greatest first; empty if none of the clients moves.
-fn shifts_between(sides: &[MoveSide<'_>; 2], plans: [usize; 2]) -> Vec<Shift> {
-    let is_spread = [0, 1].into_iter().any(|side| sides[side].plans[plans[side]].len() > 1);
-    let mut shifts: BTreeMap<(MoveEnd, MoveEnd), usize> = BTreeMap::new();
-    let (slots, each) = if is_spread { (SLOTS, 1) } else { (1, SLOTS) };
-    for slot in 0..slots {
-        let (from, to) = (sides[0].end(plans[0], slot), sides[1].end(plans[1], slot));
-        if from != to {
-            *shifts.entry((from.clone(), to.clone())).or_default() += each;
-        }
-    }
-    let mut shifts: Vec<Shift> = shifts.into_iter().map(|((from, to), slots)| Shift { from, to, slots }).collect();
-    shifts.sort_by_key(|shift| std::cmp::Reverse(shift.slots));
-    shifts
 }
