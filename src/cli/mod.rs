@@ -6,6 +6,7 @@
 
 mod certs;
 mod check;
+mod credential;
 mod demo;
 mod drain;
 #[cfg(test)]
@@ -156,6 +157,9 @@ enum Command {
     /// Make a private authority and certificates for mirrors and listeners, to try things out with; check one; print CAA records
     Certs(Box<certs::Args>),
 
+    /// Make credentials for ACME clients of mirrors, with settings for these; or list those of the configuration
+    Credential(credential::Args),
+
     /// Print the completion script of a shell
     Completions(pages::CompletionsArgs),
 
@@ -233,6 +237,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Certs(args) => certs::run(&config, &args),
+        Command::Credential(args) => credential::run(&config, &args),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),
     })

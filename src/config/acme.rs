@@ -16,7 +16,7 @@ use super::mirrors::MirrorSpec;
 use super::row::{LISTEN_FORM, file, table, text, texts};
 use super::spec::{PlacedText, Spec};
 use super::transfer::Remote;
-use super::{Config, FileUse, HorizonConfig, Placed, ZoneConfig, value};
+use super::{Config, FileUse, HorizonConfig, MirrorEntry, Placed, Steer, ZoneConfig, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, KeyId, MirrorId};
 use crate::base::name::NameBuf;
@@ -110,6 +110,8 @@ pub(crate) struct CredentialConfig {
     pub(crate) mirror: Arc<str>,
     /// The URL of the ACME account.
     pub(crate) account: Option<Placed<Arc<str>>>,
+    /// The prefixes that its requests may come from; empty for all.
+    pub(crate) allow: Vec<Prefix>,
     /// The names of the certificate.
     pub(crate) names: Vec<CertificateName>,
 }
@@ -121,6 +123,55 @@ pub(crate) struct CertificateName {
     pub(crate) name: NameBuf,
     /// True for the name that no other mirror has.
     pub(crate) is_own: bool,
+}
+
+impl Config {
+    /// The names of a certificate for a mirror, as if it had credentials; none if no steered owner leads to it. The error is
+    /// the reason why it cannot have credentials.
+    pub(crate) fn certificate_names(&self, mirror: MirrorId) -> Result<Vec<CertificateName>, Vec<Diagnostic>> {
+        let MirrorEntry { mirror: known, place, .. } = &self.mirrors[mirror.index()];
+        let placed = PlacedText { value: known.name.clone(), place: place.clone() };
+        if known.content.url.is_some() {
+            return Err(vec![of_url(&placed).at(place.clone(), "its certificate is not for the steered name")]);
+        }
+        if !is_label(&known.name) {
+            return Err(vec![not_a_label(&placed)]);
+        }
+        let names = steers_to(mirror, &self.horizons, &self.zones)
+            .filter_map(|(_, steer)| Some((steer, MirrorNames::of(&known.name, steer.owner.as_name())?)));
+        let of_steer = |(steer, names): (&Steer, MirrorNames)| {
+            let own = names.own.map(|(name, _)| CertificateName { name, is_own: true });
+            [CertificateName { name: steer.owner.clone(), is_own: false }].into_iter().chain(own)
+        };
+        Ok(names.flat_map(of_steer).collect())
+    }
+}
+
+/// The steered owners that may lead to a mirror, each with the index of its zone.
+fn steers_to<'c>(
+    mirror: MirrorId,
+    horizons: &'c [HorizonConfig],
+    zones: &'c [ZoneConfig],
+) -> impl Iterator<Item = (usize, &'c Steer)> {
+    let leads_there = move |horizon: HorizonId| {
+        horizons.get(horizon.index()).is_some_and(|horizon| horizon.mirrors().any(|other| other == mirror))
+    };
+    let all = zones.iter().enumerate().flat_map(|(at, zone)| zone.steer.iter().map(move |steer| (at, steer)));
+    all.filter(move |(_, steer)| leads_there(steer.horizon))
+}
+
+/// The error about credentials of a mirror with a URL of its own.
+fn of_url(mirror: &PlacedText) -> Diagnostic {
+    Diagnostic::error("acme-of-url", format!("mirror `{}` has a URL of its own, and credentials", mirror.value))
+        .help("remove `acme`: the mirror's own name is proved in its own zone")
+}
+
+/// The error about credentials of a mirror whose name is no label.
+fn not_a_label(mirror: &PlacedText) -> Diagnostic {
+    let message = format!("the name of mirror `{}` cannot be a label of a host name", mirror.value);
+    Diagnostic::error("acme-mirror-name", message)
+        .at(mirror.place.clone(), "its certificate would be for this name below the steered one")
+        .help("letters, digits and hyphens, 63 at most, with a letter or digit at both ends")
 }
 
 /// True if both configurations have the same `[acme]`, wherever it is written.
@@ -280,26 +331,12 @@ impl Check<'_> {
             );
         }
         if let Some(url) = &keys.url {
-            self.report(
-                Diagnostic::error(
-                    "acme-of-url",
-                    format!("mirror `{}` has a URL of its own, and credentials", name.value),
-                )
-                .at(first.table.place.clone(), "its certificate is not for the steered name")
-                .related(url.place.clone(), "reached by its own name")
-                .help("remove `acme`: the mirror's own name is proved in its own zone"),
-            );
+            let problem = of_url(name).at(first.table.place.clone(), "its certificate is not for the steered name");
+            self.report(problem.related(url.place.clone(), "reached by its own name"));
             return;
         }
         if !is_label(&name.value) {
-            self.report(
-                Diagnostic::error(
-                    "acme-mirror-name",
-                    format!("the name of mirror `{}` cannot be a label of a host name", name.value),
-                )
-                .at(name.place.clone(), "its certificate would be for this name below the steered one")
-                .help("letters, digits and hyphens, 63 at most, with a letter or digit at both ends"),
-            );
+            self.report(not_a_label(name));
             return;
         }
         self.add_owners(id, mirror, meant, ground, all);
@@ -315,16 +352,8 @@ impl Check<'_> {
         all: &mut MeantCredentials,
     ) {
         let name = &mirror.name;
-        let leads_here = |horizon: HorizonId| {
-            ground.horizons.get(horizon.index()).is_some_and(|horizon| horizon.mirrors().any(|mirror| mirror == id))
-        };
-        let steers: Vec<_> = ground
-            .zones
-            .iter()
-            .enumerate()
-            .flat_map(|(at, zone)| zone.steer.iter().map(move |steer| (at, steer.clone())))
-            .filter(|(_, steer)| leads_here(steer.horizon))
-            .collect();
+        let steers: Vec<(usize, Steer)> =
+            steers_to(id, ground.horizons, ground.zones).map(|(at, steer)| (at, steer.clone())).collect();
         let (mut owners, mut names) = (Vec::new(), Vec::new());
         for (at, steer) in &steers {
             let zone = ground.zones[*at].name.clone();
@@ -367,8 +396,8 @@ impl Check<'_> {
         }
         for MeantCredential { name: credential, key, allow, account } in credentials {
             let (mirror, names) = (name.value.clone(), names.clone());
-            all.challenges.add((credential.clone(), id), key, allow, &owners);
-            all.configs.push(CredentialConfig { name: credential, mirror, account, names });
+            all.challenges.add((credential.clone(), id), key, allow.clone(), &owners);
+            all.configs.push(CredentialConfig { name: credential, mirror, account, allow, names });
         }
     }
 

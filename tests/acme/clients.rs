@@ -15,16 +15,16 @@ use super::common::peers::free_port;
 use super::common::server::PATIENCE;
 use super::world::*;
 
-const NAMES: [&str; 2] = ["blob.example", "one.blob.example"];
+pub const NAMES: [&str; 2] = ["blob.example", "one.blob.example"];
 
 /// The token of the other credential.
-const OTHER: u8 = 77;
+pub const OTHER: u8 = 77;
 
 /// A certificate authority that asks our server.
-struct Pebble {
+pub struct Pebble {
     process: Child,
     folder: TempDir,
-    directory: String,
+    pub directory: String,
 }
 
 impl Pebble {
@@ -64,7 +64,7 @@ impl Pebble {
     }
 
     /// The certificate of its own listener, which clients have to trust.
-    fn trusted(&self) -> PathBuf {
+    pub fn trusted(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 }
@@ -90,7 +90,7 @@ fn certificate(folder: &Path) -> Option<()> {
 }
 
 /// A script in a folder.
-fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+pub fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -98,27 +98,33 @@ fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 /// A server and an authority, with a token of the credential `two` at the shared name.
-struct Stage {
-    world: World,
-    pebble: Pebble,
+pub struct Stage {
+    pub world: World,
+    pub pebble: Pebble,
     /// The folder of the client.
     folder: TempDir,
+    /// The name of the client's credential.
+    pub by: &'static str,
 }
 
 impl Stage {
     fn start() -> Option<Stage> {
-        let world = World::start();
-        let pebble = Pebble::start(world.address)?;
-        assert_eq!(world.send("two", &[add(SHARED, OTHER)]), 0);
-        Some(Stage { world, pebble, folder: TempDir::new().unwrap() })
+        Stage::start_in(World::start())
     }
 
-    fn path(&self) -> &Path {
+    /// The same with a server that runs.
+    pub fn start_in(world: World) -> Option<Stage> {
+        let pebble = Pebble::start(world.address)?;
+        assert_eq!(world.send("two", &[add(SHARED, OTHER)]), 0);
+        Some(Stage { world, pebble, folder: TempDir::new().unwrap(), by: "key:one.mirrors.example" })
+    }
+
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Runs a client to its end.
-    fn run(&self, command: &mut Command) {
+    pub fn run(&self, command: &mut Command) {
         let output = run(command);
         assert!(
             output.status.success(),
@@ -131,12 +137,12 @@ impl Stage {
     }
 
     /// Checks the certificate, and that the client has removed its own tokens and no other.
-    fn check(&self, certificate: &Path) {
+    pub fn check(&self, certificate: &Path) {
         assert_names(certificate, &NAMES);
         assert_eq!((self.world.tokens(SHARED), self.world.tokens(OWN)), (vec![OTHER], vec![]));
         let lines = self.world.server.lines().join("\n");
         for owner in [SHARED, OWN] {
-            let set = format!("ACME challenges at {owner}: 1 set by key:one.mirrors.example");
+            let set = format!("ACME challenges at {owner}: 1 set by {}", self.by);
             assert!(lines.contains(&set), "the challenge of {owner} was needed: {lines}");
         }
     }

@@ -11,6 +11,7 @@
 mod common;
 
 mod clients;
+mod credentials;
 mod peers;
 mod records;
 mod relay;

@@ -68,6 +68,9 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("certs check made/mirror.pem --name another.name.of.a.registry.example --key made/listener.key", 1, TEXT),
     ("certs check made/mirror.pem --name blob.example --json", 0, PROGRAM),
     ("certs records --config acme.toml --ca ca.example", 0, PROGRAM),
+    ("credential new near --config acme.toml", 0, PROGRAM),
+    ("credential list --config acme.toml", 0, TEXT),
+    ("credential list --json", 0, PROGRAM),
     ("completions bash", 0, PROGRAM),
     ("man", 0, PROGRAM),
 ];
@@ -82,6 +85,8 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("verify nobody", 1),
     ("init .", 1),
     ("certs --config missing.toml", 1),
+    ("credential new nobody", 1),
+    ("credential new near --server 192.0.2.1:x", 2),
     ("certs records", 1),
     ("certs records --config acme.toml", 2),
     ("zone retransfer blob.example", 1),

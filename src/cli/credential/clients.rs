@@ -1,0 +1,186 @@
+//! Settings of ACME clients that use a new credential.
+//!
+//! **Invariants**: each text can be pasted as it is; only the email address is to be replaced.
+//! **Not here**: making the credential ([`super::new`]).
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use clap::ValueEnum;
+
+/// The clients with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AcmeClient {
+    /// certbot with python3-certbot-dns-rfc2136
+    Certbot,
+    /// lego
+    Lego,
+    /// acme.sh; dehydrated and uacme take the same key file
+    #[value(name = "acme.sh")]
+    AcmeSh,
+    /// cert-manager
+    CertManager,
+    /// Caddy with github.com/caddy-dns/rfc2136
+    Caddy,
+    /// Traefik
+    Traefik,
+}
+
+/// A credential that is in no configuration yet.
+pub(super) struct NewCredential {
+    pub(super) name: String,
+    pub(super) secret: String,
+    /// The names of the certificate.
+    pub(super) names: Vec<String>,
+    pub(super) server: ServerAddress,
+}
+
+/// The server that clients send to: an address or host name, with a port.
+pub(super) struct ServerAddress {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, self.port).fmt(f),
+            Err(_) => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A part of the output: a title, and a text to paste.
+pub(super) struct SettingsPart {
+    pub(super) title: String,
+    pub(super) text: String,
+}
+
+impl SettingsPart {
+    pub(super) fn new(title: impl Into<String>, text: impl Into<String>) -> Self {
+        SettingsPart { title: title.into(), text: text.into() }
+    }
+}
+
+/// The settings of a client whose updates a key signs.
+pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<SettingsPart> {
+    let NewCredential { name, secret, names, server, .. } = credential;
+    let (host, port) = (&server.host, server.port);
+    let socket = server.to_string();
+    let options = |option: &str| names.iter().map(|name| format!(" {option} '{name}'")).collect::<String>();
+    let rfc2136 = format!(
+        "export RFC2136_NAMESERVER={socket} RFC2136_SEQUENCE_INTERVAL=1\n\
+         export RFC2136_TSIG_ALGORITHM=hmac-sha256. RFC2136_TSIG_KEY={name}.\n\
+         export RFC2136_TSIG_SECRET={secret}\n"
+    );
+    match client {
+        AcmeClient::Certbot => vec![
+            SettingsPart::new(
+                "certbot: rfc2136.ini, mode 600",
+                format!(
+                    "dns_rfc2136_server = {host}\ndns_rfc2136_port = {port}\ndns_rfc2136_name = {name}.\n\
+                     dns_rfc2136_secret = {secret}\ndns_rfc2136_algorithm = HMAC-SHA256\n"
+                ),
+            ),
+            SettingsPart::new(
+                "certbot: command",
+                format!(
+                    "certbot certonly --dns-rfc2136 --dns-rfc2136-credentials rfc2136.ini \\\n  \
+                     --dns-rfc2136-propagation-seconds 5{}\n",
+                    options("-d")
+                ),
+            ),
+        ],
+        AcmeClient::Lego => vec![SettingsPart::new(
+            "lego: commands",
+            format!("{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136{} run\n", options("--domains")),
+        )],
+        AcmeClient::AcmeSh => vec![
+            SettingsPart::new("acme.sh: pharos.key, mode 600", key_file(name, secret)),
+            SettingsPart::new(
+                "acme.sh: commands",
+                format!(
+                    "export NSUPDATE_SERVER={host} NSUPDATE_SERVER_PORT={port} NSUPDATE_KEY=\"$PWD/pharos.key\"\n\
+                     acme.sh --issue --dns dns_nsupdate{}\n",
+                    options("-d")
+                ),
+            ),
+        ],
+        AcmeClient::CertManager => vec![SettingsPart::new("cert-manager: manifests", cert_manager(credential))],
+        AcmeClient::Caddy => vec![SettingsPart::new(
+            "Caddy: Caddyfile",
+            format!(
+                "{} {{\n    tls {{\n        dns rfc2136 {{\n            key_name \"{name}\"\n            key_alg \
+                 \"hmac-sha256\"\n            key \"{secret}\"\n            server \"{socket}\"\n        }}\n    }}\n}}\n",
+                names.join(", ")
+            ),
+        )],
+        AcmeClient::Traefik => {
+            vec![SettingsPart::new("Traefik: environment", rfc2136), traefik(names, "rfc2136")]
+        }
+    }
+}
+
+/// A key as nsupdate reads it.
+fn key_file(name: &str, secret: &str) -> String {
+    format!("key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n")
+}
+
+/// The resolver of Traefik's static configuration, with the names of a router.
+fn traefik(names: &[String], provider: &str) -> SettingsPart {
+    let (main, others) = names.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others));
+    let others: String = others.iter().map(|name| format!("#           - \"{name}\"\n")).collect();
+    SettingsPart::new(
+        "Traefik: traefik.yml",
+        format!(
+            "certificatesResolvers:\n  pharos:\n    acme:\n      email: you@example.com\n      storage: acme.json\n      \
+             dnsChallenge:\n        provider: {provider}\n\
+             # of the router:\n#   tls:\n#     certResolver: pharos\n#     domains:\n#       - main: \"{main}\"\n\
+             #         sans:\n{others}"
+        ),
+    )
+}
+
+fn cert_manager(credential: &NewCredential) -> String {
+    let NewCredential { name, secret, names, server, .. } = credential;
+    let names: String = names.iter().map(|name| format!("    - \"{name}\"\n")).collect();
+    format!(
+        "apiVersion: v1
+kind: Secret
+metadata:
+  name: pharos-key
+stringData:
+  secret: \"{secret}\"
+---
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata:
+  name: pharos
+spec:
+  acme:
+    server: https://acme-v02.api.letsencrypt.org/directory
+    email: you@example.com
+    privateKeySecretRef:
+      name: pharos-account
+    solvers:
+      - dns01:
+          rfc2136:
+            nameserver: \"{server}\"
+            tsigKeyName: \"{name}\"
+            tsigAlgorithm: HMACSHA256
+            tsigSecretSecretRef:
+              name: pharos-key
+              key: secret
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  name: mirror
+spec:
+  secretName: mirror-tls
+  issuerRef:
+    name: pharos
+  dnsNames:
+{names}"
+    )
+}
