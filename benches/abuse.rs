@@ -8,18 +8,22 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
-use pharos::base::time::{Generation, Moment, Now};
+use pharos::base::name::NameBuf;
+use pharos::base::time::{Generation, Moment, Now, UnixTime};
+use pharos::base::tsig::{Algorithm, Key};
 use pharos::compile;
 use pharos::rates::Rates;
 use pharos::snapshot::{CookieSecrets, RateLimit, Settings, Snapshot};
+use pharos::wire::tsig::Exchange;
 use pharos::wire::{self, MAX_UDP, Peer, Transport};
 
 const OPT: [u8; 9] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0];
 
 /// The workloads by name, each with its rate limit. The queries of a workload are asked in turn.
-const WORKLOADS: [(&str, Limiting); 20] = [
+const WORKLOADS: [(&str, Limiting); 25] = [
     ("static", Limiting::Off),
     ("steered", Limiting::Off),
     ("random-names", Limiting::Off),
@@ -40,6 +44,11 @@ const WORKLOADS: [(&str, Limiting); 20] = [
     ("steered", Limiting::Spoofed),
     ("random-names", Limiting::Spoofed),
     ("longest-name", Limiting::Spoofed),
+    ("update-unsigned", Limiting::Off),
+    ("update-other-key", Limiting::Off),
+    ("update-forged", Limiting::Off),
+    ("query-forged", Limiting::Off),
+    ("update-forged", Limiting::Spoofed),
 ];
 
 /// Whether there is a rate limit, and where the queries come from.
@@ -69,7 +78,7 @@ fn main() {
         ["count", name, limiting, number] => {
             let known = WORKLOADS.iter().find(|known| known.0 == name && known.1.word() == limiting);
             let (name, limiting) = known.expect("a known workload");
-            let world = World::build(*limiting);
+            let world = World::of(name, *limiting);
             let queries = queries(name);
             world.ask(&queries, 1_000);
             measured(&world, &queries, number.parse().expect("a number of queries"));
@@ -77,7 +86,7 @@ fn main() {
         _ => {
             println!("{:16} {:12} {:>10}", "workload", "limit", "ns/query");
             for (name, limiting) in WORKLOADS {
-                let (world, queries) = (World::build(limiting), queries(name));
+                let (world, queries) = (World::of(name, limiting), queries(name));
                 world.ask(&queries, 100_000);
                 let start = Instant::now();
                 world.ask(&queries, 1_000_000);
@@ -93,6 +102,19 @@ fn measured(world: &World, queries: &[Vec<u8>], number: u32) {
     world.ask(queries, number);
 }
 
+/// A zone whose challenges a key may set.
+const CHALLENGED: [(&str, &str); 2] = [
+    ("zone", "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.53\n"),
+    (
+        "pharos.toml",
+        "[acme]\nstate = \"acme.json\"\n\
+         [keys]\n\"one.mirrors.example\" = { algorithm = \"hmac-sha256\", secret = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\" }\n\
+         [[zone]]\nname = \"blob.example\"\nfile = \"zone\"\nsteer = [{ owner = \"@\", horizon = \"all\" }]\n\
+         [mirrors.one]\naddresses = [\"192.0.2.1\"]\nacme = [{ key = \"one.mirrors.example\" }]\n\
+         [horizons.all]\ndefault = [\"one\"]\n",
+    ),
+];
+
 struct World {
     snapshot: Snapshot,
     rates: Rates,
@@ -100,9 +122,18 @@ struct World {
 }
 
 impl World {
-    fn build(limiting: Limiting) -> Self {
+    fn of(workload: &str, limiting: Limiting) -> Self {
+        World::build(limiting, workload.starts_with("update-") || workload.ends_with("-forged"))
+    }
+
+    /// `is_signed` builds a zone whose challenges a key may set.
+    fn build(limiting: Limiting, is_signed: bool) -> Self {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/pharos.toml");
-        let built = compile::build(config.as_ref(), Generation(1));
+        let built = if is_signed {
+            compile::build_in_memory("pharos.toml", CHALLENGED)
+        } else {
+            compile::build(config.as_ref(), Generation(1))
+        };
         let mut snapshot = built.unwrap_or_else(|problems| panic!("{problems:#?}")).snapshot;
         let limit = RateLimit {
             responses_per_second: 200,
@@ -168,8 +199,30 @@ fn queries(workload: &str) -> Vec<Vec<u8>> {
             let cookie = [&[0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0, 0, 0, 0, 0, 0][..], &[9; 8]].concat();
             vec![query("www.example.net", 1, &opt(&cookie), 1)]
         }
+        "update-unsigned" => vec![update()],
+        "update-other-key" => vec![signed(update(), "two.mirrors.example")],
+        "update-forged" => vec![signed(update(), "one.mirrors.example")],
+        "query-forged" => vec![signed(query("blob.example", 1, &[], 0), "one.mirrors.example")],
         _ => Vec::new(),
     }
+}
+
+/// An update that sets a token.
+fn update() -> Vec<u8> {
+    let mut message = query("blob.example", 6, &[], 0);
+    (message[2], message[9]) = (5 << 3, 1);
+    message.extend(&query("_acme-challenge.blob.example", 16, &[], 0)[12..]);
+    message.extend([0, 0, 0, 60, 0, 44, 43]);
+    message.extend([b'x'; 43]);
+    message
+}
+
+/// A message with the signature of another secret.
+fn signed(mut message: Vec<u8>, key: &str) -> Vec<u8> {
+    let name = NameBuf::parse(key).expect("a name");
+    let key = Key::new(name.as_name(), Algorithm::HmacSha256, &[9; 32]).expect("a key");
+    Exchange::begin(&Arc::new(key), &mut message, UnixTime(0));
+    message
 }
 
 fn query(name: &str, qtype: u16, additional: &[u8], records: u16) -> Vec<u8> {

@@ -12,6 +12,8 @@ mod common;
 
 mod clients;
 mod credentials;
+mod encrypted;
+mod golden;
 mod peers;
 mod records;
 mod relay;
