@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
+use super::control::ControlSpec;
 use super::field::section;
 use super::row::{LISTEN_FORM, duration, file, hours, number, secs, text, texts};
-use super::spec::{PlacedText, Spec};
-use super::{Config, Connections, FileUse, Secret, limits, value};
+use super::{Config, Connections, FileUse, PlacedText, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 section! {
@@ -123,7 +123,7 @@ pub(crate) fn parse_token(text: &str) -> Result<&str, BadToken> {
 }
 
 impl Check<'_> {
-    pub(super) fn check_admin(&mut self, spec: &AdminSpec, all: &Spec) -> AdminConfig {
+    pub(super) fn check_admin(&mut self, spec: &AdminSpec, control: Option<&ControlSpec>) -> AdminConfig {
         let listen = self.check_listen(&spec.listen);
         let connections =
             Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
@@ -133,7 +133,7 @@ impl Check<'_> {
             self.check_open_admin(&spec.listen);
             return AdminConfig { listen, connections, token, names };
         };
-        if all.control.is_none() {
+        if control.is_none() {
             self.report(
                 Diagnostic::error("token-without-control", "`[admin]` has a token, but no `[control]` keeps overrides")
                     .at(place.clone(), "this token is for overrides")

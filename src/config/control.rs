@@ -4,18 +4,13 @@
 //! **Not here**: looking up the group ([`crate::load`]); the token of `[admin]`, which accepts overrides too ([`super::admin`]).
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
-use super::field::{Section as _, section};
-use super::reader::ConfigReader;
+use super::field::section;
 use super::row::{file, text};
-use super::source::ConfigSource;
-use super::spec::PlacedText;
-use super::table::Table;
-use super::typed::Value;
-use super::{Config, FileUse, Placed, limits, value};
+use super::{Config, FileUse, Placed, PlacedText, limits, value};
 use crate::base::diagnostic::Diagnostic;
 
 section! {
@@ -64,17 +59,6 @@ pub(super) fn same_control(a: &Config, b: &Config) -> bool {
         Some((control.socket, control.group.map(|group| group.value), control.state))
     };
     values(a) == values(b)
-}
-
-/// The socket that a file names, which may have errors elsewhere.
-pub(super) fn socket_in(source: &ConfigSource) -> Option<PathBuf> {
-    let reader = ConfigReader::new(source.file.file.clone(), &source.text);
-    let tree = reader.parse()?;
-    let mut document = Table::document(&[(&reader, &tree)]);
-    let control = document.take("control").filter(Value::is_table)?;
-    let socket = document.inner(&control, ControlSpec::PART.title)?.take("socket")?.text()?.value;
-    let folder = source.file.path.parent().unwrap_or(Path::new(""));
-    (!socket.trim().is_empty()).then(|| folder.join(&*socket))
 }
 
 impl Check<'_> {

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: the connections of one client are not more than those of all.
 //! **Not here**: encrypted transports ([`super::encrypted`]); addresses that are listened on twice
-//! ([`super::check`]).
+//! ([`super::meaning`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use super::check::Check;
 use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
 use super::field::{Section as _, section};
 use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
-use super::spec::PlacedText;
-use super::{FileUse, InputFile, limits, value};
+use super::{FileUse, InputFile, PlacedText, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
 
@@ -270,7 +269,7 @@ impl Check<'_> {
                 ipv6_prefix: rrl.ipv6_prefix,
                 exempt: self.check_prefixes(&rrl.exempt),
             }),
-            encrypted: self.check_encrypted(spec),
+            encrypted: self.check_encrypted(spec.tls.as_ref(), spec.https.as_ref(), spec.quic.as_ref()),
             ..default
         }
     }

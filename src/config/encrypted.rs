@@ -7,11 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::check::Check;
-use super::dns::DnsSpec;
 use super::field::section;
 use super::row::{LISTEN_FORM, file, text, texts};
-use super::spec::PlacedText;
-use super::{Config, FileUse, InputFile, value};
+use super::{Config, FileUse, InputFile, PlacedText, value};
 use crate::base::diagnostic::Diagnostic;
 
 /// The path of RFC 8484 §6's example, which clients expect.
@@ -127,10 +125,15 @@ pub struct TlsFiles {
 
 impl Check<'_> {
     /// All encrypted listeners use one certificate, that of `[dns.tls]`.
-    pub(super) fn check_encrypted(&mut self, spec: &DnsSpec) -> Option<Encrypted> {
-        let Some(tls) = &spec.tls else {
-            let https = spec.https.as_ref().map(|https| &https.table.place);
-            for place in https.into_iter().chain(spec.quic.as_ref().map(|quic| &quic.table.place)) {
+    pub(super) fn check_encrypted(
+        &mut self,
+        tls: Option<&DnsTlsSpec>,
+        https: Option<&HttpsSpec>,
+        quic: Option<&QuicSpec>,
+    ) -> Option<Encrypted> {
+        let Some(tls) = tls else {
+            let places = https.map(|https| &https.table.place).into_iter().chain(quic.map(|quic| &quic.table.place));
+            for place in places {
                 self.report(
                     Diagnostic::error("no-certificate", "encrypted DNS needs a certificate")
                         .at(place.clone(), "there is no `[dns.tls]`")
@@ -140,7 +143,7 @@ impl Check<'_> {
             return None;
         };
         let listen = |check: &mut Self, texts: &[PlacedText]| check.check_addresses(texts, value::encrypted_address);
-        let https = spec.https.as_ref().map(|https| Https {
+        let https = https.map(|https| Https {
             listen: listen(self, &https.listen),
             path: match &https.path {
                 // A wrong path is an error, so the empty one is never used.
@@ -148,7 +151,7 @@ impl Check<'_> {
                 None => HTTPS_PATH.into(),
             },
         });
-        let quic = spec.quic.as_ref().map(|quic| listen(self, &quic.listen)).unwrap_or_default();
+        let quic = quic.map(|quic| listen(self, &quic.listen)).unwrap_or_default();
         let listen = listen(self, &tls.listen);
         Some(Encrypted { files: self.check_tls(&tls.cert, &tls.key)?, tls: listen, https, quic })
     }

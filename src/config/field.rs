@@ -6,33 +6,13 @@
 use std::time::Duration;
 
 use super::reader::ConfigReader;
-use super::row::{Absent, KeyRow, KeyTable, KeyType, Row};
-use super::spec::{Number, PlacedText};
+use super::row::{
+    Absent, Flag, KeyRow, KeyType, NamedTables, Num, Nums, PathField, Row, Rows, Str, Strs, Tables, Time,
+};
 use super::table::{Table, entries};
 use super::typed::Value;
-use super::{Placed, limits};
+use super::{Number, Placed, PlacedText, limits};
 use crate::base::diagnostic::{Diagnostic, Place};
-
-/// The kind of a whole number.
-pub(super) enum Num {}
-/// The kind of a list of whole numbers.
-pub(super) enum Nums {}
-/// The kind of a duration.
-pub(super) enum Time {}
-/// The kind of `true` and `false`.
-pub(super) enum Flag {}
-/// The kind of a text.
-pub(super) enum Str {}
-/// The kind of a list of texts.
-pub(super) enum Strs {}
-/// The kind of a path.
-pub(super) enum PathField {}
-/// The kind of a list of tables.
-pub(super) struct Tables<S>(std::marker::PhantomData<S>);
-/// The kind of a table of tables with names.
-pub(super) struct NamedTables<S>(std::marker::PhantomData<S>);
-/// The kind of a key whose type is its own: the type of its field reads it.
-pub(super) enum Other {}
 
 /// A type that is read from a key of the kind `K`.
 pub(super) trait Field<K>: Sized {
@@ -44,10 +24,7 @@ pub(super) trait Field<K>: Sized {
 }
 
 /// The written values of a table. `section!` implements it.
-pub(super) trait Section: Sized {
-    /// Title and rows.
-    const PART: KeyTable;
-
+pub(super) trait Section: Rows + Sized {
     /// Takes all of its keys out of a table, and reports the others.
     fn read(table: Table<'_, '_>) -> Self;
 
@@ -81,10 +58,12 @@ macro_rules! section {
             $vis table: $crate::config::field::Outline,
         }
 
-        impl $crate::config::field::Section for $name {
+        impl $crate::config::row::Rows for $name {
             const PART: $crate::config::row::KeyTable =
                 $crate::config::row::KeyTable { title: $title, rows: &[$($key.doc(concat!($($doc, "\n"),*)).row()),*] };
+        }
 
+        impl $crate::config::field::Section for $name {
             fn read(mut table: $crate::config::table::Table<'_, '_>) -> Self {
                 // Fields are filled in the order of the rows: a range may end at the number of an earlier one.
                 let spec = $name {
@@ -330,11 +309,11 @@ impl<S: Section> Field<NamedTables<S>> for Vec<Named<S>> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<NamedTables<S>>) -> Self {
         let name = key.row().name;
         let values = table.take_all(name);
-        let tables = values.iter().filter_map(|value| value.table(format!("`[{name}]`"))).collect();
+        let tables = values.iter().filter_map(|value| Table::of(value, format!("`[{name}]`"))).collect();
         let values = limit(table.reader, entries(tables, S::PART.title), limits::MAX_ITEMS, name);
         let named = |value: &Value<'_, '_>| {
             let name = value.name();
-            let keys = value.table(format!("{} `{}`", S::PART.title, name.value)).map(S::read);
+            let keys = Table::of(value, format!("{} `{}`", S::PART.title, name.value)).map(S::read);
             Named { name, keys }
         };
         values.iter().map(named).collect()

@@ -5,8 +5,7 @@
 use super::check::Check;
 use super::field::section;
 use super::row::text;
-use super::spec::PlacedText;
-use super::value;
+use super::{PlacedText, value};
 use crate::base::diagnostic::Place;
 use crate::base::share::Share;
 

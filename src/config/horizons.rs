@@ -2,20 +2,20 @@
 //!
 //! **Invariants**: ids of mirrors and sources index the lists of the config.
 //! **Not here**: the rules ([`super::rules`]); weights and distances ([`super::rankings`]); families that some clients would lack
-//! ([`super::check`]).
+//! ([`super::meaning`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::check::Check;
-use super::field::{Field, Named, Other, section};
+use super::field::{Field, Named, section};
 use super::mirrors::{MirrorEntry, MirrorsConfig};
-use super::rankings::{ListSpec, WeightsSpec, least_scopes, mirrors, nearest, report_both, report_no_mirrors, weights};
-use super::row::{KeyRow, flag, number, other, tables};
+use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, report_no_mirrors, weights};
+use super::row::{KeyRow, Other, flag, number, other, tables};
 use super::rules::{RuleConfig, RuleSpec};
-use super::spec::{PlacedText, Spec};
 use super::table::Table;
-use super::{AnswerMirrors, LeastScopes, Placed, Ranking, Steer, ZoneConfig, limits, value};
+use super::{AnswerMirrors, LeastScopes, Placed, PlacedText, Ranking, Steer, ZoneConfig, limits, value};
+use crate::base::client::ScopePrefixLen;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
 use crate::mirror::Mirror;
@@ -95,7 +95,7 @@ impl Field<Other> for Option<DefaultSpec> {
         let value = table.value(&key.row())?;
         let place = value.place();
         let form = if value.is_table() {
-            DefaultForm::Table(Box::new(DefaultTableSpec::read(value.table("`default`")?)))
+            DefaultForm::Table(Box::new(DefaultTableSpec::read(Table::of(&value, "`default`")?)))
         } else {
             DefaultForm::List(Some(Placed { value: value.texts(), place: place.clone() }))
         };
@@ -163,7 +163,8 @@ impl Check<'_> {
                 self.report_unconditional(rule, spec.rules.get(index + 1));
             }
         }
-        self.check_ranked_rules(spec);
+        self.limit_rules(&spec.rules, "weights", |list| list.is_weighted());
+        self.limit_rules(&spec.rules, "nearest", |list| list.is_nearest());
         let default = spec.default_list();
         HorizonConfig {
             name,
@@ -173,7 +174,22 @@ impl Check<'_> {
             default_is_canonical: spec.default_is_canonical(),
             default_place: spec.default.as_ref().map_or(&spec.table.place, |default| &default.place).clone(),
             answer_mirrors: AnswerMirrors::new(spec.answer_mirrors).unwrap_or(AnswerMirrors::ONE),
-            least_scopes: least_scopes(spec),
+            least_scopes: LeastScopes {
+                v4: ScopePrefixLen(spec.weights_ipv4_scope),
+                v6: ScopePrefixLen(spec.weights_ipv6_scope),
+            },
+        }
+    }
+
+    /// Keeps the number of plans within its limit.
+    fn limit_rules(&mut self, rules: &[RuleSpec], key: &str, is_one: impl Fn(&ListSpec<'_>) -> bool) {
+        let most = limits::MAX_RANKED_RULES;
+        if let Some(over) = rules.iter().filter(|rule| is_one(&rule.list())).nth(most) {
+            self.report(
+                Diagnostic::error("too-many", format!("more than {most} rules of a horizon have `{key}`"))
+                    .at(over.place().clone(), "one too many")
+                    .help("merge rules that have the same mirrors, or list the mirrors of some in order"),
+            );
         }
     }
 
@@ -245,31 +261,6 @@ impl Check<'_> {
             self.report(Diagnostic::warning("long-answer", message).at(place.clone(), "too long for a datagram").help(
                 "clients would have to ask again over TCP: lower `answer-mirrors`, or give mirrors fewer addresses",
             ));
-        }
-    }
-
-    pub(super) fn check_unused_horizons(&mut self, spec: &Spec) {
-        // A misspelt reference would make a horizon look unused.
-        if self.has_lost_reference(self.horizons.code) {
-            return;
-        }
-        let mut used = vec![false; spec.horizons.len()];
-        let steers = spec.zones.0.iter().flat_map(|zone| &zone.steer).filter_map(|steer| steer.horizon.as_ref());
-        let of_registry = spec.registry.iter().filter_map(|registry| registry.horizon.as_ref());
-        let of_paths =
-            spec.registry.iter().flat_map(|registry| &registry.paths).filter_map(|path| path.horizon.as_ref());
-        for horizon in steers.chain(of_registry).chain(of_paths) {
-            if let Ok(at) = self.horizons.find(horizon) {
-                used[at] = true;
-            }
-        }
-        for (spec, _) in spec.horizons.iter().zip(used).filter(|(_, used)| !used) {
-            let name = &spec.name.value;
-            self.report(
-                Diagnostic::warning("unused-horizon", format!("no owner is steered by horizon `{name}`"))
-                    .at(spec.name.place.clone(), "never used")
-                    .help(format!("add `steer = [{{ owner = \"@\", horizon = \"{name}\" }}]` to a zone, or remove it")),
-            );
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: an input is read by [`InputFile::read`] alone, up to the bound of its purpose; all inputs of one configuration
 //! are noted in one [`Intake`].
-//! **Not here**: the formats (`load`, `tls`); the list of all inputs of a configuration ([`super::check`]).
+//! **Not here**: the formats (`load`, `tls`); the list of all inputs of a configuration ([`super::meaning`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `[mirrors]`: addresses that clients can reach, and names of their own.
 //!
 //! **Invariants**: a mirror has addresses, a host, or both; or a URL alone.
-//! **Not here**: mirrors that no horizon names ([`super::check`]); probing ([`crate::probe`]).
+//! **Not here**: mirrors that no horizon names ([`super::meaning`]); probing ([`crate::probe`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use super::acme::CredentialSpec;
 use super::check::Check;
-use super::field::{Field, Named, Other, section};
-use super::row::{KeyRow, numbers, other, tables, text, texts};
-use super::spec::{Number, PlacedText};
+use super::field::{Field, Named, section};
+use super::row::{KeyRow, Other, numbers, other, tables, text, texts};
 use super::table::Table;
-use super::{Placed, ZoneConfig, limits, value};
+use super::{Number, Placed, PlacedText, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
 use crate::base::ids::MirrorId;

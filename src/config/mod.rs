@@ -11,6 +11,7 @@
 
 mod acme;
 mod admin;
+mod blobs;
 mod check;
 mod control;
 mod dns;
@@ -20,7 +21,9 @@ mod field;
 mod guard;
 mod horizons;
 mod input;
+mod kind;
 pub mod limits;
+mod meaning;
 mod mirrors;
 mod networks;
 pub mod page;
@@ -31,8 +34,9 @@ mod reader;
 mod registry;
 mod reload;
 mod resolver;
-pub(crate) mod row;
+mod row;
 mod rules;
+mod socket;
 mod source;
 mod spec;
 mod table;
@@ -44,7 +48,7 @@ mod value;
 mod zone;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,20 +63,25 @@ pub(crate) use fetch::{FetchConfig, ProxyConfig, RefreshConfig};
 pub(crate) use guard::GuardConfig;
 pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
+pub use kind::NetworkKind;
 pub(crate) use mirrors::MirrorEntry;
-pub use networks::{Network, NetworkKind};
+pub use networks::Network;
 pub(crate) use probe::TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT;
 pub use probe::{Canary, Probe};
 use reader::ConfigReader;
-pub(crate) use registry::{AskConfig, RegistryConfig, UpstreamConfig};
+pub(crate) use registry::{AskConfig, RegistryConfig};
 pub(crate) use resolver::Resolver;
 use ring::digest::{Context, SHA256};
+use row::Rows as _;
 pub(crate) use rules::{ConditionConfig, RuleConfig};
+pub(crate) use socket::socket_of;
 use source::ConfigSource;
 pub(crate) use source::SourceFile;
+use spec::Spec;
+pub(crate) use spec::needs_restart;
 use table::Table;
 pub(crate) use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, bad_secret, decode_secret};
-pub(crate) use value::is_loopback;
+pub(crate) use value::{UpstreamConfig, is_loopback};
 pub(crate) use zone::Steer;
 pub use zone::ZoneConfig;
 
@@ -116,19 +125,6 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
     read_texts(file, text, &Intake::default(), |_| Ok(Vec::new())).map(|read| (read.config, read.warnings))
 }
 
-/// The socket of a configuration that may have errors elsewhere: `[control] socket` of the first file with a valid syntax
-/// that has it. `None` if no file has it, or the main file has no valid syntax.
-pub(crate) fn socket_of(path: &Path) -> Option<PathBuf> {
-    let intake = Intake::default();
-    let main = source::read_main(path, &intake).ok()?;
-    let reader = ConfigReader::new(main.file.file.clone(), &main.text);
-    let tree = reader.parse()?;
-    control::socket_in(&main).or_else(|| {
-        let patterns = Table::document(&[(&reader, &tree)]).take("include")?.texts();
-        source::read_included(&main, &patterns, &intake).ok()?.iter().find_map(control::socket_in)
-    })
-}
-
 /// Reads the text of the main file and those of the files that `include` finds for its patterns.
 fn read_texts(
     file: &str,
@@ -142,13 +138,13 @@ fn read_texts(
             .help(format!("keep it to {} bytes; is it the right file?", limits::MAX_FILE_OCTETS));
         return Err(vec![problem]);
     }
-    let main = ConfigReader::new(file.into(), text);
+    let main = ConfigReader::new(file.into(), text, Spec::PART);
     let Some(tree) = main.parse() else { return Err(main.into_problems()) };
     let patterns = Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default();
     // Stop without the included files: references to their names would cause false errors.
     let sources = include(&patterns)?;
     let readers: Vec<ConfigReader<'_>> =
-        sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text)).collect();
+        sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text, Spec::PART)).collect();
     let trees: Vec<_> = readers.iter().map(ConfigReader::parse).collect();
     if trees.iter().any(Option::is_none) {
         return Err(readers.into_iter().flat_map(ConfigReader::into_problems).collect());
@@ -160,7 +156,7 @@ fn read_texts(
     let mut problems = main.into_problems();
     problems.extend(readers.into_iter().flat_map(ConfigReader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
-    let config = check::check((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
+    let config = meaning::of((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     if problems.iter().any(Diagnostic::is_error) {
@@ -252,3 +248,8 @@ pub(crate) struct Placed<T> {
     /// Its place.
     pub(crate) place: Place,
 }
+
+/// A text and its place.
+pub(super) type PlacedText = Placed<Arc<str>>;
+/// A number and its place.
+pub(super) type Number = Placed<u64>;

@@ -1,31 +1,29 @@
 //! `[networks]`: the sources of labels.
 //!
 //! **Invariants**: a source has one file of one kind; the file of a source that is fetched is written by the server alone.
-//! **Not here**: the files themselves ([`crate::load`]), fetching (`refresh`), the URL ([`super::fetch`]).
+//! **Not here**: the files themselves ([`crate::load`]), fetching (`refresh`), settings of all fetches ([`super::fetch`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
-use super::fetch::{EVERY_DEFAULT, FetchConfig};
-use super::field::{Field, Named, Other, section};
-use super::row::{KeyRow, days, duration, file, flag, other, secs, text};
-use super::spec::PlacedText;
+use super::fetch::FetchConfig;
+use super::field::{Field, Named, section};
+use super::kind::FEEDS;
+use super::row::{KeyRow, Other, days, duration, file, flag, hours, mins, other, secs, text};
 use super::table::Table;
 use super::typed::Value;
-use super::{FileUse, InputFile, Placed, value};
+use super::{FileUse, InputFile, NetworkKind, Placed, PlacedText, value};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 
-/// The feeds by their names in `feed`.
-const FEEDS: [(&str, NetworkKind); 7] = [
-    ("aws", NetworkKind::Aws),
-    ("gcp", NetworkKind::Gcp),
-    ("azure", NetworkKind::Azure),
-    ("oci", NetworkKind::Oci),
-    ("fastly", NetworkKind::Fastly),
-    ("cloudflare", NetworkKind::Cloudflare),
-    ("geofeed", NetworkKind::Geofeed),
-];
+/// The interval between two fetches of a source. Amazon publishes some changes a day, and the others fewer.
+const EVERY_DEFAULT: Duration = hours(6);
+
+/// An interval below this is a warning: publishers ask for less, and some block such clients.
+const EVERY_WARNED: Duration = mins(5);
+
+/// The page on which Microsoft names the file of the week.
+const AZURE_PAGE: &str = "https://www.microsoft.com/en-us/download/details.aspx?id=56519";
 
 section! {
     /// A source as written.
@@ -201,40 +199,6 @@ impl Network {
     }
 }
 
-/// The format of a source's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkKind {
-    /// `list`: a prefix a line, with an optional label.
-    List,
-    /// `feed = "aws"`: `ip-ranges.json`.
-    Aws,
-    /// `feed = "gcp"`: `cloud.json`.
-    Gcp,
-    /// `feed = "azure"`: service tags.
-    Azure,
-    /// `feed = "oci"`: `public_ip_ranges.json`.
-    Oci,
-    /// `feed = "fastly"`: `public-ip-list`.
-    Fastly,
-    /// `feed = "cloudflare"`: `client/v4/ips`.
-    Cloudflare,
-    /// `feed = "geofeed"`: RFC 8805.
-    Geofeed,
-    /// `mmdb`: a MaxMind DB of countries, cities or autonomous systems.
-    Mmdb,
-}
-
-impl NetworkKind {
-    /// The key and value of the kind in a configuration.
-    pub(crate) fn spelling(self) -> String {
-        match FEEDS.iter().find(|(_, kind)| *kind == self) {
-            Some((name, _)) => format!("feed = \"{name}\""),
-            None if self == NetworkKind::Mmdb => "mmdb = …".to_string(),
-            None => "list = …".to_string(),
-        }
-    }
-}
-
 impl Check<'_> {
     pub(super) fn check_network(&mut self, spec: &Named<NetworkSpec>) -> Option<Network> {
         let name = self.parse(&spec.name, value::word);
@@ -255,5 +219,40 @@ impl Check<'_> {
                 None => None,
             },
         })
+    }
+
+    /// The fetch of a source; `None` if a part of it is wrong, which has been reported.
+    fn check_fetch(&mut self, url: &PlacedText, keys: &NetworkSpec) -> Option<Arc<FetchConfig>> {
+        let is_azure = keys.kind() == Some(NetworkKind::Azure);
+        let parsed = match &*url.value {
+            "azure" if is_azure => Some(AZURE_PAGE.into()),
+            _ => self.parse(url, value::fetch_url),
+        };
+        let sha256 = keys.sha256.as_ref().map(|url| self.parse(url, value::fetch_url));
+        let account = keys.account.as_ref().map(|account| self.parse(account, value::account));
+        let key = keys.key_file.as_ref().map(|file| self.input(file, FileUse::Secret));
+        let every = keys.every.as_ref().map_or(EVERY_DEFAULT, |every| every.value);
+        let is_local = parsed.as_deref().is_some_and(value::is_local_url);
+        if let Some(written) = keys.every.as_ref().filter(|every| every.value < EVERY_WARNED && !is_local) {
+            self.report(
+                Diagnostic::warning("short-interval", "a publisher is asked more often than every five minutes")
+                    .at(written.place.clone(), "a short interval")
+                    .help("feeds change a few times a day; some publishers block clients that ask all the time"),
+            );
+        }
+        Some(Arc::new(FetchConfig {
+            url: parsed?,
+            every,
+            account: match (account, key) {
+                (Some(account), Some(key)) => Some((account?, key?)),
+                _ => None,
+            },
+            sha256: match sha256 {
+                Some(sha256) => Some(sha256?),
+                None => None,
+            },
+            is_pinned: keys.pin,
+            place: url.place.clone(),
+        }))
     }
 }

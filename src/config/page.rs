@@ -8,8 +8,7 @@
 
 use std::fmt::Write as _;
 
-use super::field::Section as _;
-use super::row::{Absent, KeyTable, KeyType, Restart, Row};
+use super::row::{Absent, KeyTable, KeyType, Restart, Row, Rows as _};
 use super::spec::Spec;
 use super::value::written;
 

@@ -10,8 +10,7 @@ use super::check::Check;
 use super::field::section;
 use super::mirrors::MirrorsConfig;
 use super::row::text;
-use super::spec::PlacedText;
-use super::{HorizonConfig, MirrorEntry, value};
+use super::{HorizonConfig, MirrorEntry, PlacedText, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
 use crate::mirror::{TemplateValues, UrlTemplate};
@@ -50,15 +49,10 @@ impl Check<'_> {
         for PathSpec { prefix: written, to, horizon, .. } in specs {
             let prefix = written.as_ref().and_then(|prefix| self.parse(prefix, value::path_prefix));
             let to = to.as_ref().and_then(|to| self.parse(to, value::path_target));
-            let horizon = horizon.as_ref().and_then(|name| match self.horizons.find(name) {
-                Ok(at) => {
-                    self.check_each_has_files(&horizons[at], name, mirrors);
-                    Some(horizons[at].name.clone())
-                }
-                Err(problem) => {
-                    self.report(*problem);
-                    None
-                }
+            let horizon = horizon.as_ref().and_then(|name| {
+                let horizon = &horizons[self.found(self.horizons.find(name))?];
+                self.check_each_has_files(horizon, name, mirrors);
+                Some(horizon.name.clone())
             });
             let (Some(written), Some(prefix)) = (written, prefix) else { continue };
             match prefixes.entry(prefix.clone()) {

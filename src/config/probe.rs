@@ -10,8 +10,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
-use super::spec::PlacedText;
-use super::{FileUse, InputFile, MirrorEntry, Placed, RegistryConfig, ZoneConfig, limits, value};
+use super::{FileUse, InputFile, MirrorEntry, Placed, PlacedText, RegistryConfig, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::mirror::Thresholds;
 

@@ -4,15 +4,12 @@
 //! **Not here**: ranking ([`crate::steer`]).
 
 use super::check::Check;
-use super::field::{Field, Other, Strs};
-use super::horizons::HorizonSpec;
+use super::field::Field;
 use super::mirrors::MirrorsConfig;
 use super::reader::ConfigReader;
-use super::row::{KeyRow, other, texts};
-use super::spec::{Number, PlacedText};
+use super::row::{KeyRow, Other, Strs, other, texts};
 use super::table::Table;
-use super::{LeastScopes, Placed, Ranking, limits};
-use crate::base::client::ScopePrefixLen;
+use super::{Number, Placed, PlacedText, Ranking, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, list};
 use crate::base::ids::MirrorId;
 use crate::steer::Weights;
@@ -45,7 +42,7 @@ pub(super) struct WeightsSpec {
 impl Field<Other> for Option<WeightsSpec> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
         let value = table.value(&key.row())?;
-        let values = value.table("`weights`")?.into_values();
+        let values = Table::of(&value, "`weights`")?.into_values();
         let list = values.iter().map(|value| (value.name(), value.number(limits::WEIGHT))).collect();
         Some(WeightsSpec { list, place: value.place() })
     }
@@ -120,6 +117,16 @@ impl<'s> ListSpec<'s> {
         };
         let mirrors = nearest.as_ref().or(mirrors.as_ref()).map(|mirrors| &*mirrors.value).unwrap_or_default();
         ListSpec { mirrors, ranking }
+    }
+
+    /// True with `weights`.
+    pub(super) fn is_weighted(&self) -> bool {
+        matches!(self.ranking, RankingSpec::Weighted(_))
+    }
+
+    /// True with `nearest`.
+    pub(super) fn is_nearest(&self) -> bool {
+        matches!(self.ranking, RankingSpec::Nearest)
     }
 }
 
@@ -197,29 +204,4 @@ impl Check<'_> {
         }
         (places.len() == spec.mirrors.len()).then_some(Ranking::Nearest(places))
     }
-
-    /// Keeps the number of plans within its limit.
-    pub(super) fn check_ranked_rules(&mut self, spec: &HorizonSpec) {
-        let weighted = |ranking: &RankingSpec<'_>| matches!(ranking, RankingSpec::Weighted(_));
-        let nearest = |ranking: &RankingSpec<'_>| matches!(ranking, RankingSpec::Nearest);
-        self.limit_rules(spec, "weights", weighted);
-        self.limit_rules(spec, "nearest", nearest);
-    }
-
-    fn limit_rules(&mut self, spec: &HorizonSpec, key: &str, is_one: impl Fn(&RankingSpec<'_>) -> bool) {
-        let most = limits::MAX_RANKED_RULES;
-        let over = spec.rules.iter().filter(|rule| is_one(&rule.list().ranking)).nth(most);
-        if let Some(over) = over {
-            self.report(
-                Diagnostic::error("too-many", format!("more than {most} rules of a horizon have `{key}`"))
-                    .at(over.place().clone(), "one too many")
-                    .help("merge rules that have the same mirrors, or list the mirrors of some in order"),
-            );
-        }
-    }
-}
-
-/// The least scopes of answers by weight.
-pub(super) fn least_scopes(spec: &HorizonSpec) -> LeastScopes {
-    LeastScopes { v4: ScopePrefixLen(spec.weights_ipv4_scope), v6: ScopePrefixLen(spec.weights_ipv6_scope) }
 }

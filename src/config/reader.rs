@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::FileUse;
-use super::field::Section as _;
-use super::row::KeyType;
-use super::spec::{PlacedText, Spec};
+use super::row::{KeyTable, KeyType, Row};
+use super::{FileUse, PlacedText};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 /// A text that is being read, and the problems met so far.
@@ -20,6 +18,8 @@ use crate::base::diagnostic::{Diagnostic, Place};
 pub(super) struct ConfigReader<'t> {
     file: Arc<str>,
     text: &'t str,
+    /// The keys at its top.
+    top: KeyTable,
     /// The start of each line, because counting lines anew for each of thousands of places takes quadratic time.
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Diagnostic>>,
@@ -28,10 +28,10 @@ pub(super) struct ConfigReader<'t> {
 }
 
 impl<'t> ConfigReader<'t> {
-    /// Begins to read a text.
-    pub(super) fn new(file: Arc<str>, text: &'t str) -> Self {
+    /// Begins to read a text that has the keys of a table at its top.
+    pub(super) fn new(file: Arc<str>, text: &'t str, top: KeyTable) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        ConfigReader { file, text, line_starts, problems: RefCell::default(), files: RefCell::default() }
+        ConfigReader { file, text, top, line_starts, problems: RefCell::default(), files: RefCell::default() }
     }
 
     /// The document as a tree; `None` if its syntax is wrong. Then the first error is reported, and no other.
@@ -94,7 +94,7 @@ impl<'t> ConfigReader<'t> {
         let line = self.line_starts.partition_point(|start| *start <= span.start).checked_sub(1)?;
         let (name, _) = header(line)?;
         let (_, first) = (0..line).filter_map(header).find(|(other, _)| *other == name)?;
-        let row = Spec::PART.rows.iter().find(|row| name.split('.').next() == Some(row.name));
+        let row = self.row(name.split('.').next().unwrap_or_default());
         let help = match row.map(|row| row.kind) {
             Some(KeyType::Tables { .. }) if !name.contains('.') => format!("write `[[{name}]]` for each of several"),
             Some(KeyType::Names(_)) if name.matches('.').count() == 1 => {
@@ -108,6 +108,16 @@ impl<'t> ConfigReader<'t> {
                 .related(self.place(first), "first written here")
                 .help(help),
         )
+    }
+
+    /// The keys at the top.
+    pub(super) fn rows(&self) -> &'static [Row] {
+        self.top.rows
+    }
+
+    /// The row of a key at the top.
+    pub(super) fn row(&self, key: &str) -> Option<&'static Row> {
+        self.top.rows.iter().find(|row| row.name == key)
     }
 
     /// The place of a range of bytes.

@@ -1,23 +1,24 @@
 //! `[registry]`: the companion HTTP listener, and the places to which it redirects pull clients.
 //!
 //! **Invariants**: with `direct`, each mirror of the horizon has a host; only probed mirrors are asked for blobs.
-//! **Not here**: upstreams that would send clients back ([`super::check`]); the redirects ([`crate::registry`]).
+//! **Not here**: upstreams that would send clients back ([`super::meaning`]); the redirects ([`crate::registry`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blobs::{other_horizon, steer_of};
 use super::check::Check;
-use super::check::deployment::{other_horizon, steer_of};
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::mirrors::MirrorsConfig;
 use super::paths::PathSpec;
 use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, tables, text, texts};
-use super::spec::PlacedText;
 use super::value;
 use super::zone::ZoneSpec;
-use super::{BlobTarget, Config, Connections, HorizonConfig, Placed, Probe, ZoneConfig, limits};
+use super::{
+    BlobTarget, Config, Connections, HorizonConfig, Placed, PlacedText, Probe, UpstreamConfig, ZoneConfig, limits,
+};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
@@ -194,7 +195,7 @@ impl RegistryConfig {
     /// The port at which clients reach mirrors: that of `blobs`, if it is https, else HTTPS's own.
     pub(crate) fn mirror_port(&self) -> u16 {
         match &self.blobs {
-            Some(blobs) if &*blobs.scheme == "https" => value::port_of(blobs),
+            Some(blobs) if &*blobs.scheme == "https" => blobs.port(),
             _ => limits::MIRROR_PORT,
         }
     }
@@ -214,30 +215,6 @@ pub(crate) struct AskConfig {
     pub(crate) keep: Duration,
     /// Time for which the answer that it lacks one is cached.
     pub(crate) lacking: Duration,
-}
-
-/// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UpstreamConfig {
-    /// `https` or `http`.
-    pub(crate) scheme: Arc<str>,
-    /// The host, and the port if it is not the scheme's own.
-    pub(crate) authority: Arc<str>,
-    /// The repository prefix without slashes at its ends; empty if there is no prefix.
-    pub(crate) path: Arc<str>,
-}
-
-impl UpstreamConfig {
-    /// The host; an IPv6 address without brackets.
-    pub(crate) fn host(&self) -> &str {
-        let host = value::host_of(self);
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-    }
-
-    /// The port.
-    pub(crate) fn port(&self) -> u16 {
-        value::port_of(self)
-    }
 }
 
 impl Check<'_> {
@@ -264,40 +241,13 @@ impl Check<'_> {
             Some(direct) if direct.value => BlobTarget::MirrorHost,
             _ => BlobTarget::SteeredName,
         };
-        let named = spec.horizon.as_ref().and_then(|name| match self.horizons.find(name) {
-            Ok(at) => Some(HorizonId::from_index(at)),
-            Err(problem) => {
-                self.report(*problem);
-                None
-            }
-        });
+        let named = spec.horizon.as_ref().and_then(|name| self.found(self.horizons.find(name)));
+        let horizon = named.map(HorizonId::from_index);
         let canonical = canonical?;
-        if spec.blobs.is_some() != blobs.is_some() || spec.horizon.is_some() != named.is_some() {
+        if spec.blobs.is_some() != blobs.is_some() || spec.horizon.is_some() != horizon.is_some() {
             return None;
         }
-        let mut horizon = named;
-        if let (Some(blobs), Some(written)) = (&blobs, &spec.blobs) {
-            self.check_tokens(blobs, &canonical, &written.place);
-            let steered = steer_of(blobs, zones);
-            match (&spec.horizon, named, steered) {
-                (Some(name), Some(named), Some(steer)) if steer.horizon != named => {
-                    self.report(other_horizon(name, steer));
-                }
-                (_, None, _) => {
-                    // A steered owner that is wrong may be the one.
-                    let written_owners: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
-                    let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
-                    if written_owners == meant && steered.is_none() {
-                        self.report_unsteered(blobs, &written.place, blob_target, zones);
-                    }
-                    horizon = steered.map(|steer| steer.horizon);
-                }
-                _ => {}
-            }
-        } else if let (Some(id), Some(name)) = (named, &spec.horizon) {
-            self.check_each_has_url(&horizons[id.index()], name, mirrors);
-        }
-        Some(RegistryConfig {
+        let registry = RegistryConfig {
             listen,
             connections,
             canonical,
@@ -312,7 +262,42 @@ impl Check<'_> {
             ask: None,
             ask_canonical: None,
             tls,
-        })
+        };
+        let horizon = self.check_horizon_of_blobs(spec, &registry, zone_specs, zones, (horizons, mirrors));
+        Some(RegistryConfig { horizon, ..registry })
+    }
+
+    /// The horizon that decides for blobs: the one that `horizon` names, else that of the steered owner at `blobs`.
+    fn check_horizon_of_blobs(
+        &mut self,
+        spec: &RegistrySpec,
+        registry: &RegistryConfig,
+        zone_specs: &[ZoneSpec],
+        zones: &[ZoneConfig],
+        (horizons, mirrors): (&[HorizonConfig], &MirrorsConfig),
+    ) -> Option<HorizonId> {
+        let named = registry.horizon;
+        let (Some(blobs), Some(written)) = (&registry.blobs, &spec.blobs) else {
+            if let (Some(id), Some(name)) = (named, &spec.horizon) {
+                self.check_each_has_url(&horizons[id.index()], name, mirrors);
+            }
+            return named;
+        };
+        self.check_tokens(blobs, &registry.canonical, &written.place);
+        let steered = steer_of(blobs, zones);
+        if named.is_none() {
+            // A steered owner that is wrong may be the one.
+            let written_owners: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
+            let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
+            if written_owners == meant && steered.is_none() {
+                self.report_unsteered(blobs, &written.place, registry.blob_target, zones);
+            }
+            return steered.map(|steer| steer.horizon);
+        }
+        if let (Some(name), Some(steer)) = (&spec.horizon, steered.filter(|steer| Some(steer.horizon) != named)) {
+            self.report(other_horizon(name, steer));
+        }
+        named
     }
 
     /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, probed mirrors are

@@ -10,8 +10,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{duration, file, hours, millis, secs, texts};
-use super::spec::PlacedText;
-use super::{FileUse, Placed, limits, value};
+use super::{FileUse, Placed, PlacedText, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
 

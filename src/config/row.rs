@@ -1,7 +1,7 @@
 //! Keys of the configuration as rows: one row has the name, type, range, default, documentation and restart rule of a key.
 //!
 //! `section!` declares the rows of a table together with the struct of its written values. From the rows
-//! come the reading of the file, range checks, the lists of known keys, the restart rules ([`needs_restart`]) and the
+//! come the reading of the file, range checks, the lists of known keys, the restart rules ([`super::needs_restart`]) and the
 //! tables of `docs/configuration.md` ([`super::page`]).
 //!
 //! **Invariants**: a default lies in the range of its row; the documentation of a row is a paragraph with the effect of the
@@ -12,7 +12,6 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::field::{Flag, Num, Nums, Other, PathField, Section, Str, Strs, Tables, Time};
 use super::{Config, FileUse};
 
 /// A key of a table.
@@ -151,6 +150,33 @@ pub(crate) enum Restart {
     /// As the table that the key is in.
     WithTable,
 }
+
+/// The rows of a table. `section!` implements it.
+pub(super) trait Rows {
+    /// Title and rows.
+    const PART: KeyTable;
+}
+
+/// The kind of a whole number.
+pub(super) enum Num {}
+/// The kind of a list of whole numbers.
+pub(super) enum Nums {}
+/// The kind of a duration.
+pub(super) enum Time {}
+/// The kind of `true` and `false`.
+pub(super) enum Flag {}
+/// The kind of a text.
+pub(super) enum Str {}
+/// The kind of a list of texts.
+pub(super) enum Strs {}
+/// The kind of a path.
+pub(super) enum PathField {}
+/// The kind of a list of tables.
+pub(super) struct Tables<S>(PhantomData<S>);
+/// The kind of a table of tables with names.
+pub(super) struct NamedTables<S>(PhantomData<S>);
+/// The kind of a key whose type is its own: the type of its field reads it.
+pub(super) enum Other {}
 
 /// The form of a listen address.
 pub(super) const LISTEN_FORM: &str = "`ADDRESS:PORT`";
@@ -316,17 +342,17 @@ pub(super) const fn file(name: &'static str, usage: FileUse) -> KeyRow<PathField
 }
 
 /// A table.
-pub(super) const fn table<S: Section>(name: &'static str) -> KeyRow<S> {
+pub(super) const fn table<S: Rows>(name: &'static str) -> KeyRow<S> {
     KeyRow::new(name, KeyType::Table(S::PART), NONE)
 }
 
 /// A list of tables, or one.
-pub(super) const fn tables<S: Section>(name: &'static str, most: usize) -> KeyRow<Tables<S>> {
+pub(super) const fn tables<S: Rows>(name: &'static str, most: usize) -> KeyRow<Tables<S>> {
     KeyRow::new(name, KeyType::Tables { part: S::PART, most }, NONE)
 }
 
 /// A table of tables, whose keys are names that the operator chooses.
-pub(super) const fn names<S: Section>(name: &'static str) -> KeyRow<super::field::NamedTables<S>> {
+pub(super) const fn names<S: Rows>(name: &'static str) -> KeyRow<NamedTables<S>> {
     KeyRow::new(name, KeyType::Names(S::PART), NONE)
 }
 
@@ -358,27 +384,4 @@ pub(super) const fn hours(count: u64) -> Duration {
 /// Days.
 pub(super) const fn days(count: u64) -> Duration {
     Duration::from_secs(86_400 * count)
-}
-
-/// The keys that differ between the configuration of the start and a new one, and that only a restart changes.
-pub(crate) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
-    fn collect(part: KeyTable, started: &Config, now: &Config, keys: &mut Vec<String>) {
-        for row in part.rows {
-            let inner = row.inner();
-            if let Restart::Unless(same) | Restart::UnlessKept(same) = row.restart
-                && !same(started, now)
-            {
-                keys.push(match inner {
-                    Some(inner) if inner.title.starts_with('[') => inner.title.to_string(),
-                    _ => format!("{} {}", part.title, row.name),
-                });
-            }
-            if let Some(inner) = inner {
-                collect(inner, started, now, keys);
-            }
-        }
-    }
-    let mut keys = Vec::new();
-    collect(super::spec::Spec::PART, started, now, &mut keys);
-    keys
 }

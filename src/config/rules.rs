@@ -9,10 +9,9 @@ use super::check::Check;
 use super::field::{Section, section};
 use super::mirrors::MirrorsConfig;
 use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, report_no_mirrors, weights};
-use super::row::{KeyTable, Row, flag, numbers, texts};
-use super::spec::{Number, PlacedText};
+use super::row::{KeyTable, Row, Rows, flag, numbers, texts};
 use super::table::Table;
-use super::{NetworkKind, Placed, Ranking, value};
+use super::{NetworkKind, Number, Placed, PlacedText, Ranking, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
 use crate::networks::{Group, KINDS, KindRow, LabelKind, LabelValue, ValueForm};
@@ -71,9 +70,11 @@ enum WrittenValues {
     Numbers(Vec<Number>),
 }
 
-impl Section for RuleSpec {
+impl Rows for RuleSpec {
     const PART: KeyTable = KeyTable { title: RuleKeys::PART.title, rows: &ROWS };
+}
 
+impl Section for RuleSpec {
     fn read(mut table: Table<'_, '_>) -> Self {
         let labels = KINDS.iter().filter_map(|kind| {
             let value = table.value(&row(kind))?;

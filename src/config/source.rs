@@ -2,13 +2,12 @@
 //!
 //! **Invariants**: each file is read once and by the bounded reader; all of them together have no more bytes than one may
 //! have; no file is two of them, whatever its names.
-//! **Not here**: the meaning of the texts ([`super::spec`], [`super::check`]); which file is the main one (`cli`).
+//! **Not here**: the meaning of the texts ([`super::spec`], [`super::meaning`]); which file is the main one (`cli`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::limits;
-use super::spec::PlacedText;
+use super::{PlacedText, limits};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::files::{FileFacts, FileKind, Intake, ListError, ReadError, is_pattern};
 

@@ -1,21 +1,20 @@
 //! The configuration as written: the tables at the top, each with the struct of its section.
 //!
 //! TOML in, a [`Spec`] out. A key that is missing or wrong is absent here and reported; the rest is complete enough for
-//! [`super::check`] to go on and find the other problems of the same run.
+//! [`super::meaning`] to go on and find the other problems of the same run.
 //!
 //! **Invariants**: names come in file order; an empty list has been reported.
-//! **Not here**: the keys of each table (the sections), their meaning ([`super::check`]).
-
-use std::sync::Arc;
+//! **Not here**: the keys of each table (the sections), their meaning ([`super::meaning`]).
 
 use toml::de::DeTable;
 
+pub(super) use super::PlacedText;
 use super::acme::{AcmeSpec, same_acme};
 use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};
 use super::dns::DnsSpec;
 use super::fetch::RefreshSpec;
-use super::field::{Field, Named, Section as _, Strs, section};
+use super::field::{Field, Named, Section as _, section};
 use super::guard::GuardSpec;
 use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
@@ -25,16 +24,11 @@ use super::reader::ConfigReader;
 use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
-use super::row::{KeyRow, names, table, tables, texts};
+use super::row::{KeyRow, KeyTable, Restart, Rows as _, Strs, names, table, tables, texts};
 use super::table::Table;
 use super::transfer::KeySpec;
 use super::zone::{ZoneSpec, Zones};
-use super::{Placed, limits};
-
-/// A text and its place.
-pub(super) type PlacedText = Placed<Arc<str>>;
-/// A number and its place.
-pub(super) type Number = Placed<u64>;
+use super::{Config, limits};
 
 section! {
     /// The whole configuration as written.
@@ -121,4 +115,27 @@ impl Field<Strs> for Followed {
 /// Reads the documents of the main file, which comes first, and of the files that it includes.
 pub(super) fn read<'r, 't>(documents: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)]) -> Spec {
     Spec::read(Table::document(documents).with_corrected_names())
+}
+
+/// The keys that differ between the configuration of the start and a new one, and that only a restart changes.
+pub(crate) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
+    fn collect(part: KeyTable, started: &Config, now: &Config, keys: &mut Vec<String>) {
+        for row in part.rows {
+            let inner = row.inner();
+            if let Restart::Unless(same) | Restart::UnlessKept(same) = row.restart
+                && !same(started, now)
+            {
+                keys.push(match inner {
+                    Some(inner) if inner.title.starts_with('[') => inner.title.to_string(),
+                    _ => format!("{} {}", part.title, row.name),
+                });
+            }
+            if let Some(inner) = inner {
+                collect(inner, started, now, keys);
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    collect(Spec::PART, started, now, &mut keys);
+    keys
 }

@@ -12,10 +12,8 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeTable;
 
-use super::field::Section as _;
 use super::reader::ConfigReader;
 use super::row::{Absent, KeyType, Row};
-use super::spec::Spec;
 use super::typed::Value;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 
@@ -23,9 +21,8 @@ use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 const INCLUDE: &str = "include";
 
 /// True for a table whose entries may stand in several files, because each has a name of its own or is one of a list.
-fn is_collection(key: &str) -> bool {
-    let is_spread = |row: &Row| matches!(row.kind, KeyType::Tables { .. } | KeyType::Names(_));
-    Spec::PART.rows.iter().any(|row| row.name == key && is_spread(row))
+fn is_collection(reader: &ConfigReader<'_>, key: &str) -> bool {
+    reader.row(key).is_some_and(|row| matches!(row.kind, KeyType::Tables { .. } | KeyType::Names(_)))
 }
 
 /// The most slips in the name of a table that is read as another: one letter too many, two swapped.
@@ -36,7 +33,7 @@ fn meant(value: &Value<'_, '_>, known: &[&'static str]) -> Option<&'static str> 
     let is_known = known.contains(&value.key);
     let near = nearest(value.key, known.iter().copied()).filter(|_| !is_known && value.key.len() > MAX_SLIPS)?;
     let meant = known.iter().copied().find(|name| *name == near)?;
-    let row = Spec::PART.rows.iter().find(|row| row.name == meant)?;
+    let row = value.reader.row(meant)?;
     let has_form = match row.kind {
         KeyType::Table(_) | KeyType::Names(_) => value.is_table(),
         KeyType::Tables { .. } => value.elements().iter().all(Value::is_table),
@@ -87,7 +84,7 @@ impl<'r, 't> Table<'r, 't> {
                     continue;
                 }
                 let first = document.left.iter().find(|other| other.key == value.key);
-                match first.filter(|_| !is_collection(value.key)) {
+                match first.filter(|_| !is_collection(reader, value.key)) {
                     Some(first) => reader.report(written_twice(&format!("`{}`", value.key), &value, first)),
                     None => document.left.push(value),
                 }
@@ -99,11 +96,11 @@ impl<'r, 't> Table<'r, 't> {
     /// Reports misspelt names of tables, and reads each as the one that is meant: otherwise every reference to a name in it
     /// would be an error too.
     pub(super) fn with_corrected_names(mut self) -> Self {
-        let known: Vec<&'static str> = Spec::PART.rows.iter().map(|row| row.name).collect();
+        let known: Vec<&'static str> = self.reader.rows().iter().map(|row| row.name).collect();
         for at in 0..self.left.len() {
             let value = &self.left[at];
             let Some(meant) = meant(value, &known) else { continue };
-            if self.left.iter().any(|other| other.key == meant) && !is_collection(meant) {
+            if self.left.iter().any(|other| other.key == meant) && !is_collection(self.reader, meant) {
                 continue;
             }
             value.reader.report(
@@ -116,16 +113,23 @@ impl<'r, 't> Table<'r, 't> {
         self
     }
 
-    pub(super) fn new(reader: &'r ConfigReader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
+    fn new(reader: &'r ConfigReader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
         let left: Vec<Value<'r, 't>> =
             tree.iter().map(|(key, value)| Value::new(reader, key.get_ref(), key.span(), value)).collect();
         let written = left.iter().map(|value| value.key).collect();
         Table { reader, title, place, left, known: Vec::new(), written, numbers: Vec::new() }
     }
 
+    /// The table of a value; `title` is the operator's name for it.
+    pub(super) fn of(value: &Value<'r, 't>, title: impl Into<String>) -> Option<Self> {
+        let title = title.into();
+        let tree = value.tree(&title)?;
+        Some(Table::new(value.reader, title, value.place(), tree))
+    }
+
     /// The table of a value, which stands in this one.
     pub(super) fn inner(&self, value: &Value<'r, 't>, title: impl Into<String>) -> Option<Table<'r, 't>> {
-        let mut inner = value.table(title)?;
+        let mut inner = Table::of(value, title)?;
         inner.written.extend(&self.written);
         Some(inner)
     }
@@ -258,10 +262,12 @@ mod tests {
 
     use super::*;
     use crate::base::diagnostic::Style;
+    use crate::config::row::Rows as _;
+    use crate::config::spec::Spec;
 
     /// The problems that `read` reports for a text, each as `code: message`.
     fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
-        let reader = ConfigReader::new("pharos.toml".into(), text);
+        let reader = ConfigReader::new("pharos.toml".into(), text, Spec::PART);
         if let Some(tree) = reader.parse() {
             let mut table = Table::document(&[(&reader, &tree)]);
             read(&mut table);
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn one_value_is_a_list_of_one() {
         let read = |text| {
-            let reader = ConfigReader::new("pharos.toml".into(), text);
+            let reader = ConfigReader::new("pharos.toml".into(), text, Spec::PART);
             let tree = reader.parse().unwrap();
             let texts = Table::document(&[(&reader, &tree)]).take("a").unwrap().texts();
             texts.iter().map(|text| text.value.to_string()).collect::<Vec<_>>()
@@ -289,7 +295,7 @@ mod tests {
             table.take("b").unwrap().texts();
             table.take("c").unwrap().duration(Duration::ZERO..=Duration::MAX);
             table.take("d").unwrap().texts();
-            table.take("e").unwrap().table("`e`");
+            Table::of(&table.take("e").unwrap(), "`e`");
         });
         let expected = [
             "wrong-type: `a` must be a string, not a whole number",
@@ -318,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_place_ends_with_its_line_and_accepts_crlf() {
-        let reader = ConfigReader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n");
+        let reader = ConfigReader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n", Spec::PART);
         let tree = reader.parse().unwrap();
         let mut table = Table::document(&[(&reader, &tree)]);
         assert_eq!(&*table.take("b").unwrap().place().text, "b = \"\"\"x");
@@ -327,7 +333,7 @@ mod tests {
 
     #[test]
     fn syntax_stops_at_the_first_with_place_and_remedy() {
-        let reader = ConfigReader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n");
+        let reader = ConfigReader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n", Spec::PART);
         assert!(reader.parse().is_none());
         let problems = reader.into_problems();
         assert_eq!(problems.len(), 1);

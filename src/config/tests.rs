@@ -6,7 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::dns::DNS_LISTEN;
-use super::row::{Absent, KeyType};
+use super::row::{Absent, KeyType, Rows as _};
+use super::spec::Spec;
 use super::*;
 use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, KeyId, MirrorId};
@@ -267,7 +268,7 @@ fn every_default_lies_in_its_range_and_has_a_reason() {
 fn every_example_is_a_value_of_its_key() {
     for (table, row) in rows().filter(|(_, row)| !row.example.is_empty()) {
         let text = format!("{} = {}\n", row.name, row.example);
-        let reader = ConfigReader::new("pharos.toml".into(), &text);
+        let reader = ConfigReader::new("pharos.toml".into(), &text, Spec::PART);
         let tree = reader.parse().unwrap_or_else(|| panic!("{table}: {text}"));
         let value = Table::document(&[(&reader, &tree)]).take(row.name).unwrap();
         match row.kind {
@@ -277,8 +278,8 @@ fn every_example_is_a_value_of_its_key() {
             KeyType::Flag => drop(value.flag()),
             KeyType::Text { .. } | KeyType::File { .. } => drop(value.text()),
             KeyType::Texts { .. } => drop(value.texts()),
-            KeyType::Table(_) | KeyType::Names(_) => drop(value.table(row.name)),
-            KeyType::Tables { .. } => value.elements().iter().for_each(|value| drop(value.table(row.name))),
+            KeyType::Table(_) | KeyType::Names(_) => drop(Table::of(&value, row.name)),
+            KeyType::Tables { .. } => value.elements().iter().for_each(|value| drop(Table::of(value, row.name))),
             KeyType::Other { .. } => {}
         }
         drop(tree);

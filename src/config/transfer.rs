@@ -11,9 +11,7 @@ use std::sync::Arc;
 use super::check::Check;
 use super::field::{Named, section};
 use super::row::{file, text, texts};
-use super::spec::PlacedText;
-use super::zone::ZoneSpec;
-use super::{FileUse, InputFile, Party, Placed, SteeredExport, value};
+use super::{FileUse, InputFile, Party, Placed, PlacedText, SteeredExport, value};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
@@ -199,7 +197,7 @@ impl Check<'_> {
         found
     }
 
-    pub(super) fn check_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> TransferConfig {
+    pub(super) fn check_transfer(&mut self, spec: &TransferSpec) -> TransferConfig {
         let allow: Vec<Party> = spec.allow.iter().filter_map(|text| self.check_party(text)).collect();
         let notify = spec.notify.iter().filter_map(|text| self.check_remote(text, "NOTIFY goes over UDP")).collect();
         let steered = match spec.steered.as_ref() {
@@ -215,13 +213,6 @@ impl Check<'_> {
                 SteeredExport::Refused
             }
         };
-        if let (Some(first), SteeredExport::Refused, false) = (spec.allow.first(), steered, zone.steer.is_empty()) {
-            self.report(
-                Diagnostic::warning("steered-transfer", "a zone with steered owners is not transferred")
-                    .at(first.place.clone(), "every request is refused")
-                    .help("write `steered = \"default\"` to export the addresses of clients that meet no rule"),
-            );
-        }
         TransferConfig { allow, notify, steered }
     }
 
@@ -246,11 +237,14 @@ impl Check<'_> {
     }
 
     /// The meaning of `primaries` and `roots` of a zone.
-    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<PrimaryConfig>, Option<InputFile>) {
-        let texts = spec.primaries.iter().flatten();
-        let primaries: Vec<PrimaryConfig> = texts.filter_map(|text| self.check_primary(text)).collect();
-        let roots = spec.roots.as_ref().and_then(|roots| self.input(roots, FileUse::Roots));
-        if let Some(text) = spec.roots.as_ref().filter(|_| primaries.iter().all(|primary| primary.tls.is_none())) {
+    pub(super) fn check_primaries(
+        &mut self,
+        primaries: &[PlacedText],
+        written_roots: Option<&PlacedText>,
+    ) -> (Vec<PrimaryConfig>, Option<InputFile>) {
+        let primaries: Vec<PrimaryConfig> = primaries.iter().filter_map(|text| self.check_primary(text)).collect();
+        let roots = written_roots.and_then(|roots| self.input(roots, FileUse::Roots));
+        if let Some(text) = written_roots.filter(|_| primaries.iter().all(|primary| primary.tls.is_none())) {
             self.report(
                 Diagnostic::warning("unused-roots", "no primary of this zone is asked over TLS")
                     .at(text.place.clone(), "never read")
@@ -323,13 +317,10 @@ impl Check<'_> {
                 continue;
             }
             match word.strip_prefix("key:") {
-                Some(name) if key.is_none() => match self.keys.find(&placed(name)) {
-                    Ok(at) => key = Some(KeyId::from_index(at)),
-                    Err(problem) => {
-                        self.report(*problem);
-                        return None;
-                    }
-                },
+                Some(name) if key.is_none() => {
+                    let at = self.found(self.keys.find(&placed(name)))?;
+                    key = Some(KeyId::from_index(at));
+                }
                 None if address.is_none() => address = Some(placed(word)),
                 _ => {
                     self.report(

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::Placed;
 use super::reader::ConfigReader;
 use super::row::{self, KeyType, Row};
-use super::table::Table;
 use super::value::written;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
@@ -222,11 +221,11 @@ impl<'r, 't> Value<'r, 't> {
         self.not_empty().iter().filter_map(|value| value.number(range.clone())).collect()
     }
 
-    /// A table; `title` is the operator's name for it.
-    pub(super) fn table(&self, title: impl Into<String>) -> Option<Table<'r, 't>> {
+    /// The keys and values of a table; `title` is the operator's name for it.
+    pub(super) fn tree(&self, title: &str) -> Option<&'r DeTable<'t>> {
         match self.value.get_ref() {
-            DeValue::Table(tree) => Some(Table::new(self.reader, title.into(), self.place(), tree)),
-            _ => self.wrong_type("a table", &format!("{} as a table: `{{ key = value, … }}`", title.into())),
+            DeValue::Table(tree) => Some(tree),
+            _ => self.wrong_type("a table", &format!("{title} as a table: `{{ key = value, … }}`")),
         }
     }
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use super::acme::ReservedName;
 use super::check::Check;
-use super::field::{Field, Tables, elements, read_tables, section};
-use super::row::{KeyRow, flag, number, table, tables, text, texts};
-use super::spec::PlacedText;
+use super::field::{Field, elements, read_tables, section};
+use super::row::{KeyRow, Tables, flag, number, table, tables, text, texts};
 use super::table::Table;
 use super::transfer::{PrimaryConfig, TransferConfig, TransferSpec};
-use super::{FileUse, Hints, InputFile, Service, limits, value};
+use super::{FileUse, Hints, InputFile, PlacedText, Service, SteeredExport, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
 use crate::base::name::{Name, NameBuf, NameKey};
@@ -195,8 +194,9 @@ impl Check<'_> {
         for (spec, name) in specs.iter().zip(names) {
             let usage = if spec.primaries.is_some() { FileUse::Copy } else { FileUse::Zone };
             let file = spec.file.as_ref().map(|file| self.input(file, usage));
-            let (primaries, roots) = self.check_primaries(spec);
-            let transfer = spec.transfer.as_ref().map(|transfer| self.check_transfer(transfer, spec));
+            let texts = spec.primaries.as_deref().unwrap_or_default();
+            let (primaries, roots) = self.check_primaries(texts, spec.roots.as_ref());
+            let transfer = spec.transfer.as_ref().map(|transfer| self.check_zone_transfer(transfer, &spec.steer));
             if let (Some(_), Some(steer)) = (&spec.primaries, spec.steer.first().and_then(|steer| steer.owner.as_ref()))
             {
                 self.report(
@@ -230,6 +230,18 @@ impl Check<'_> {
         (zones, services)
     }
 
+    fn check_zone_transfer(&mut self, spec: &TransferSpec, steer: &[SteerSpec]) -> TransferConfig {
+        let transfer = self.check_transfer(spec);
+        if let (Some(first), SteeredExport::Refused, false) = (spec.allow.first(), transfer.steered, steer.is_empty()) {
+            self.report(
+                Diagnostic::warning("steered-transfer", "a zone with steered owners is not transferred")
+                    .at(first.place.clone(), "every request is refused")
+                    .help("write `steered = \"default\"` to export the addresses of clients that meet no rule"),
+            );
+        }
+        transfer
+    }
+
     fn check_apex(&mut self, spec: &ZoneSpec, apexes: &mut HashMap<NameKey, Place>) -> Option<NameBuf> {
         let text = spec.name.as_ref()?;
         let name = self.parse(text, value::domain_name)?;
@@ -254,13 +266,8 @@ impl Check<'_> {
         owners: &mut HashMap<NameKey, Place>,
         services: &mut Vec<Service>,
     ) -> Option<Steer> {
-        let horizon = spec.horizon.as_ref().and_then(|horizon| match self.horizons.find(horizon) {
-            Ok(at) => Some(HorizonId::from_index(at)),
-            Err(problem) => {
-                self.report(*problem);
-                None
-            }
-        });
+        let horizon = spec.horizon.as_ref().and_then(|horizon| self.found(self.horizons.find(horizon)));
+        let horizon = horizon.map(HorizonId::from_index);
         let text = spec.owner.as_ref()?;
         let owner = self.check_owner(text, apex?.as_name(), apexes)?;
         if let Some(first) = owners.get(&owner.as_name().key()) {

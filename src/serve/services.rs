@@ -24,7 +24,7 @@ use crate::acme::{AcmeService, OpenedTokens};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
-use crate::config::{AcmeConfig, Config, row};
+use crate::config::{AcmeConfig, Config, needs_restart};
 use crate::control::{About, Control, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
@@ -217,7 +217,7 @@ impl Services {
             return self.refuse(problems, changes, terms);
         }
         if terms.is_dry {
-            let restart_keys = row::needs_restart(&self.started, &prepared.built.config);
+            let restart_keys = needs_restart(&self.started, &prepared.built.config);
             let (generation, problems) = (before.generation, prepared.built.warnings);
             let remarks = reload::shrunk(&before, &prepared.built.snapshot);
             return ReloadOutcome {
@@ -242,7 +242,7 @@ impl Services {
         let encryption = std::mem::take(&mut prepared.encryption);
         let Built { config, snapshot, warnings } = prepared.built;
         log_warnings(&warnings);
-        let restart_keys = row::needs_restart(&self.started, &config);
+        let restart_keys = needs_restart(&self.started, &config);
         for key in &restart_keys {
             warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
         }

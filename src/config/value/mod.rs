@@ -1,7 +1,7 @@
 //! Text to value: addresses, prefixes, names, URLs and codes of places.
 //!
 //! **Invariants**: a [`Fault`] has the problem and its remedy.
-//! **Not here**: the place of a value ([`super::typed`]), references between values ([`super::check`]).
+//! **Not here**: the place of a value ([`super::typed`]), references between values ([`super::meaning`]).
 
 mod address;
 mod geography;
@@ -15,10 +15,10 @@ pub(super) use address::{
     address_or_prefix, encrypted_address, mirror_address, prefix, server_address, server_or_prefix, socket_address,
 };
 pub(super) use geography::{continent, country, subdivision};
-pub(crate) use url::is_loopback;
+pub(crate) use url::{UpstreamConfig, is_loopback};
 pub(super) use url::{
-    account_page, fetch_url, host_of, is_local_url, mirror_path, mirror_url, page, path_prefix, path_target,
-    plain_host, port_of, proxy, repository, upstream,
+    account_page, fetch_url, host_of, is_local_url, mirror_path, mirror_url, page, path_prefix, path_target, plain_host,
+    proxy, repository, upstream,
 };
 
 use super::limits;

@@ -7,9 +7,34 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Fault, host_name, is_host};
-use crate::config::UpstreamConfig;
 use crate::mirror::{BadTemplate, Template, TemplateValues, UrlTemplate};
 use crate::registry::{is_prefix, is_repository, is_reserved};
+
+/// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpstreamConfig {
+    /// `https` or `http`.
+    pub(crate) scheme: Arc<str>,
+    /// The host, and the port if it is not the scheme's own.
+    pub(crate) authority: Arc<str>,
+    /// The repository prefix without slashes at its ends; empty if there is no prefix.
+    pub(crate) path: Arc<str>,
+}
+
+impl UpstreamConfig {
+    /// The host; an IPv6 address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        let host = host_of(self);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        let own = if &*self.scheme == "https" { 443 } else { 80 };
+        let written = self.authority.strip_prefix(host_of(self)).and_then(|rest| rest.strip_prefix(':'));
+        written.and_then(|port| port.parse().ok()).unwrap_or(own)
+    }
+}
 
 /// The parts of a URL.
 struct Url<'a> {
@@ -215,7 +240,7 @@ fn url_template(text: &str, label: &'static str) -> Result<UrlTemplate, Fault> {
     }
     let path = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
     let path = content_path(&path, text)?;
-    Ok(UrlTemplate { host, port: port_of(&upstream), authority: upstream.authority, path })
+    Ok(UrlTemplate { host, port: upstream.port(), authority: upstream.authority, path })
 }
 
 /// The path of a blob at a mirror.
@@ -293,13 +318,6 @@ fn host_in(authority: &str) -> &str {
         Some((host, port)) if !port.ends_with(']') => host,
         _ => authority,
     }
-}
-
-/// The port of an upstream.
-pub(in crate::config) fn port_of(upstream: &UpstreamConfig) -> u16 {
-    let own = if &*upstream.scheme == "https" { 443 } else { 80 };
-    let written = upstream.authority.strip_prefix(host_of(upstream)).and_then(|rest| rest.strip_prefix(':'));
-    written.and_then(|port| port.parse().ok()).unwrap_or(own)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tokio::sync::oneshot::channel;
 
 use super::*;
 use crate::base::share::Share;
-use crate::config::{self, Config, row};
+use crate::config::{self, Config, needs_restart};
 use crate::inspect::fixture;
 
 /// A configuration with many keys, in which `from` is replaced by `to`.
@@ -18,7 +18,7 @@ fn config(from: &str, to: &str) -> Config {
 #[test]
 fn what_a_reload_does_not_change_is_said_and_nothing_else() {
     let started = config("", "");
-    let said = |from: &str, to: &str| row::needs_restart(&started, &config(from, to));
+    let said = |from: &str, to: &str| needs_restart(&started, &config(from, to));
     for (key, from, to) in [
         ("[dns] listen", "[::1]:5300", "[::1]:5301"),
         ("[dns] udp-threads", "udp-threads = 2", "udp-threads = 3"),
@@ -74,7 +74,7 @@ fn what_a_reload_does_not_change_is_said_and_nothing_else() {
         "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://c.example\"\nblobs = \"https://b.example\"\n\
          [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n",
     );
-    let all = row::needs_restart(&started, &without_probe.unwrap().0);
+    let all = needs_restart(&started, &without_probe.unwrap().0);
     assert!(all.iter().any(|key| key == "[probe]"), "{all:#?}");
 }
 

@@ -8,10 +8,9 @@
 use std::collections::HashMap;
 use std::path::{Component, PathBuf};
 
-use super::{Check, folder_of};
 use crate::base::diagnostic::Place;
-use crate::config::spec::PlacedText;
-use crate::config::{FileUse, InputFile, SourceFile, value};
+use crate::config::check::{Check, folder_of};
+use crate::config::{FileUse, InputFile, PlacedText, SourceFile, value};
 
 impl Check<'_> {
     /// Lists the files that the config names, its own first; reports those that are named for two purposes.

@@ -4,9 +4,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::NameBuf;
+use crate::config::check::Check;
 use crate::config::registry::RegistrySpec;
 use crate::config::value::{self, host_of};
 use crate::config::{RegistryConfig, UpstreamConfig, ZoneConfig};

@@ -3,38 +3,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::config::Placed;
+use crate::config::PlacedText;
+use crate::config::check::Check;
 use crate::config::dns::DNS_LISTEN;
-use crate::config::spec::{PlacedText, Spec};
-use crate::config::value::{self, Fault};
+use crate::config::spec::Spec;
 
 impl Check<'_> {
-    pub(in crate::config) fn check_listen(&mut self, texts: &[PlacedText]) -> Vec<SocketAddr> {
-        self.check_addresses(texts, value::socket_address)
-    }
-
-    /// The addresses of one `listen`; notes them with their places.
-    pub(in crate::config) fn check_addresses(
-        &mut self,
-        texts: &[PlacedText],
-        parse: impl Fn(&str) -> Result<SocketAddr, Fault>,
-    ) -> Vec<SocketAddr> {
-        let mut addresses = Vec::with_capacity(texts.len());
-        for text in texts {
-            if let Some(address) = self.parse(text, &parse) {
-                addresses.push(address);
-                self.written_addresses.push(Placed { value: address, place: text.place.clone() });
-            }
-        }
-        addresses
-    }
-
-    pub(in crate::config) fn check_prefixes(&mut self, texts: &[PlacedText]) -> Vec<crate::base::prefix::Prefix> {
-        self.parse_all(texts, value::prefix).into_iter().map(|prefix| prefix.value).collect()
-    }
-
     /// No address is listened on twice, over TCP or over UDP.
     pub(super) fn check_listeners(&mut self, spec: &Spec) {
         let written = || spec.dns.listen.iter().flatten();
