@@ -20,6 +20,7 @@ mod prepare;
 mod reload;
 mod running;
 mod services;
+mod start;
 mod states;
 mod tries;
 mod watch;

@@ -1,0 +1,196 @@
+//! The start of the service: ports and listeners for operators, then the first snapshot, then everything else.
+//!
+//! **Invariants**: no query is answered before everything is ready.
+//! **Not here**: the services themselves ([`super::services`] has all of them).
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tracing::info;
+
+use super::certificates::Certificates;
+use super::dns::{DnsListeners, DnsPorts};
+use super::failure::Failure;
+use super::mirrors::{RunningWatcher, WaitingWatcher};
+use super::prepare::Prepared;
+use super::reload::ReloadMetrics;
+use super::services::{Services, served_config};
+use super::states::{self, StateMetrics};
+use super::tries;
+use super::web::{AdminListener, Web, WebPorts};
+use crate::acme::{AcmeService, OpenedTokens};
+use crate::config::{AcmeConfig, Config};
+use crate::control::{About, Control, OperatorRequests};
+use crate::dns::Engine;
+use crate::hosts::HostService;
+use crate::listen::Common;
+use crate::live::{self, Published, Readiness, ReloadHistory, SourceStates, Updates};
+use crate::probe;
+use crate::process::state::StateFiles;
+use crate::process::work::{self, Lane};
+use crate::process::{Clock, Vital};
+use crate::refresh::RefreshService;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Collect, HINTS};
+use crate::transfer::TransferService;
+
+impl Services {
+    /// Binds all ports, then starts everything.
+    pub(super) async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
+        let opened = Opened::open(&mut prepared, vital)?;
+        let clock = Clock::start();
+        let FirstSnapshot { snapshot, watcher, tokens } = opened.first_snapshot(&mut prepared, clock).await?;
+        let Opened { dns_ports, web_ports, readiness, states, common, control, admin } = opened;
+        let (published, updates) = publish(snapshot, clock, vital);
+        let moved = Arc::new(Notify::new());
+        let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
+        let config = &prepared.built.config;
+        let hosts = HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
+        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(StateMetrics(states.clone()))];
+        let (notices, heard) = live::notices();
+        let (retransfers, demanded) = live::retransfers();
+        let (reloads, asked) = live::reload_requests();
+        let (refreshes, refresh_inbox) = live::refresh_requests();
+        let (contents, candidates) = live::candidates();
+        let (queue, inbox) = live::update_queue();
+        let start = |(tokens, acme): (OpenedTokens, &AcmeConfig)| {
+            tokens.start(acme, inbox, published.clone(), updates.clone(), clock, vital)
+        };
+        let acme = tokens.zip(config.acme.as_ref()).map(start);
+        counters.extend(acme.as_ref().map(AcmeService::counters));
+        let engine = Engine { published: published.clone(), clock, notices, updates: queue };
+        let dns = DnsListeners::start(dns_ports, &prepared, engine, &mut counters, &common)?;
+        let (history, sources) = (Arc::new(first_history(config)), SourceStates::default());
+        let metrics =
+            ReloadMetrics { history: history.clone(), published: published.clone(), sources: sources.clone() };
+        counters.push(Arc::new(metrics));
+        let (served, states_of) = (published.clone(), sources.clone());
+        let refresh = RefreshService::start(config, probe::roots, contents, served, states_of, refresh_inbox, vital);
+        let certificates = Arc::new(Certificates::default());
+        certificates.watch_dns(config, &prepared.identities, dns.tls());
+        counters.push(certificates.clone());
+        announce(&published.load_full(), &dns);
+        counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
+        if let Some(control) = &control {
+            let probes = mirrors.as_ref().map(RunningWatcher::counters);
+            let shown = certificates.clone();
+            let certificates = Box::new(move || shown.shown());
+            let acme = acme.as_ref().map(AcmeService::standing);
+            let about = About { probes, history: history.clone(), certificates, sources: sources.clone(), acme };
+            let requests = OperatorRequests { retransfers, reloads, refreshes };
+            control.start(&published, updates.clone(), clock, requests, about, vital);
+            counters.push(control.desk());
+        }
+        let transfers = TransferService::start(
+            config,
+            &prepared.encryption,
+            published.clone(),
+            updates.clone(),
+            clock,
+            (heard, demanded),
+            (vital.clone(), states),
+        );
+        counters.push(transfers.counters());
+        let counters = (counters, dns.counters());
+        let web = Web::start(web_ports, admin, &mut prepared, &published, clock, counters, &common)?;
+        certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
+        tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
+        let started = prepared.built.config;
+        readiness.serve();
+        Ok(Services {
+            config: Arc::new(started.clone()),
+            started,
+            updates,
+            published,
+            dns,
+            web,
+            mirrors,
+            hosts,
+            control,
+            acme,
+            readiness,
+            transfers,
+            certificates,
+            history,
+            asked,
+            refresh,
+            sources,
+            candidates,
+        })
+    }
+}
+
+/// The parts of a start that come before the first snapshot: bound ports, and the listeners for operators.
+struct Opened {
+    dns_ports: DnsPorts,
+    web_ports: WebPorts,
+    readiness: Arc<Readiness>,
+    states: StateFiles,
+    common: Common,
+    control: Option<Control>,
+    admin: Option<AdminListener>,
+}
+
+/// The snapshot to publish first, and the services that have added to it.
+struct FirstSnapshot {
+    snapshot: Snapshot,
+    watcher: Option<WaitingWatcher>,
+    tokens: Option<OpenedTokens>,
+}
+
+impl Opened {
+    /// Binds all ports. The control socket and the admin listener answer from now on.
+    fn open(prepared: &mut Prepared, vital: &Vital) -> Result<Self, Failure> {
+        let config = &prepared.built.config;
+        let dns_ports = DnsPorts::bind(config)?;
+        let mut web_ports = WebPorts::bind(config)?;
+        let readiness = Arc::new(Readiness::default());
+        let states = states::files();
+        let common = Common::new(vital.clone());
+        let control = super::control::open(config, prepared.group, &readiness, &states, &common)?;
+        let desk = control.as_ref().map(super::control::desk);
+        let token = prepared.token.take();
+        let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), desk, token, &common)?;
+        Ok(Opened { dns_ports, web_ports, readiness, states, common, control, admin })
+    }
+
+    /// Adds the results of the first probes, the overrides in force, and the tokens of ACME challenges to the compiled snapshot.
+    async fn first_snapshot(&self, prepared: &mut Prepared, clock: Clock) -> Result<FirstSnapshot, Failure> {
+        let mut snapshot = prepared.built.snapshot.clone();
+        let mut watcher = None;
+        if let Some(watch) = prepared.watch.take() {
+            let (found, waiting) = RunningWatcher::first_round(watch, snapshot, clock, self.states.clone()).await;
+            (snapshot, watcher) = (found, Some(waiting));
+        }
+        if let Some(control) = &self.control {
+            snapshot = snapshot.with_overrides(control.overrides().clone());
+        }
+        let open = |acme| OpenedTokens::open(acme, &self.states).map_err(Failure::Acme);
+        let tokens = prepared.built.config.acme.as_ref().map(open).transpose()?;
+        if let Some(tokens) = &tokens {
+            snapshot = snapshot.with_tokens(tokens.tokens());
+        }
+        Ok(FirstSnapshot { snapshot, watcher, tokens })
+    }
+}
+
+/// Publishes the first snapshot, and starts the task that publishes changes.
+fn publish(snapshot: Snapshot, clock: Clock, vital: &Vital) -> (Arc<Published>, Updates) {
+    let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
+    let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
+    tokio::spawn(vital.guard("publisher", publisher.run()));
+    (published, updates)
+}
+
+fn first_history(config: &Config) -> ReloadHistory {
+    let path = std::path::absolute(&*config.file).unwrap_or_default();
+    ReloadHistory::new(path.display().to_string(), served_config(config, &[]))
+}
+
+/// Logs the size of the first snapshot, and commands to try.
+fn announce(snapshot: &Snapshot, dns: &DnsListeners) {
+    info!("serving {}", tries::amount(snapshot));
+    for line in tries::dns(snapshot, dns.addresses()) {
+        info!(target: HINTS, "try: {line}");
+    }
+}
