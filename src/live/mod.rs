@@ -11,6 +11,7 @@ mod history;
 mod readiness;
 mod refreshes;
 mod reloads;
+mod requests;
 mod retransfer;
 mod updates;
 
@@ -27,10 +28,11 @@ pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
 pub(crate) use refreshes::{
     CandidateInbox, Candidates, FetchOutcome, FetchState, OUTCOMES, RefreshInbox, RefreshOutcome, RefreshRequests,
-    SourceCandidate, SourceStates, candidates, refresh_requests,
+    SourceCandidate, SourceStates,
 };
-pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms, reload_requests};
-pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
+pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms};
+pub(crate) use requests::requests;
+pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers};
 pub(crate) use updates::{PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue};
 
 use crate::base::name::{Name, NameBuf};

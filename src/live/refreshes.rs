@@ -17,11 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::requests::Requests;
 use super::{ReloadOutcome, ReloadTerms};
 use crate::base::time::UnixTime;
-
-/// Requests, and candidates, that may wait: operators are few, and few sources are fetched at once.
-const MAX_WAITING: usize = 16;
 
 /// A request of an operator to fetch sources.
 #[derive(Debug)]
@@ -40,14 +38,7 @@ pub(crate) struct RefreshRequest {
 pub(crate) type RefreshInbox = mpsc::Receiver<RefreshRequest>;
 
 /// The sender of requests.
-#[derive(Clone, Debug)]
-pub(crate) struct RefreshRequests(mpsc::Sender<RefreshRequest>);
-
-/// The sender and the receiver of requests.
-pub(crate) fn refresh_requests() -> (RefreshRequests, RefreshInbox) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (RefreshRequests(sender), receiver)
-}
+pub(crate) type RefreshRequests = Requests<RefreshRequest>;
 
 impl RefreshRequests {
     /// Asks for a fetch of sources, and waits for the outcomes; `None` if the process is about to end.
@@ -57,9 +48,7 @@ impl RefreshRequests {
         terms: ReloadTerms,
         is_previous: bool,
     ) -> Option<Vec<RefreshOutcome>> {
-        let (reply, outcomes) = oneshot::channel();
-        self.0.send(RefreshRequest { sources, terms, is_previous, reply }).await.ok()?;
-        outcomes.await.ok()
+        self.answer(|reply| RefreshRequest { sources, terms, is_previous, reply }).await
     }
 }
 
@@ -154,14 +143,7 @@ impl fmt::Debug for SourceCandidate {
 pub(crate) type CandidateInbox = mpsc::Receiver<SourceCandidate>;
 
 /// The sender of candidates.
-#[derive(Clone, Debug)]
-pub(crate) struct Candidates(mpsc::Sender<SourceCandidate>);
-
-/// The sender and the receiver of candidates.
-pub(crate) fn candidates() -> (Candidates, CandidateInbox) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (Candidates(sender), receiver)
-}
+pub(crate) type Candidates = Requests<SourceCandidate>;
 
 impl Candidates {
     /// Has a content judged, kept and served; `None` if the process is about to end.
@@ -172,9 +154,7 @@ impl Candidates {
         command: String,
         keep: Keep,
     ) -> Option<ReloadOutcome> {
-        let (reply, outcome) = oneshot::channel();
-        self.0.send(SourceCandidate { source, path, terms, command, keep, reply }).await.ok()?;
-        outcome.await.ok()
+        self.answer(|reply| SourceCandidate { source, path, terms, command, keep, reply }).await
     }
 }
 

@@ -6,12 +6,10 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::requests::Requests;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::share::Share;
 use crate::base::time::Generation;
-
-/// Requests that may wait: operators are few.
-const MAX_WAITING: usize = 16;
 
 /// The terms of a reload that an operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,8 +33,7 @@ pub(crate) struct ReloadRequest {
 pub(crate) type ReloadInbox = mpsc::Receiver<ReloadRequest>;
 
 /// The sender of requests.
-#[derive(Clone, Debug)]
-pub(crate) struct ReloadRequests(mpsc::Sender<ReloadRequest>);
+pub(crate) type ReloadRequests = Requests<ReloadRequest>;
 
 /// The outcome of a reload. The default is a refusal without a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,17 +63,9 @@ impl ReloadOutcome {
     }
 }
 
-/// The sender and the receiver of requests.
-pub(crate) fn reload_requests() -> (ReloadRequests, ReloadInbox) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (ReloadRequests(sender), receiver)
-}
-
 impl ReloadRequests {
     /// Asks for a reload, and waits for its outcome; `None` if the process is about to end, or does not reload.
     pub(crate) async fn ask(&self, terms: ReloadTerms) -> Option<ReloadOutcome> {
-        let (reply, outcome) = oneshot::channel();
-        self.0.send(ReloadRequest { terms, reply }).await.ok()?;
-        outcome.await.ok()
+        self.answer(|reply| ReloadRequest { terms, reply }).await
     }
 }

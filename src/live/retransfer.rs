@@ -8,10 +8,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::requests::Requests;
 use crate::base::name::NameBuf;
-
-/// Requests that may wait: operators are few.
-const MAX_WAITING: usize = 16;
 
 /// A request, as it arrives.
 pub(crate) type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
@@ -20,8 +18,7 @@ pub(crate) type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, Ret
 pub(crate) type RetransferInbox = mpsc::Receiver<Retransfer>;
 
 /// The sender of requests.
-#[derive(Clone, Debug)]
-pub(crate) struct Retransfers(mpsc::Sender<Retransfer>);
+pub(crate) type Retransfers = Requests<Retransfer>;
 
 /// A zone that was fetched whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,17 +63,9 @@ impl fmt::Display for RetransferError {
 
 impl std::error::Error for RetransferError {}
 
-/// The sender and the receiver of requests.
-pub(crate) fn retransfers() -> (Retransfers, RetransferInbox) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (Retransfers(sender), receiver)
-}
-
 impl Retransfers {
     /// Asks for a zone to be fetched whole, whatever its serial, and waits until it is served.
     pub(crate) async fn ask(&self, zone: NameBuf) -> Result<Retransferred, RetransferError> {
-        let (reply, outcome) = oneshot::channel();
-        self.0.send((zone, reply)).await.map_err(|_| RetransferError::Stopping)?;
-        outcome.await.unwrap_or(Err(RetransferError::Stopping))
+        self.answer(|reply| (zone, reply)).await.unwrap_or(Err(RetransferError::Stopping))
     }
 }

@@ -48,10 +48,10 @@ impl Services {
         let hosts = HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
         let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(StateMetrics(states.clone()))];
         let (notices, heard) = live::notices();
-        let (retransfers, demanded) = live::retransfers();
-        let (reloads, asked) = live::reload_requests();
-        let (refreshes, refresh_inbox) = live::refresh_requests();
-        let (contents, candidates) = live::candidates();
+        let (retransfers, demanded) = live::requests();
+        let (reloads, asked) = live::requests();
+        let (refreshes, refresh_inbox) = live::requests();
+        let (contents, candidates) = live::requests();
         let (queue, inbox) = live::update_queue();
         let start = |(tokens, acme): (OpenedTokens, &AcmeConfig)| {
             tokens.start(acme, inbox, published.clone(), updates.clone(), clock, vital)
