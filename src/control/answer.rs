@@ -6,15 +6,14 @@
 
 use std::borrow::Cow;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use super::request::Refusal;
 use super::view::RefusalView;
-use crate::listen::HttpResponse;
+use crate::listen::{HttpResponse, http_response};
 
 /// The content of a response.
 pub(super) enum DeskAnswer {
@@ -53,15 +52,9 @@ pub(super) fn render(answer: DeskAnswer, method: &Method) -> HttpResponse {
             (status, JSON, (text + "\n").into())
         }
     };
-    let len = body.len();
-    let sent = if method == Method::HEAD { Bytes::new() } else { body };
-    let mut response = HttpResponse::new(Full::new(sent));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, len.into());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let mut response = http_response(method, status, kind, body);
     if let Some(allow) = allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }
     response
 }

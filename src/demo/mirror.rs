@@ -10,12 +10,13 @@ use std::net::IpAddr;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::image::{Blob, Image, MANIFEST_TYPE, REPOSITORY, TAG};
 use crate::http::{Body, Handler, HttpResponse};
+use crate::listen::http_response;
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -61,12 +62,8 @@ impl Handler for DemoRegistry {
             Some(None) => (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new()),
             None => (StatusCode::OK, blob.octets.clone()),
         };
-        let length = part.len();
-        let mut response = HttpResponse::new(Full::new(if head.method == Method::HEAD { Bytes::new() } else { part }));
-        *response.status_mut() = status;
+        let mut response = http_response(&head.method, status, kind, part);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, length.into());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(DIGEST, HeaderValue::try_from(&blob.digest).expect("a digest is printable: digest_of"));
         let shown = match range {

@@ -10,9 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
@@ -20,6 +19,7 @@ use super::guesses::{Guess, Guesses};
 use super::host;
 use super::token::{Presented, Token};
 use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
+use crate::listen::http_response;
 use crate::live::Readiness;
 use crate::telemetry::admin::{AdminCounters, TokenOutcome};
 use crate::telemetry::{self, Collect};
@@ -211,14 +211,7 @@ fn text(head: &Parts, status: StatusCode, text: &str) -> HttpResponse {
 }
 
 fn response(head: &Parts, status: StatusCode, kind: &'static str, body: String) -> HttpResponse {
-    let len = body.len();
-    let sent = if head.method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-    let mut response = HttpResponse::new(Full::new(sent));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, len.into());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+    http_response(&head.method, status, kind, body.into())
 }
 
 fn with(mut response: HttpResponse, name: HeaderName, value: HeaderValue) -> HttpResponse {

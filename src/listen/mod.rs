@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 pub use accept::{Listeners, Terms};
@@ -40,6 +42,18 @@ pub(crate) use crate::telemetry::dns::Closed;
 
 /// A response of an HTTP listener or of the control socket.
 pub type HttpResponse = hyper::Response<Full<Bytes>>;
+
+/// A response to a method. The one to HEAD has the length of the body, which hyper would not send for HEAD over HTTP/2, and no
+/// body.
+pub(crate) fn http_response(method: &Method, status: StatusCode, kind: &'static str, body: Bytes) -> HttpResponse {
+    let len = body.len();
+    let mut response = HttpResponse::new(Full::new(if method == Method::HEAD { Bytes::new() } else { body }));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, len.into());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
 
 /// The longest time of a handshake: several round trips around the world, with losses.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
