@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub use admin::{Admin, DeskHandler};
 pub(crate) use asking::MAX_FLIGHTS;
-pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means, MirrorDialers};
+pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means};
 pub(crate) use doh::Doh;
 use hyper::http::request::Parts;
 pub use pull::Pull;

@@ -5,9 +5,8 @@
 //! **Not here**: connecting ([`crate::tls`]), the checks of content ([`super::content`]), the effect of a verdict
 //! ([`crate::mirror`]), the schedule ([`super`]).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ use super::redirect::Follower;
 use crate::base::time::UnixTime;
 use crate::config::Probe;
 use crate::mirror::{Cause, ContentPlace, HttpVersion, Verdict};
-use crate::tls::{DialStep, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took};
+use crate::tls::{DialStep, DialerError, LeafFacts, MirrorDialers, PathEnd, Roots, Took};
 
 /// The target of a probe.
 #[derive(Clone, Debug)]
@@ -76,22 +75,19 @@ impl Finding {
     }
 }
 
-/// The settings and the dialer of probes: made once, used by every probe.
+/// The settings and the dialers of probes: made once, used by every probe.
 #[derive(Clone, Debug)]
 pub struct Prober {
     probe: Arc<Probe>,
-    dialer: Dialer,
-    roots: Arc<Roots>,
+    dialers: MirrorDialers,
     follower: Option<Follower>,
-    /// The dialers for mirrors with a URL of their own, by its authority. The number of mirrors limits their number.
-    of_urls: Arc<Mutex<HashMap<Arc<str>, Dialer>>>,
 }
 
 impl Prober {
     /// Probes against these roots.
     pub fn new(probe: Arc<Probe>, roots: Arc<Roots>) -> Result<Self, DialerError> {
-        let dialer = Dialer::new(probe.name.clone(), probe.port, roots.clone())?;
-        Ok(Prober { probe, dialer, roots, follower: None, of_urls: Arc::default() })
+        let dialers = MirrorDialers::new(probe.name.clone(), probe.port, roots)?;
+        Ok(Prober { probe, dialers, follower: None })
     }
 
     /// The same with means to follow redirects.
@@ -99,23 +95,9 @@ impl Prober {
         Prober { follower, ..self }
     }
 
-    /// The dialer for a mirror with its content at this place.
-    fn dialer_of(&self, content: &ContentPlace) -> Result<Dialer, ProbeFault> {
-        let Some(url) = &content.url else { return Ok(self.dialer.clone()) };
-        let mut of_urls = self.of_urls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dialer) = of_urls.get(&url.authority) {
-            return Ok(dialer.clone());
-        }
-        let dialer = Dialer::of_registry(url.authority.clone(), &url.host, url.port, Some(self.roots.clone()));
-        // The configuration accepts only hosts with a name of DNS.
-        let dialer = dialer.map_err(|error| (Verdict::Unreachable, Cause::Own(error.to_string())))?;
-        of_urls.insert(url.authority.clone(), dialer.clone());
-        Ok(dialer)
-    }
-
-    /// The dialer of the probes.
-    pub(crate) fn dialer(&self) -> &Dialer {
-        &self.dialer
+    /// The dialers of the probes.
+    pub(crate) fn dialers(&self) -> &MirrorDialers {
+        &self.dialers
     }
 
     /// Probes one address.
@@ -156,7 +138,9 @@ impl Prober {
     }
 
     async fn steps(&self, aim: Aim, progress: &mut ProbeProgress) -> Result<(), ProbeFault> {
-        let dialer = self.dialer_of(&aim.content)?;
+        let dialer = self.dialers.of(&aim.content);
+        // The configuration accepts only hosts with a name of DNS.
+        let dialer = dialer.map_err(|error| (Verdict::Unreachable, Cause::Own(error.to_string())))?;
         let mut conversation = Conversation::new(dialer.clone(), aim.address, aim.offered, progress);
         let ending = dialer.ending(conversation.connect().await?, self.probe.expiring);
         let (canary, follower) = (self.probe.canary.as_ref(), self.follower.as_ref());

@@ -2,8 +2,6 @@
 //!
 //! **Not here**: probing ([`crate::probe`]), the consequences of probes ([`crate::mirror`], [`crate::steer`]).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
@@ -11,7 +9,7 @@ use tracing::info;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
-use crate::http::{At, Canonical, Means, MirrorDialers};
+use crate::http::{At, Canonical, Means};
 use crate::live::{Published, Updates};
 use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Mirror;
@@ -20,7 +18,7 @@ use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
-use crate::tls::{Dialer, DialerError, Roots};
+use crate::tls::{Dialer, DialerError, MirrorDialers, Roots};
 
 /// The probe settings and a prober that is ready to begin.
 #[derive(Clone, Debug)]
@@ -45,19 +43,13 @@ impl Watch {
         let prober = prober.following(follower);
         Ok(Some(Watch { probe, prober, roots }))
     }
-}
 
-impl Watch {
-    /// The dialers that ask mirrors for blobs, with the roots of the prober.
+    /// The dialers that ask mirrors for blobs: those of the prober.
     fn dialers(&self, config: &Config) -> Result<MirrorDialers, DialerError> {
-        let mut of_urls = HashMap::new();
-        for url in config.mirrors.iter().filter_map(|entry| entry.mirror.content.url.as_ref()) {
-            if let Entry::Vacant(vacant) = of_urls.entry(url.authority.clone()) {
-                let (authority, roots) = (url.authority.clone(), Some(self.roots.clone()));
-                vacant.insert(Dialer::of_registry(authority, &url.host, url.port, roots)?);
-            }
-        }
-        Ok(MirrorDialers { of_name: self.prober.dialer().clone(), of_urls })
+        let dialers = self.prober.dialers();
+        // Each is made here, so that an unusable URL refuses the configuration.
+        config.mirrors.iter().try_for_each(|entry| dialers.of(&entry.mirror.content).map(drop))?;
+        Ok(dialers.clone())
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod authority;
 mod dial;
+mod dialers;
 mod facts;
 mod fault;
 mod judge;
@@ -37,6 +38,7 @@ pub use authority::{Authority, Validity};
 pub(crate) use authority::{AuthorityError, Existing, Pair, WriteError};
 pub use dial::Dialer;
 pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took, client_config};
+pub use dialers::MirrorDialers;
 pub(crate) use facts::LeafFacts;
 pub(crate) use fault::http_fault;
 pub(crate) use judge::{Evidence, judge};

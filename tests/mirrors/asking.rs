@@ -1,6 +1,5 @@
 //! Blobs are asked for at real TLS mirrors before a client is sent there.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use arc_swap::ArcSwap;
 use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, MirrorDialers, Pull};
+use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
 use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
 use pharos::mirror::{Health, Mirror, Standing};
@@ -21,7 +20,7 @@ use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
 use pharos::telemetry::http::Http;
-use pharos::tls::Dialer;
+use pharos::tls::MirrorDialers;
 use pharos::zone::ZoneSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -48,9 +47,8 @@ fn blob(repository: &str, number: u64) -> String {
 }
 
 fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
-    let dialer = Dialer::new(NAME.into(), port, authority.roots()).unwrap();
+    let mirrors = MirrorDialers::new(NAME.into(), port, authority.roots()).unwrap();
     let hour = Duration::from_secs(3600);
-    let mirrors = MirrorDialers { of_name: dialer, of_urls: HashMap::new() };
     Means { mirrors: Some(mirrors), canonical: None, wait, timeout: PATIENCE, keep: hour, lacking: hour }
 }
 

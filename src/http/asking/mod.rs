@@ -10,7 +10,6 @@
 //! network; a client request beyond a limit gets [`Holding::Unsaid`] at once; memory is bounded by these limits.
 //! **Not here**: the mirrors to ask and the reply ([`crate::registry`]), the health of mirrors (only probes change it).
 
-mod dialers;
 mod flight;
 
 use std::collections::HashMap;
@@ -30,8 +29,7 @@ use crate::registry::{Ask, Budget, CanonicalAsk, Shares};
 use crate::snapshot::Snapshot;
 use crate::telemetry::blobs::{Blobs, Turned};
 use crate::telemetry::{Collect, MetricsPage};
-use crate::tls::Dialed;
-pub use dialers::MirrorDialers;
+use crate::tls::{Dialed, MirrorDialers};
 pub use flight::{At, Canonical};
 use flight::{Flight, FlightQuestion};
 
@@ -182,7 +180,7 @@ impl BlobAsker {
             let key = ask.key(self.secret, mirror);
             let question = || {
                 let address = asked.address(snapshot, key.spread())?;
-                let dialer = means.mirrors.as_ref()?.of(mirror)?.clone();
+                let dialer = means.mirrors.as_ref()?.of(&mirror.content).ok()?;
                 let authority = mirror.content.url.as_ref().map(|url| url.authority.clone());
                 let place = Destination { server: Server::Mirror(authority), address };
                 let content = mirror.content.clone();
