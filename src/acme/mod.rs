@@ -11,6 +11,7 @@
 //! **Not here**: messages ([`crate::wire::update`]), the rules for tokens ([`crate::challenge`]), the records in zones
 //! ([`crate::snapshot`]).
 
+mod barrier;
 mod keeper;
 mod peers;
 mod store;

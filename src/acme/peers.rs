@@ -7,7 +7,7 @@
 //!
 //! **Invariants**: a peer that does not answer delays a client by [`BARRIER`] at most; the log has a line when a peer begins or
 //! ends to take tokens or to answer, whatever the number of attempts.
-//! **Not here**: the entries that a peer lacks ([`crate::challenge`]), the form of messages ([`crate::wire::update`]).
+//! **Not here**: the questions for a token ([`super::barrier`]), the entries that a peer lacks ([`crate::challenge`]), the form of messages ([`crate::wire::update`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,37 +17,30 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::barrier::{Observed, ask_over_tcp, observe};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
-use crate::base::rr::{Rcode, Rtype};
+use crate::base::rr::Rcode;
 use crate::base::tsig::Key;
 use crate::challenge::{ChallengeStore, ChallengeToken, PeerKnowledge};
 use crate::config::Remote;
 use crate::files;
 use crate::live::Published;
-use crate::process::datagram::{connected_udp, random_id};
+use crate::process::datagram::random_id;
 use crate::process::{Clock, Vital};
 use crate::telemetry::Counter;
 use crate::telemetry::acme::PeerStanding;
-use crate::wire::ask::question;
 use crate::wire::tsig::{Exchange, VerifyError};
-use crate::wire::update::{AnsweredTokens, MAX_ENTRIES, answered_tokens, entries_message};
+use crate::wire::update::{MAX_ENTRIES, entries_message};
 
 /// The longest time that a client waits for the peers. ACME clients resend after two or three seconds.
 pub(super) const BARRIER: Duration = Duration::from_millis(1400);
-
-/// The time between two questions to a peer that does not have a token yet.
-const ASK_EVERY: Duration = Duration::from_millis(25);
-
-/// The timeout of one question, which may be lost.
-const ASK_WAIT: Duration = Duration::from_millis(300);
 
 /// The timeout of a message with entries and of its reply.
 const SEND_WAIT: Duration = Duration::from_secs(2);
@@ -125,17 +118,6 @@ impl From<io::Error> for SendError {
     fn from(error: io::Error) -> Self {
         SendError::Io(error)
     }
-}
-
-/// The state of a peer as a client of it sees it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Observed {
-    /// It answers with the tokens.
-    Has,
-    /// It answers without a token.
-    Lacks,
-    /// It has no answer.
-    Silent,
 }
 
 impl Peers {
@@ -280,14 +262,7 @@ impl PeerLink {
 
     /// Asks for tokens until the peer answers with all of these, until the deadline.
     async fn observe(&self, tokens: &[(NameBuf, ChallengeToken)], deadline: Instant) -> Observed {
-        let mut observed = Observed::Has;
-        for owner in tokens.iter().map(|(owner, _)| owner).collect::<BTreeSet<_>>() {
-            let wanted: Vec<_> = tokens.iter().filter(|(other, _)| other == owner).map(|(_, token)| *token).collect();
-            observed = observe_owner(self.address, owner, &wanted, deadline).await;
-            if observed != Observed::Has {
-                break;
-            }
-        }
+        let observed = observe(self.address, tokens, deadline).await;
         let is_silent = observed == Observed::Silent;
         if is_silent {
             self.silent.increment();
@@ -344,58 +319,6 @@ async fn keep_up(link: Arc<PeerLink>, mut tokens: watch::Receiver<Arc<ChallengeS
             () = retry => (pause * 2).min(longest),
         };
     }
-}
-
-/// Asks for the tokens at an owner until the answer has all that are wanted, until the deadline.
-async fn observe_owner(address: SocketAddr, owner: &NameBuf, wanted: &[ChallengeToken], deadline: Instant) -> Observed {
-    let mut observed = Observed::Silent;
-    loop {
-        match timeout_at(deadline, ask(address, owner)).await {
-            Ok(Ok(AnsweredTokens::All(tokens))) if wanted.iter().all(|token| tokens.contains(token)) => {
-                return Observed::Has;
-            }
-            Ok(Ok(AnsweredTokens::All(_) | AnsweredTokens::Truncated)) => observed = Observed::Lacks,
-            Ok(Ok(AnsweredTokens::NoAnswer(_)) | Err(_)) => {}
-            Err(_) => return observed,
-        }
-        if timeout_at(deadline, sleep(ASK_EVERY)).await.is_err() {
-            return observed;
-        }
-    }
-}
-
-/// Asks once for the tokens at an owner, over UDP, and over TCP if the answer is too long.
-async fn ask(address: SocketAddr, owner: &NameBuf) -> io::Result<AnsweredTokens> {
-    let query = question(owner.as_name(), Rtype::TXT, random_id()?);
-    let asked = async {
-        let socket = connected_udp(address).await?;
-        socket.send(&query).await?;
-        let mut reply = [0; 4096];
-        loop {
-            let len = socket.recv(&mut reply).await?;
-            if let Some(answer) = answered_tokens(&query, &reply[..len]) {
-                return Ok::<_, io::Error>(answer);
-            }
-        }
-    };
-    let answer = timeout(ASK_WAIT, asked).await??;
-    if answer != AnsweredTokens::Truncated {
-        return Ok(answer);
-    }
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await?;
-        ask_over_tcp(&mut stream, &query).await
-    };
-    let reply = timeout(ASK_WAIT, asked).await??;
-    answered_tokens(&query, &reply).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// Sends a message and receives one.
-async fn ask_over_tcp(stream: &mut TcpStream, message: &[u8]) -> io::Result<Vec<u8>> {
-    stream.write_all(&[&(message.len() as u16).to_be_bytes(), message].concat()).await?;
-    let mut reply = vec![0; usize::from(stream.read_u16().await?)];
-    stream.read_exact(&mut reply).await?;
-    Ok(reply)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
