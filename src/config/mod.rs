@@ -5,6 +5,16 @@
 //!
 //! A key is one row in the file of its section, with its type, range, default, restart rule and documentation ([`row`]).
 //!
+//! The files form layers; each uses those below it:
+//!
+//! ```text
+//! meaning                     names become ids; sections are compared
+//! spec                        the tables at the top, as written
+//! dns, zone, mirrors, …       a section: its rows, its written values, its checks
+//! check  field                names and problems of all sections; the Rust types of keys
+//! table  typed  reader  row   TOML with its places; descriptions of keys
+//! ```
+//!
 //! **Invariants**: ids index the lists of this config; a horizon has a default; every path is resolved against the
 //! folder of the file that names it.
 //! **Not here**: reading the files it names ([`crate::load`]), building the snapshot ([`crate::compile`]).

@@ -72,7 +72,7 @@ impl ContentPlace {
     }
 
     /// True if a response with this status says that the mirror lacks content.
-    pub fn is_missing(&self, status: u16) -> bool {
+    pub(crate) fn is_missing(&self, status: u16) -> bool {
         matches!(status, 404 | 410) || self.missing.contains(&status)
     }
 }

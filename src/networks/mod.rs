@@ -159,7 +159,7 @@ impl SourceBuilder {
 
     /// Marks the source as a list that the operator keeps, so that its private prefixes locate clients.
     #[must_use]
-    pub fn by_operator(mut self) -> Self {
+    pub(crate) fn by_operator(mut self) -> Self {
         self.source.is_by_operator = true;
         self
     }
