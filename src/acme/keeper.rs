@@ -21,10 +21,10 @@ use crate::base::rr::{Ede, Rcode};
 use crate::base::time::UnixTime;
 use crate::challenge::{ChallengeState, ChallengeStore, ChallengeToken};
 use crate::config::Remote;
-use crate::live::{PendingUpdate, Published, Stopped, Updates};
+use crate::live::{PendingChanges, PendingRequest, PendingUpdate, Published, Stopped, Updates};
 use crate::process::Clock;
 use crate::process::state::StateFile;
-use crate::snapshot::Change;
+use crate::snapshot::{Change, Snapshot};
 use crate::telemetry::acme::{UpdateCounts, UpdateOutcome};
 use crate::wire::transfer::Denial;
 use crate::wire::update::{ReceivedEntry, TokenAction, TokenChange, UpdateAuthor, UpdateEffect};
@@ -64,14 +64,15 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
     /// Handles updates until the last sender is dropped.
     pub(super) async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Box<PendingUpdate>>,
+        mut inbox: mpsc::Receiver<PendingRequest>,
         mut reloads: watch::Receiver<Arc<[Remote]>>,
     ) {
         self.peers.reload(&reloads.borrow_and_update());
         loop {
             tokio::select! {
                 pending = inbox.recv() => match pending {
-                    Some(pending) => self.take(*pending).await,
+                    Some(PendingRequest::Update(pending)) => self.take(*pending).await,
+                    Some(PendingRequest::Changes(pending)) => self.take_changes(pending).await,
                     None => return,
                 },
                 () = self.next_end() => self.tidy().await,
@@ -108,6 +109,17 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
                 answer(Err(denial));
             }
             (_, judged) => answer(judged.map(drop)),
+        }
+    }
+
+    /// Makes changes that came over HTTP.
+    async fn take_changes(&mut self, PendingChanges { credential, address, changes, reply }: PendingChanges) {
+        match permit(&credential, &changes, &self.published.load_full()) {
+            Ok(()) => self.change(&credential, address, &changes, reply).await,
+            Err(denial) => {
+                self.counts.count(&credential, UpdateOutcome::Refused);
+                reply(Err(denial));
+            }
         }
     }
 
@@ -248,6 +260,20 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Checks whether a credential may make changes, all of these, and whether the zones are served.
+fn permit(credential: &str, changes: &[TokenChange], snapshot: &Snapshot) -> Result<(), Denial> {
+    for TokenChange { owner, .. } in changes {
+        if !snapshot.challenges().permits(credential, owner) {
+            return Err((Rcode::REFUSED, Some(Ede::Prohibited)));
+        }
+        let (_, zone) = snapshot.zones().find(owner.as_name(), &owner.as_name().suffixes()).ok_or(NOT_READY)?;
+        if let Some(ede) = zone.lack() {
+            return Err((Rcode::SERVFAIL, Some(ede)));
+        }
+    }
+    Ok(())
 }
 
 /// A line for each credential and owner at which the tokens differ, never with a token.

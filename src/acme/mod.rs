@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! UDP thread ─┐ signed, by a credential                    ┌─► state file, then live::Updates, then a line of the log
-//! TCP, TLS  ──┴─► live::UpdateQueue ──► judge ──► tokens ──┴─► the peers have it too, then signed reply
+//! TCP, TLS  ──┼─► live::UpdateQueue ──► judge ──► tokens ──┴─► the peers have it too, then signed reply, or a response
+//! HTTP ───────┘ with the password of a credential
 //! ```
 //!
 //! **Invariants**: a change is on the disk and served before its client gets the reply; a change that could not be kept changes
@@ -139,7 +140,7 @@ impl OpenedTokens {
             waiting: keeper::waiting(),
             counts: counts.clone(),
         };
-        let running = keeper.run(inbox.updates, reloads.subscribe());
+        let running = keeper.run(inbox.requests, reloads.subscribe());
         tokio::spawn(vital.guard("service of ACME challenges", running));
         tokio::spawn(warn_of_algorithms(inbox.algorithms));
         AcmeService { reloads, state, counts, _lock: lock }

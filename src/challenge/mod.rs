@@ -15,7 +15,8 @@ mod store;
 
 use std::fmt;
 
-pub use owners::{Challenges, Credential, MirrorAddressOwner, MirrorNames};
+pub use owners::{Challenges, Credential, CredentialProof, MirrorAddressOwner, MirrorNames, PasswordDigest};
+pub(crate) use owners::{KEY_PREFIX, USER_PREFIX};
 pub use peers::{OwedEntries, PeerKnowledge};
 pub use store::{ChallengeEntry, ChallengeKey, ChallengeState, ChallengeStore, ChallengeVersion, Removal};
 

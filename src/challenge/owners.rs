@@ -9,6 +9,7 @@
 //! **Not here**: the tokens ([`super::ChallengeStore`]); the records at these owners ([`crate::snapshot`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -36,12 +37,64 @@ pub struct Credential {
     pub name: Arc<str>,
     /// The mirror that it belongs to.
     pub mirror: MirrorId,
-    /// The key that signs its updates; `None` for a password.
-    pub key: Option<KeyId>,
+    /// The proof that a request is the machine's.
+    pub proof: CredentialProof,
     /// The prefixes that its requests may come from; empty if any address may send these.
     pub allow: Vec<Prefix>,
     /// The owners at which it may set tokens.
     owners: Vec<NameBuf>,
+}
+
+/// The start of the name of a credential with a key, before the name of the key.
+pub(crate) const KEY_PREFIX: &str = "key:";
+
+/// The same of a credential with a password, before the name of the user.
+pub(crate) const USER_PREFIX: &str = "user:";
+
+/// The proof that a request is that of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialProof {
+    /// The key signs its updates.
+    Key(KeyId),
+    /// The password comes with its requests over HTTP.
+    Password(PasswordDigest),
+}
+
+impl From<KeyId> for CredentialProof {
+    fn from(key: KeyId) -> Self {
+        CredentialProof::Key(key)
+    }
+}
+
+impl From<PasswordDigest> for CredentialProof {
+    fn from(digest: PasswordDigest) -> Self {
+        CredentialProof::Password(digest)
+    }
+}
+
+/// SHA-256 of a password, which is random.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PasswordDigest([u8; 32]);
+
+impl PasswordDigest {
+    /// The digest of no password: a digest of zeros cannot be found.
+    pub(crate) const NONE: PasswordDigest = PasswordDigest([0; 32]);
+
+    /// The digest of these bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        PasswordDigest(bytes)
+    }
+
+    /// The bytes. Compare these in constant time.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordDigest")
+    }
 }
 
 /// An owner of challenges.
@@ -99,7 +152,7 @@ impl Challenges {
     pub fn add(
         &mut self,
         (name, mirror): (Arc<str>, MirrorId),
-        key: Option<KeyId>,
+        proof: CredentialProof,
         allow: Vec<Prefix>,
         owners: &[(NameBuf, NameBuf)],
     ) {
@@ -112,7 +165,7 @@ impl Challenges {
             }
         }
         let owners = owners.iter().map(|(_, owner)| owner.clone()).collect();
-        self.credentials.push(Credential { name, mirror, key, allow, owners });
+        self.credentials.push(Credential { name, mirror, proof, allow, owners });
     }
 
     /// Adds a name with the addresses of a mirror.
@@ -142,7 +195,7 @@ impl Challenges {
 
     /// The credential whose updates a key signs.
     pub fn of_key(&self, key: KeyId) -> Option<&Credential> {
-        self.credentials.iter().find(|credential| credential.key == Some(key))
+        self.credentials.iter().find(|credential| credential.proof == CredentialProof::Key(key))
     }
 
     /// The owners of challenges, each with the apex of its zone and its credentials.
@@ -183,6 +236,14 @@ impl Credential {
         self.allow.is_empty() || self.allow.iter().any(|prefix| prefix.contains(address))
     }
 
+    /// The digest of its password; `None` for a key.
+    pub(crate) fn password(&self) -> Option<&PasswordDigest> {
+        match &self.proof {
+            CredentialProof::Key(_) => None,
+            CredentialProof::Password(digest) => Some(digest),
+        }
+    }
+
     /// The owners at which it may set tokens.
     pub fn owners(&self) -> &[NameBuf] {
         &self.owners
@@ -216,8 +277,13 @@ mod tests {
         let (zone, shared, own) = (name("x"), name("_acme-challenge.x"), name("_acme-challenge.one.x"));
         let allow = vec!["192.0.2.0/24".parse().unwrap()];
         let both = [(zone.clone(), shared.clone()), (zone.clone(), own.clone()), (zone.clone(), shared.clone())];
-        challenges.add(("key:one".into(), MirrorId(0)), Some(KeyId(3)), allow, &both);
-        challenges.add(("user:two".into(), MirrorId(1)), None, Vec::new(), &[(zone, shared.clone())]);
+        challenges.add(("key:one".into(), MirrorId(0)), KeyId(3).into(), allow, &both);
+        challenges.add(
+            ("user:two".into(), MirrorId(1)),
+            PasswordDigest::NONE.into(),
+            Vec::new(),
+            &[(zone, shared.clone())],
+        );
         assert!(challenges.has_credentials());
         assert_eq!(challenges.of_key(KeyId(3)).map(|credential| &*credential.name), Some("key:one"));
         assert!(challenges.of_key(KeyId(0)).is_none() && challenges.credential("user:one").is_none());

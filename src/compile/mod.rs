@@ -74,7 +74,6 @@ pub(crate) fn build_for(
     check_state: &dyn Fn(&InputFile) -> Option<Diagnostic>,
 ) -> Result<Built, Vec<Diagnostic>> {
     let config::Read { mut config, warnings: mut problems, files } = config::read_inputs(path, intake)?;
-    problems.extend(unserved(&config));
     problems.extend(load::exposed_configs(&config, &files));
     problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));
@@ -100,16 +99,6 @@ pub(crate) fn build_for(
         return Err(problems);
     }
     Ok(Built { config, snapshot, warnings: problems })
-}
-
-/// Errors about keys that are read and checked, and whose services are not part of this version.
-fn unserved(config: &Config) -> impl Iterator<Item = Diagnostic> {
-    let keys = config.acme.iter().flat_map(|acme| &acme.unserved);
-    keys.map(|key| {
-        Diagnostic::error("not-served", format!("{} is not part of this version", key.value))
-            .at(key.place.clone(), "would have no effect")
-            .help("remove it")
-    })
 }
 
 /// Compiles a checked config with its inputs; beside the snapshot come the problems of rules and sources.

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use super::check::Check;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::{Named, section};
@@ -21,7 +23,9 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, KeyId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
-use crate::challenge::{Challenges, MirrorAddressOwner, MirrorNames};
+use crate::challenge::{
+    Challenges, CredentialProof, KEY_PREFIX, MirrorAddressOwner, MirrorNames, PasswordDigest, USER_PREFIX,
+};
 
 section! {
     /// `[acme]` as written.
@@ -43,7 +47,7 @@ section! {
         /// Certificate and key of `listen`.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
-            .restart_with_table()
+            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
 
         /// The other servers of the zones, each with the key that signs its messages: `ADDRESS[:PORT] key:NAME`.
@@ -97,8 +101,6 @@ pub(crate) struct AcmeConfig {
     pub(crate) challenges: Arc<Challenges>,
     /// The credentials that are written well, for commands and checks.
     pub(crate) credentials: Vec<CredentialConfig>,
-    /// The keys whose services are not part of this version.
-    pub(crate) unserved: Vec<Placed<&'static str>>,
 }
 
 /// A credential with the account of its machine, and the names of the machine's certificate.
@@ -174,14 +176,14 @@ fn not_a_label(mirror: &PlacedText) -> Diagnostic {
         .help("letters, digits and hyphens, 63 at most, with a letter or digit at both ends")
 }
 
-/// True if both configurations have the same `[acme]`, wherever it is written.
+/// True if both configurations have the same `[acme]`, wherever it is written. Parts that a reload applies are not compared.
 pub(super) fn same_acme(a: &Config, b: &Config) -> bool {
-    let values = |config: &Config| {
-        let acme = config.acme.as_ref()?;
-        let tls = acme.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone()));
-        Some((acme.state.clone(), acme.listen.clone(), tls))
-    };
+    let values = |config: &Config| config.acme.as_ref().map(|acme| (acme.state.clone(), acme.listen.clone()));
     values(a) == values(b)
+}
+
+fn has_tls(config: &Config) -> Option<bool> {
+    config.acme.as_ref().map(|acme| acme.tls.is_some())
 }
 
 /// A name that the records of challenges take in a zone, which has no records of some types there.
@@ -207,7 +209,7 @@ enum ReservedFor {
 /// The meaning of a credential that is written well.
 struct MeantCredential {
     name: Arc<str>,
-    key: Option<KeyId>,
+    proof: CredentialProof,
     allow: Vec<Prefix>,
     account: Option<Placed<Arc<str>>>,
 }
@@ -256,9 +258,8 @@ impl Check<'_> {
                     .help("add `acme = [{ key = \"…\" }]` to a mirror, or remove the table"),
             );
         }
-        let unserved = unserved(spec, acme);
         let state = acme.state.as_ref().and_then(|text| self.path(text))?;
-        Some(AcmeConfig { state, listen, tls, peers, challenges: Arc::new(challenges), credentials, unserved })
+        Some(AcmeConfig { state, listen, tls, peers, challenges: Arc::new(challenges), credentials })
     }
 
     fn check_acme_listeners(&mut self, acme: &AcmeSpec, listen: &[SocketAddr]) {
@@ -394,9 +395,9 @@ impl Check<'_> {
                 .help("name the mirror in the horizon of a steered owner, or remove `acme`"),
             );
         }
-        for MeantCredential { name: credential, key, allow, account } in credentials {
+        for MeantCredential { name: credential, proof, allow, account } in credentials {
             let (mirror, names) = (name.value.clone(), names.clone());
-            all.challenges.add((credential.clone(), id), key, allow.clone(), &owners);
+            all.challenges.add((credential.clone(), id), proof, allow.clone(), &owners);
             all.configs.push(CredentialConfig { name: credential, mirror, account, allow, names });
         }
     }
@@ -469,14 +470,14 @@ impl Check<'_> {
                 }
                 self.check_credential_key(key, peers, ground).map(|(name, id)| MeantCredential {
                     name,
-                    key: Some(id),
+                    proof: id.into(),
                     allow,
                     account,
                 })
             }
-            (None, Some(user)) => self.check_user(spec, user, acme, ground).map(|name| MeantCredential {
+            (None, Some(user)) => self.check_user(spec, user, acme, ground).map(|(name, digest)| MeantCredential {
                 name,
-                key: None,
+                proof: digest.into(),
                 allow,
                 account,
             }),
@@ -527,7 +528,7 @@ impl Check<'_> {
         }
         ground.keys.insert(id, text.place.clone());
         let name = NameBuf::parse(&text.value).ok()?;
-        Some((format!("key:{}", name.to_string().to_ascii_lowercase()).into(), id))
+        Some((format!("{KEY_PREFIX}{}", name.to_string().to_ascii_lowercase()).into(), id))
     }
 
     fn check_user(
@@ -536,17 +537,18 @@ impl Check<'_> {
         user: &PlacedText,
         acme: Option<&AcmeSpec>,
         ground: &mut AcmeGround<'_>,
-    ) -> Option<Arc<str>> {
-        let name = self.parse(user, value::word)?;
+    ) -> Option<(Arc<str>, PasswordDigest)> {
+        let name = self.parse(user, value::user)?;
+        let digest = spec.password_sha256.as_ref().and_then(|text| digest(&text.value));
         match &spec.password_sha256 {
             None => self.report(
                 Diagnostic::error("missing-key", format!("user `{name}` has no `password-sha256`"))
                     .at(user.place.clone(), "no password")
                     .help("add `password-sha256 = \"…\"`, from `printf %s \"$PASSWORD\" | sha256sum`"),
             ),
-            Some(digest) if !is_digest(&digest.value) => self.report(
+            Some(text) if digest.is_none() => self.report(
                 Diagnostic::error("bad-digest", "`password-sha256` is not a digest")
-                    .at(redacted(digest), "not 64 hexadecimal digits")
+                    .at(redacted(text), "not 64 hexadecimal digits")
                     .help("write the digest from `printf %s \"$PASSWORD\" | sha256sum`"),
             ),
             Some(_) => {}
@@ -568,18 +570,8 @@ impl Check<'_> {
                     .help("add `listen = [\"127.0.0.1:8553\"]` under `[acme]`, or use a `key`"),
             );
         }
-        Some(format!("user:{name}").into())
+        Some((format!("{USER_PREFIX}{name}").into(), digest?))
     }
-}
-
-/// The keys whose services are not part of this version.
-fn unserved(spec: &Spec, acme: &AcmeSpec) -> Vec<Placed<&'static str>> {
-    let key = |place: &Place, value| Placed { value, place: place.clone() };
-    let listen = acme.listen.first().map(|text| key(&text.place, "`listen` of `[acme]`"));
-    let credentials = spec.mirrors.iter().filter_map(|mirror| mirror.keys.as_ref()).flat_map(|keys| &keys.acme);
-    let of_credentials =
-        credentials.flat_map(|credential| credential.user.as_ref().map(|text| key(&text.place, "`user` of `acme`")));
-    listen.into_iter().chain(of_credentials).collect()
 }
 
 /// True for one label of a host name (RFC 1123 §2.1): certificate authorities accept no other characters.
@@ -595,6 +587,7 @@ fn redacted(digest: &PlacedText) -> Place {
     Place::in_line(&digest.place.file, digest.place.line, SHOWN, "password-sha256 = ".len()..SHOWN.len())
 }
 
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn digest(text: &str) -> Option<PasswordDigest> {
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+    bytes.try_into().ok().map(PasswordDigest::new)
 }

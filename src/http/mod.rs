@@ -1,4 +1,4 @@
-//! HTTP: the registry listener, DNS over HTTPS, and the admin listener with health and metrics.
+//! HTTP: the registry listener, DNS over HTTPS, the listener of ACME clients, and the admin listener with health and metrics.
 //!
 //! [`HttpServer::start`] serves a [`Handler`] on ports that [`crate::listen`] has bound, over HTTP/1.1 and HTTP/2, in
 //! cleartext (h2 by prior knowledge) or over TLS. [`Listeners::stop`] finishes the requests in flight.
@@ -11,6 +11,7 @@
 //!
 //! RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 7301 (ALPN), RFC 8484 (DNS over HTTPS).
 
+mod acme;
 mod admin;
 mod asking;
 mod connection;
@@ -27,6 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use acme::AcmeHandler;
 pub use admin::{Admin, DeskHandler};
 pub(crate) use asking::MAX_FLIGHTS;
 pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means};

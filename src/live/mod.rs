@@ -33,7 +33,9 @@ pub(crate) use refreshes::{
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms};
 pub(crate) use requests::requests;
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers};
-pub(crate) use updates::{PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue};
+pub(crate) use updates::{
+    PendingChanges, PendingRequest, PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue,
+};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;

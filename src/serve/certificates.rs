@@ -10,7 +10,7 @@ use rustls::pki_types::UnixTime;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use super::identities::{DNS, Identities, REGISTRY, dns_files, registry_files};
+use super::identities::{ACME, DNS, Identities, REGISTRY, acme_files, dns_files, registry_files};
 use super::one_line;
 use crate::base::time::UnixTime as CivilTime;
 use crate::config::{Config, TlsFiles};
@@ -42,6 +42,13 @@ impl Certificates {
         }
     }
 
+    /// Watches the certificate of the listener of ACME clients.
+    pub(super) fn watch_acme(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
+        if let (Some(files), Some(identity), Some(served)) = (acme_files(config), &identities.acme, served) {
+            self.add(WatchedIdentity::new(ACME, vec![served.clone()], files.clone(), identity, Clock::unix()));
+        }
+    }
+
     /// The files of the served certificates, each with its listener.
     pub(super) fn files(&self) -> Vec<(&'static str, TlsFiles)> {
         self.all().iter().map(|watched| (watched.listener, watched.files())).collect()
@@ -52,6 +59,7 @@ impl Certificates {
         for watched in self.all() {
             let (files, identity) = match watched.listener {
                 DNS => (dns_files(config), &identities.dns),
+                ACME => (acme_files(config), &identities.acme),
                 _ => (registry_files(config), &identities.registry),
             };
             let refused = identities.refused.iter().find(|(listener, _)| *listener == watched.listener);

@@ -10,9 +10,10 @@ use crate::load::hosts::Purpose;
 use crate::process::Clock;
 use crate::tls::{self, Identity};
 
-/// The names of the listeners: those that share `[dns.tls]`, and the registry's.
+/// The names of the listeners: those that share `[dns.tls]`, the registry's, and that of ACME clients.
 pub(super) const DNS: &str = "dns";
 pub(super) const REGISTRY: &str = "registry";
+pub(super) const ACME: &str = "acme";
 
 /// The code of the warning about a listener that keeps its served certificate.
 pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
@@ -24,6 +25,8 @@ pub(super) struct Identities {
     pub(super) dns: Option<Identity>,
     /// Of the registry listener; `None` if it does not use TLS, or keeps the served one.
     pub(super) registry: Option<Identity>,
+    /// Of the listener of ACME clients, as of the registry's.
+    pub(super) acme: Option<Identity>,
     /// The listeners that keep their served certificates, each with the problems of the files.
     pub(super) refused: Vec<(&'static str, Vec<Diagnostic>)>,
 }
@@ -34,6 +37,7 @@ impl Identities {
         let mut identities = Identities::default();
         identities.dns = identities.of(DNS, dns_files(config), purpose, problems);
         identities.registry = identities.of(REGISTRY, registry_files(config), purpose, problems);
+        identities.acme = identities.of(ACME, acme_files(config), purpose, problems);
         identities
     }
 
@@ -71,6 +75,11 @@ pub(super) fn dns_files(config: &Config) -> Option<&TlsFiles> {
 /// The files of the registry listener.
 pub(super) fn registry_files(config: &Config) -> Option<&TlsFiles> {
     config.registry.as_ref().and_then(|registry| registry.tls.as_ref())
+}
+
+/// The files of the listener of ACME clients.
+pub(super) fn acme_files(config: &Config) -> Option<&TlsFiles> {
+    config.acme.as_ref().and_then(|acme| acme.tls.as_ref())
 }
 
 /// The consequence, in words, of files that are refused at a reload while the listener serves a certificate that was read from

@@ -7,6 +7,7 @@ use std::io;
 
 use tracing::warn;
 
+use super::web::MAX_ACME_CONNECTIONS;
 use crate::config::Config;
 use crate::http::MAX_FLIGHTS;
 use crate::probe::MAX_AT_ONCE;
@@ -36,7 +37,8 @@ pub(super) fn warn_of_open_files(limit: io::Result<u64>, config: &Config) {
 fn open_files(config: &Config) -> usize {
     let registry = config.registry.as_ref().map_or(0, |registry| registry.connections.all);
     let admin = config.admin.as_ref().map_or(0, |admin| admin.connections.all);
+    let acme = config.acme.as_ref().filter(|acme| !acme.listen.is_empty()).map_or(0, |_| MAX_ACME_CONNECTIONS);
     let listeners = crate::dns::udp_threads(&config.dns) + config.written_addresses.len() + 2 * config.dns.listen.len();
     let probes = if config.probe.is_some() { MAX_AT_ONCE + MAX_FLIGHTS } else { 0 };
-    config.dns.tcp_connections + registry + admin + listeners + probes + OTHER
+    config.dns.tcp_connections + registry + admin + acme + listeners + probes + OTHER
 }

@@ -58,7 +58,7 @@ impl Services {
         };
         let acme = tokens.zip(config.acme.as_ref()).map(start);
         counters.extend(acme.as_ref().map(AcmeService::counters));
-        let engine = Engine { published: published.clone(), clock, notices, updates: queue };
+        let engine = Engine { published: published.clone(), clock, notices, updates: queue.clone() };
         let dns = DnsListeners::start(dns_ports, &prepared, engine, &mut counters, &common)?;
         let (history, sources) = (Arc::new(first_history(config)), SourceStates::default());
         let metrics =
@@ -92,8 +92,9 @@ impl Services {
         );
         counters.push(transfers.counters());
         let counters = (counters, dns.counters());
-        let web = Web::start(web_ports, admin, &mut prepared, &published, clock, counters, &common)?;
+        let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
         certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
+        certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
         let started = prepared.built.config;
         readiness.serve();

@@ -1,4 +1,4 @@
-//! The HTTP listeners: the registry's and the admin's, from the configuration to their end.
+//! The HTTP listeners: the registry's, the admin's, and that of ACME clients, from the configuration to their end.
 //!
 //! **Invariants**: the registry's settings change together with the snapshot of the same configuration, and only if the whole
 //! configuration is valid.
@@ -16,9 +16,9 @@ use super::prepare::Prepared;
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
-use crate::http::{self, Admin, BlobAsker, DeskHandler, HttpServer, Pull, Token};
+use crate::http::{self, AcmeHandler, Admin, BlobAsker, DeskHandler, HttpServer, Pull, Token};
 use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
-use crate::live::{Published, Readiness};
+use crate::live::{Published, Readiness, UpdateQueue};
 use crate::process::Clock;
 use crate::registry::RegistrySettings;
 use crate::telemetry::Collect;
@@ -32,6 +32,7 @@ use crate::tls::{Identity, Tls};
 pub(super) struct WebPorts {
     registry: Option<BoundListeners>,
     admin: Option<BoundListeners>,
+    acme: Option<BoundListeners>,
 }
 
 impl WebPorts {
@@ -40,7 +41,9 @@ impl WebPorts {
         let bind = |listen: &[SocketAddr], option| listen::bind(listen, option).map_err(Failure::Bind);
         let registry = config.registry.as_ref().map(|registry| bind(&registry.listen, "[registry] listen"));
         let admin = config.admin.as_ref().map(|admin| bind(&admin.listen, "[admin] listen"));
-        Ok(WebPorts { registry: registry.transpose()?, admin: admin.transpose()? })
+        let acme = config.acme.as_ref().filter(|acme| !acme.listen.is_empty());
+        let acme = acme.map(|acme| bind(&acme.listen, "[acme] listen"));
+        Ok(WebPorts { registry: registry.transpose()?, admin: admin.transpose()?, acme: acme.transpose()? })
     }
 }
 
@@ -48,6 +51,50 @@ impl WebPorts {
 pub(super) struct Web {
     registry: Option<RegistryService>,
     admin: Option<AdminListener>,
+    acme: Option<AcmeListener>,
+}
+
+/// The most connections to the listener of ACME clients, of all clients and of one. A client sends a few requests in a renewal,
+/// and mirrors behind one address (NAT) may renew at once; the numbers are the defaults of the admin listener.
+pub(super) const MAX_ACME_CONNECTIONS: usize = 256;
+const MAX_ACME_CONNECTIONS_PER_CLIENT: usize = 32;
+
+/// Time after which an idle connection of an ACME client is closed, as that of the admin listener.
+const ACME_IDLE: Duration = Duration::from_secs(30);
+
+/// The listener of ACME clients.
+struct AcmeListener {
+    server: Listeners,
+    tls: Option<Arc<Tls>>,
+}
+
+impl AcmeListener {
+    fn start(
+        bound: BoundListeners,
+        identity: Option<Identity>,
+        (published, queue): (&Arc<Published>, UpdateQueue),
+        counters: &mut Vec<Arc<dyn Collect>>,
+        common: &Common,
+    ) -> Result<Self, Failure> {
+        let tls = http_tls(identity)?;
+        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
+        for address in bound.addresses() {
+            info!("listening on {address} (ACME challenges over {scheme})");
+        }
+        let handler = AcmeHandler::new(published.clone(), queue);
+        counters.push(handler.counters());
+        let connections = config::Connections {
+            all: MAX_ACME_CONNECTIONS,
+            per_client: MAX_ACME_CONNECTIONS_PER_CLIENT,
+            idle: ACME_IDLE,
+        };
+        let clients = Clients::new(limits(&connections));
+        let terms = Terms { kind: "acme", clients, tls: tls.clone(), common: common.clone() };
+        // The metrics of HTTP are those of the registry listener; the handler has counters of its own.
+        let server = HttpServer::start(bound, terms, handler, Arc::new(Http::default()))
+            .map_err(Failure::system("start the listener of ACME clients"))?;
+        Ok(AcmeListener { server, tls })
+    }
 }
 
 /// The admin listener. It is the first one to answer: until the others are started, it says that the server is not ready.
@@ -108,7 +155,7 @@ impl Web {
         admin: Option<AdminListener>,
         prepared: &mut Prepared,
         published: &Arc<Published>,
-        clock: Clock,
+        (clock, queue): (Clock, UpdateQueue),
         (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>),
         common: &Common,
     ) -> Result<Self, Failure> {
@@ -120,12 +167,16 @@ impl Web {
                 pulls = Some(http.clone());
                 let asker = BlobAsker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                let tls = registry_tls(prepared.identities.registry.clone())?;
+                let tls = http_tls(prepared.identities.registry.clone())?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
                 Some(RegistryService::start(bound, terms, settings, published, http, asker)?)
             }
             _ => None,
         };
+        let start = |bound| {
+            AcmeListener::start(bound, prepared.identities.acme.clone(), (published, queue), &mut counters, common)
+        };
+        let acme = ports.acme.map(start).transpose()?;
         let served = published.clone();
         let source = move || {
             let age_ms = clock.now().0.saturating_sub(served.published_at().0);
@@ -136,7 +187,7 @@ impl Web {
             counters.push(listener.admin.counters());
             listener.admin.show(counters);
         }
-        Ok(Web { registry, admin })
+        Ok(Web { registry, admin, acme })
     }
 
     /// The addresses of the registry listener.
@@ -147,6 +198,11 @@ impl Web {
     /// The TLS settings of the registry listener; `None` if it does not use TLS.
     pub(super) fn registry_tls(&self) -> Option<&Arc<Tls>> {
         self.registry.as_ref()?.tls.as_ref()
+    }
+
+    /// The TLS settings of the listener of ACME clients; `None` if it does not use TLS.
+    pub(super) fn acme_tls(&self) -> Option<&Arc<Tls>> {
+        self.acme.as_ref()?.tls.as_ref()
     }
 
     /// Applies the settings that a reload prepared.
@@ -172,10 +228,18 @@ impl Web {
 
     /// Finishes the requests in flight. The registry listener stops first, so that `/ready` reports the stop until the end.
     pub(super) async fn stop(self, grace: Duration) {
-        if let Some(registry) = self.registry
-            && let ListenersEnd::Cut { connections } = registry.server.stop(grace).await
-        {
-            warn!("cut {connections} HTTP connections that did not end in time");
+        let stop = |server: Option<Listeners>| async move {
+            match server {
+                Some(server) => server.stop(grace).await,
+                None => ListenersEnd::Finished,
+            }
+        };
+        let ends =
+            tokio::join!(stop(self.registry.map(|registry| registry.server)), stop(self.acme.map(|acme| acme.server)));
+        for end in [ends.0, ends.1] {
+            if let ListenersEnd::Cut { connections } = end {
+                warn!("cut {connections} HTTP connections that did not end in time");
+            }
         }
         if let Some(admin) = self.admin {
             admin.server.stop(Duration::ZERO).await;
@@ -218,7 +282,7 @@ fn registry_clients(config: &Config) -> Option<Arc<Clients>> {
     Some(clients)
 }
 
-fn registry_tls(identity: Option<Identity>) -> Result<Option<Arc<Tls>>, Failure> {
+fn http_tls(identity: Option<Identity>) -> Result<Option<Arc<Tls>>, Failure> {
     let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
     Ok(tls.map(Arc::new))
 }

@@ -103,7 +103,7 @@ mod tests {
             let owners = [SHARED, OWN].map(|owner| (name("x"), name(owner)));
             let number = if *credential == "one" { 2 } else { 1 };
             let mirror = MirrorId::from_index(2 - number);
-            challenges.add(((*credential).into(), mirror), Some(KeyId(key)), Vec::new(), &owners[..number]);
+            challenges.add(((*credential).into(), mirror), KeyId(key).into(), Vec::new(), &owners[..number]);
         }
         if credentials.contains(&"one") {
             let (zone, owner) = (name("x"), name("one.x"));

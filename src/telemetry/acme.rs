@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cells::{ByWord, counters};
 use super::{Collect, MetricsPage};
 use crate::base::ids::MirrorId;
 use crate::base::time::UnixTime;
@@ -24,6 +25,43 @@ words! {
         Failed = "failed",
         /// The change is made here, and a peer still answers without it.
         Behind = "behind",
+    }
+}
+
+words! {
+    /// The outcome of a request over HTTP.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum AcmeHttpOutcome {
+        /// The change is made.
+        Done = "done",
+        /// No password, or a wrong one.
+        Unauthorized = "unauthorized",
+        /// A wrong password of a client that has sent too many.
+        Limited = "limited",
+        /// The body is not a request.
+        Malformed = "malformed",
+        /// The credential may not make the change, or not from this address.
+        Refused = "refused",
+        /// The change is not kept here, or not known to all servers.
+        Failed = "failed",
+        /// Another path or method.
+        Other = "other",
+    }
+}
+
+counters! {
+    /// Counts of requests over HTTP.
+    pub(crate) struct AcmeHttpCounters {
+        "pharos_acme_http_requests_total" "Requests of ACME clients over HTTP by outcome; health checks are not counted." {
+            requests: ByWord<AcmeHttpOutcome> ["outcome"],
+        }
+    }
+}
+
+impl AcmeHttpCounters {
+    /// Counts a request.
+    pub(crate) fn count(&self, outcome: AcmeHttpOutcome) {
+        self.requests.of(outcome).increment();
     }
 }
 

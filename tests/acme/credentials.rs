@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::clients::{NAMES, Stage, script};
+use pharos::base::rr::Rtype;
+
+use super::clients::{NAMES, Stage, assert_names, script};
 use super::common::needs;
 use super::service::said;
 use super::world::*;
@@ -34,7 +36,7 @@ fn write_secret(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A server that gets a credential for the mirror `one` from the command, with the printed parts.
+/// A server that gets a key for the mirror `one` from the command, with the printed parts.
 fn stage() -> Option<(Stage, Parts)> {
     let text = config("[\"127.0.0.1:0\"]", ["", TWO]);
     let mut stage = Stage::start_in(World::start_with(&text))?;
@@ -49,6 +51,18 @@ fn stage() -> Option<(Stage, Parts)> {
     let text = text.replace("[mirrors.one]\n", &format!("[mirrors.one]\n{of_mirror}"));
     stage.world.reload_with(&format!("{text}{}", parts["pharos.toml"]));
     stage.by = "key:one.blob.example";
+    Some((stage, parts))
+}
+
+/// A server that gets a user for the mirror `one` from the command, with the printed parts.
+fn stage_over_http() -> Option<(Stage, Parts)> {
+    let text = http_config(["", TWO]);
+    let mut stage = Stage::start_in(World::start_with(&text))?;
+    let server = stage.world.http().to_string();
+    let parts = parts(&credential(&stage.world, &["new", "one", "--user", "--server", &server]));
+    let of_mirror = &parts["pharos.toml, under [mirrors.one]"];
+    stage.world.reload_with(&text.replace("[mirrors.one]\n", &format!("[mirrors.one]\n{of_mirror}")));
+    stage.by = "user:one";
     Some((stage, parts))
 }
 
@@ -71,11 +85,8 @@ fn paste(stage: &Stage, commands: &str, program: &str, wrapper: &str) {
     stage.run(Command::new("sh").args(["-ec", commands]).current_dir(stage.path()).env("PATH", path));
 }
 
-#[test]
-fn the_settings_for_lego_get_a_certificate() {
-    let Some(lego) = needs::program("lego", "lego") else { return };
-    let Some((stage, parts)) = stage() else { return };
-    let wrapper = format!(
+fn lego_wrapper(stage: &Stage, lego: &Path) -> String {
+    format!(
         "#!/bin/sh\nexport LEGO_CA_CERTIFICATES='{}'\n\
          exec '{}' --server {} --dns.disable-cp --dns.resolvers {} --path '{}' \"$@\"\n",
         stage.pebble.trusted().display(),
@@ -83,13 +94,93 @@ fn the_settings_for_lego_get_a_certificate() {
         stage.pebble.directory,
         stage.world.address,
         stage.path().display()
+    )
+}
+
+fn certbot_wrapper(stage: &Stage, certbot: &Path) -> String {
+    let folders = ["config", "work", "logs"].map(|name| format!(" --{name}-dir '{}/{name}'", stage.path().display()));
+    format!(
+        "#!/bin/sh\nexport REQUESTS_CA_BUNDLE='{}'\n\
+         exec '{}' \"$@\" -n --agree-tos --register-unsafely-without-email --server {}{}\n",
+        stage.pebble.trusted().display(),
+        certbot.display(),
+        stage.pebble.directory,
+        folders.concat()
+    )
+}
+
+/// dehydrated in the place of acme.sh, with a hook that sends what a hook of acme.sh sends.
+fn acme_sh_wrapper(stage: &Stage, dehydrated: &Path, provider: &str, hook: &str) -> String {
+    let hook = script(stage.path(), "hook", hook);
+    let config = format!(
+        "CA={}\nCHALLENGETYPE=dns-01\nHOOK={}\nBASEDIR={}\nCURL_OPTS='--cacert {}'\nCONTACT_EMAIL=a@mirrors.example\n",
+        stage.pebble.directory,
+        hook.display(),
+        stage.path().display(),
+        stage.pebble.trusted().display()
     );
+    fs::write(stage.path().join("config"), config).unwrap();
+    format!(
+        "#!/bin/sh\nset -e\n[ \"$1 $2 $3 $4 $6\" = '--issue --dns {provider} -d -d' ]\n\
+         '{0}' -f config --register --accept-terms\nexec '{0}' -f config -c -d \"$5 $7\"\n",
+        dehydrated.display()
+    )
+}
+
+#[test]
+fn the_settings_for_lego_get_a_certificate() {
+    let Some(lego) = needs::program("lego", "lego") else { return };
+    let Some((stage, parts)) = stage() else { return };
     let commands = &parts["lego: commands"];
-    paste(&stage, commands, "lego", &wrapper);
+    paste(&stage, commands, "lego", &lego_wrapper(&stage, &lego));
     stage.check(&stage.path().join("certificates/blob.example.crt"));
     // Traefik is lego, and has the same variables.
     assert!(commands.starts_with(&parts["Traefik: environment"]), "{parts:#?}");
     assert!(commands.contains(" RFC2136_SEQUENCE_INTERVAL=1\n"), "{commands}");
+}
+
+/// The settings of lego and Traefik over HTTP.
+#[test]
+fn the_settings_for_lego_over_http_get_a_certificate() {
+    let Some(lego) = needs::program("lego", "lego") else { return };
+    let Some((stage, parts)) = stage_over_http() else { return };
+    paste(&stage, &parts["lego: commands"], "lego", &lego_wrapper(&stage, &lego));
+    stage.check(&stage.path().join("certificates/blob.example.crt"));
+    assert!(parts["lego: commands"].starts_with(&parts["Traefik: environment"]), "{parts:#?}");
+}
+
+#[test]
+fn the_settings_for_certbot_over_http_get_a_certificate() {
+    let Some(certbot) = needs::program("certbot", "certbot") else { return };
+    if needs::program("curl", "curl").is_none() {
+        return;
+    }
+    let Some((stage, parts)) = stage_over_http() else { return };
+    script(stage.path(), "pharos-hook", &parts["certbot: pharos-hook, mode 700"]);
+    paste(&stage, &parts["certbot: command"], "certbot", &certbot_wrapper(&stage, &certbot));
+    stage.check(&stage.path().join("config/live/blob.example/fullchain.pem"));
+}
+
+/// dehydrated sends with curl what the hook `dns_acmedns` of acme.sh sends, by the same variables, and looks at the response as
+/// that does. acme-dns has no clean-up.
+#[test]
+fn the_settings_for_acme_sh_over_http_get_a_certificate() {
+    let Some(dehydrated) = needs::program("dehydrated", "dehydrated") else { return };
+    if needs::program("curl", "curl").is_none() {
+        return;
+    }
+    let Some((stage, parts)) = stage_over_http() else { return };
+    let hook = "#!/bin/sh\nset -e\n[ $1 = deploy_challenge ] || exit 0\n\
+                data=\"{\\\"subdomain\\\":\\\"$ACMEDNS_SUBDOMAIN\\\", \\\"txt\\\": \\\"$4\\\"}\"\n\
+                response=$(curl -s -H \"X-Api-User: $ACMEDNS_USERNAME\" -H \"X-Api-Key: $ACMEDNS_PASSWORD\" \
+                --data \"$data\" \"$ACMEDNS_BASE_URL/update\")\n\
+                case $response in *\"\\\"$4\\\"\"*) ;; *) echo \"$response\"; exit 1 ;; esac\n";
+    paste(&stage, &parts["acme.sh: commands"], "acme.sh", &acme_sh_wrapper(&stage, &dehydrated, "dns_acmedns", hook));
+    assert_names(&stage.path().join("certs/blob.example/fullchain.pem"), &NAMES);
+    stage.check_log();
+    // The tokens of both names are at all owners, and end after an hour.
+    let [shared, own] = [SHARED, OWN].map(|owner| stage.world.ask(owner, Rtype::TXT).answers.len());
+    assert_eq!((shared, own), (3, 2));
 }
 
 #[test]
@@ -97,16 +188,7 @@ fn the_settings_for_certbot_get_a_certificate() {
     let Some(certbot) = needs::program("certbot", "certbot") else { return };
     let Some((stage, parts)) = stage() else { return };
     write_secret(&stage.path().join("rfc2136.ini"), &parts["certbot: rfc2136.ini, mode 600"]);
-    let folders = ["config", "work", "logs"].map(|name| format!(" --{name}-dir '{}/{name}'", stage.path().display()));
-    let wrapper = format!(
-        "#!/bin/sh\nexport REQUESTS_CA_BUNDLE='{}'\n\
-         exec '{}' \"$@\" -n --agree-tos --register-unsafely-without-email --server {}{}\n",
-        stage.pebble.trusted().display(),
-        certbot.display(),
-        stage.pebble.directory,
-        folders.concat()
-    );
-    paste(&stage, &parts["certbot: command"], "certbot", &wrapper);
+    paste(&stage, &parts["certbot: command"], "certbot", &certbot_wrapper(&stage, &certbot));
     stage.check(&stage.path().join("config/live/blob.example/fullchain.pem"));
 }
 
@@ -124,21 +206,7 @@ fn the_settings_for_acme_sh_get_a_certificate() {
                 deploy_challenge) change=\"update add _acme-challenge.$2. 60 in txt \\\"$4\\\"\" ;;\n\
                 clean_challenge) change=\"update delete _acme-challenge.$2. txt\" ;;\n*) exit 0 ;;\nesac\n\
                 nsupdate -k \"$NSUPDATE_KEY\" <<EOF\nserver $NSUPDATE_SERVER $NSUPDATE_SERVER_PORT\n$change\nsend\nEOF\n";
-    let hook = script(stage.path(), "hook", hook);
-    let config = format!(
-        "CA={}\nCHALLENGETYPE=dns-01\nHOOK={}\nBASEDIR={}\nCURL_OPTS='--cacert {}'\nCONTACT_EMAIL=a@mirrors.example\n",
-        stage.pebble.directory,
-        hook.display(),
-        stage.path().display(),
-        stage.pebble.trusted().display()
-    );
-    fs::write(stage.path().join("config"), config).unwrap();
-    let wrapper = format!(
-        "#!/bin/sh\nset -e\n[ \"$1 $2 $3 $4 $6\" = '--issue --dns dns_nsupdate -d -d' ]\n\
-         '{0}' -f config --register --accept-terms\nexec '{0}' -f config -c -d \"$5 $7\"\n",
-        dehydrated.display()
-    );
-    paste(&stage, &parts["acme.sh: commands"], "acme.sh", &wrapper);
+    paste(&stage, &parts["acme.sh: commands"], "acme.sh", &acme_sh_wrapper(&stage, &dehydrated, "dns_nsupdate", hook));
     stage.check(&stage.path().join("certs/blob.example/fullchain.pem"));
 }
 
@@ -177,6 +245,34 @@ fn settings_of_other_clients_have_the_key_the_server_and_all_names() {
         "names": ["blob.example", "one.blob.example", "*.wild.blob.example"],
     });
     assert_eq!(value["credentials"][0], expected);
+}
+
+#[test]
+fn a_user_has_the_digest_of_its_password_and_a_listener() {
+    let text = config("[\"127.0.0.1:0\"]", [ONE, TWO]);
+    let new = |config: &str, arguments: &[&str]| {
+        let arguments = [&["credential", "new", "one", "--user"], arguments].concat();
+        let (code, report) = said(&[("pharos.toml", config), ("zone", ZONE)], &arguments);
+        assert_eq!(code, Some(0), "{report}");
+        parts(&report)
+    };
+    // Without a listener, the lines for one are printed, and clients reach it over TLS by the name of the primary.
+    let parts = new(&text, &[]);
+    assert!(parts["pharos.toml, under [acme]"].contains("tls    = { cert"), "{parts:#?}");
+    assert!(parts["lego: commands"].contains("HTTPREQ_ENDPOINT=https://ns.blob.example:8553\n"), "{parts:#?}");
+    let password = parts["lego: commands"].split("HTTPREQ_PASSWORD=").nth(1).unwrap().lines().next().unwrap();
+    let digest = ring::digest::digest(&ring::digest::SHA256, password.as_bytes());
+    let digest = data_encoding::HEXLOWER.encode(digest.as_ref());
+    let entry = format!("{{ user = \"one\", password-sha256 = \"{digest}\" }},\n");
+    assert_eq!((parts["pharos.toml, in `acme` of [mirrors.one]"].clone(), password.len()), (entry, 64));
+    for title in ["cert-manager: manifests", "Caddy: Caddyfile", "acme.sh: commands", "certbot: pharos-hook, mode 700"]
+    {
+        assert!(parts[title].contains(password) && parts[title].contains("https://ns.blob.example:8553"), "{parts:#?}");
+    }
+    let listening = text.replace("[acme]\n", "[acme]\nlisten = \"127.0.0.1:8600\"\n");
+    let parts = new(&listening, &["--client", "lego"]);
+    assert!(parts["lego: commands"].contains("HTTPREQ_ENDPOINT=http://127.0.0.1:8600\n"), "{parts:#?}");
+    assert_eq!(parts.len(), 2, "{parts:#?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod clients;
 mod credentials;
 mod encrypted;
 mod golden;
+mod http;
 mod peers;
 mod records;
 mod relay;

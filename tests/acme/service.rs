@@ -243,12 +243,6 @@ fn check_names_records_at_the_names_of_challenges_and_keys_without_a_service() {
     let (_, report) = said(&[("pharos.toml", &text), ("zone", &zone)], &["check"]);
     let expected = "challenges at `_acme-challenge.two.blob.example` are never answered: `two.blob.example` has an NS";
     assert!(report.contains(expected), "{report}");
-    let unserved = text.replace("state = \"acme.json\"", "state = \"acme.json\"\nlisten = \"127.0.0.1:0\"");
-    let (code, report) = said(&[("pharos.toml", &unserved), ("zone", ZONE)], &["check"]);
-    assert!(
-        code == Some(1) && report.contains("[not-served]: `listen` of `[acme]` is not part of this version"),
-        "{report}"
-    );
     let foreign = [("pharos.toml", &*text), ("zone", ZONE), ("acme.json", "a file of another program\n")];
     let (code, report) = said(&foreign, &["check"]);
     assert!(code == Some(1) && report.contains("it is not a state file of this kind"), "{report}");

@@ -58,6 +58,11 @@ pub fn config(listen: &str, credentials: [&str; 2]) -> String {
     )
 }
 
+/// The same with a listener for requests over HTTP.
+pub fn http_config(credentials: [&str; 2]) -> String {
+    config("[\"127.0.0.1:0\"]", credentials).replace("[acme]\n", "[acme]\nlisten = \"127.0.0.1:0\"\n")
+}
+
 pub const ONE: &str = "acme = [{ key = \"one.mirrors.example\" }]";
 pub const TWO: &str = "acme = [{ key = \"two.mirrors.example\", allow = [\"127.0.0.0/8\"] }]";
 
@@ -84,6 +89,11 @@ impl World {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The listener for requests over HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.server.listener("ACME challenges", HERE)
     }
 
     /// Ends the process as `kill -9` does, and starts it again.

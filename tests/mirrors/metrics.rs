@@ -68,7 +68,7 @@ async fn page() -> String {
     let rest = format!(
         "[networks]\nsites = {{ list = \"{}\" }}\npublished = {{ list = \"fetched\", url = \"http://127.0.0.1:1/list\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\nacme = [{{ key = \"lb.net.test\" }}]\n\
-         [acme]\nstate = \"{}\"\npeers = [\"127.0.0.1:1 key:peers\"]\n\
+         [acme]\nstate = \"{}\"\nlisten = \"127.0.0.1:0\"\npeers = [\"127.0.0.1:1 key:peers\"]\n\
          [keys]\n\"lb.net.test\" = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\npeers = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\n\
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\

@@ -69,6 +69,7 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("certs check made/mirror.pem --name blob.example --json", 0, PROGRAM),
     ("certs records --config acme.toml --ca ca.example", 0, PROGRAM),
     ("credential new near --config acme.toml", 0, PROGRAM),
+    ("credential new near --user --config acme.toml", 0, PROGRAM),
     ("credential list --config acme.toml", 0, TEXT),
     ("credential list --json", 0, PROGRAM),
     ("completions bash", 0, PROGRAM),

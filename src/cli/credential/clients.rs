@@ -1,7 +1,7 @@
-//! Settings of ACME clients that use a new credential.
+//! Settings of ACME clients that sign updates with a new key.
 //!
 //! **Invariants**: each text can be pasted as it is; only the email address is to be replaced.
-//! **Not here**: making the credential ([`super::new`]).
+//! **Not here**: making the credential ([`super::new`]), clients over HTTP ([`super::over_http`]).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,16 +11,16 @@ use clap::ValueEnum;
 /// The clients with settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AcmeClient {
-    /// certbot with python3-certbot-dns-rfc2136
+    /// certbot, with python3-certbot-dns-rfc2136 for a key
     Certbot,
     /// lego
     Lego,
-    /// acme.sh; dehydrated and uacme take the same key file
+    /// acme.sh; dehydrated and uacme take its key file
     #[value(name = "acme.sh")]
     AcmeSh,
     /// cert-manager
     CertManager,
-    /// Caddy with github.com/caddy-dns/rfc2136
+    /// Caddy, with github.com/caddy-dns/rfc2136 or acmedns
     Caddy,
     /// Traefik
     Traefik,
@@ -33,6 +33,26 @@ pub(super) struct NewCredential {
     /// The names of the certificate.
     pub(super) names: Vec<String>,
     pub(super) server: ServerAddress,
+    pub(super) kind: CredentialKind,
+}
+
+impl NewCredential {
+    /// The URL of the server for a user.
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.kind == CredentialKind::UserOverTls { "https" } else { "http" };
+        format!("{scheme}://{}", self.server)
+    }
+}
+
+/// The kinds of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CredentialKind {
+    /// A key that signs updates.
+    Key,
+    /// A user with a password, over HTTPS.
+    UserOverTls,
+    /// The same over HTTP, on loopback.
+    User,
 }
 
 /// The server that clients send to: an address or host name, with a port.
@@ -67,7 +87,6 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
     let NewCredential { name, secret, names, server, .. } = credential;
     let (host, port) = (&server.host, server.port);
     let socket = server.to_string();
-    let options = |option: &str| names.iter().map(|name| format!(" {option} '{name}'")).collect::<String>();
     let rfc2136 = format!(
         "export RFC2136_NAMESERVER={socket} RFC2136_SEQUENCE_INTERVAL=1\n\
          export RFC2136_TSIG_ALGORITHM=hmac-sha256. RFC2136_TSIG_KEY={name}.\n\
@@ -87,13 +106,16 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
                 format!(
                     "certbot certonly --dns-rfc2136 --dns-rfc2136-credentials rfc2136.ini \\\n  \
                      --dns-rfc2136-propagation-seconds 5{}\n",
-                    options("-d")
+                    options(names, "-d")
                 ),
             ),
         ],
         AcmeClient::Lego => vec![SettingsPart::new(
             "lego: commands",
-            format!("{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136{} run\n", options("--domains")),
+            format!(
+                "{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136{} run\n",
+                options(names, "--domains")
+            ),
         )],
         AcmeClient::AcmeSh => vec![
             SettingsPart::new("acme.sh: pharos.key, mode 600", key_file(name, secret)),
@@ -102,7 +124,7 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
                 format!(
                     "export NSUPDATE_SERVER={host} NSUPDATE_SERVER_PORT={port} NSUPDATE_KEY=\"$PWD/pharos.key\"\n\
                      acme.sh --issue --dns dns_nsupdate{}\n",
-                    options("-d")
+                    options(names, "-d")
                 ),
             ),
         ],
@@ -121,13 +143,18 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
     }
 }
 
+/// An option for each name, in quotes because of wildcards.
+pub(super) fn options(names: &[String], option: &str) -> String {
+    names.iter().map(|name| format!(" {option} '{name}'")).collect()
+}
+
 /// A key as nsupdate reads it.
 fn key_file(name: &str, secret: &str) -> String {
     format!("key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n")
 }
 
 /// The resolver of Traefik's static configuration, with the names of a router.
-fn traefik(names: &[String], provider: &str) -> SettingsPart {
+pub(super) fn traefik(names: &[String], provider: &str) -> SettingsPart {
     let (main, others) = names.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others));
     let others: String = others.iter().map(|name| format!("#           - \"{name}\"\n")).collect();
     SettingsPart::new(

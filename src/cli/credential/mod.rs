@@ -6,6 +6,7 @@
 
 mod clients;
 mod new;
+mod over_http;
 
 use serde_json::json;
 

@@ -6,15 +6,20 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum as _;
+use data_encoding::BASE64;
+use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::super::locate::ConfigLocation;
 use super::super::output::warn;
-use super::clients::{AcmeClient, NewCredential, ServerAddress, SettingsPart, of_key};
+use super::clients::{AcmeClient, CredentialKind, NewCredential, ServerAddress, SettingsPart, of_key};
+use super::over_http::of_user;
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
+use crate::base::text::hex;
 use crate::base::tsig::MAX_KEY_NAME_LEN;
+use crate::challenge::USER_PREFIX;
 use crate::config::{self, Config};
 use crate::load;
 
@@ -24,6 +29,12 @@ const SECRET_LEN: usize = 32;
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
 
+/// The port of the listener of ACME clients in a configuration that has none yet.
+const HTTP_PORT: u16 = 8553;
+
+/// The state file in a configuration that has no `[acme]` yet.
+const STATE_LINE: &str = "state = \"/var/lib/pharos/acme.json\"\n";
+
 /// Arguments of `pharos credential new`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,12 +42,16 @@ pub(super) struct Args {
     #[arg(value_name = "MIRROR")]
     mirror: String,
 
-    /// The name of the key [default: the mirror and the zone, with a number if that is taken]
+    /// Make a user with a password for clients over HTTP (acme-dns, httpreq), instead of a key
+    #[arg(long)]
+    user: bool,
+
+    /// The name of the key or user [default: that of the mirror, for a key with the zone; with a number if it is taken]
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: Option<String>,
 
-    /// The server that clients send to, better by its address than by its name [default: of `[dns] listen`, or the primary of
-    /// the zone's SOA]
+    /// The server that clients send to; for a key better by its address, for a user by a name of its certificate [default: of
+    /// `listen`, or the primary of the zone's SOA]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = parse_server)]
     server: Option<(String, Option<u16>)>,
 
@@ -93,16 +108,23 @@ pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, Vec
     };
     let zone = config.zones.iter().filter(|zone| first.as_name().ends_with(zone.name.as_name()));
     let zone = zone.max_by_key(|zone| zone.name.as_name().len()).expect("a steered owner is in a zone: config::zone");
-    let name = key_name(&config, args, &zone.name)?;
+    let kind = kind(&config, args);
     let credential = NewCredential {
-        name,
-        secret: secret()?,
+        name: name(&config, args, &zone.name)?,
+        secret: secret(kind)?,
         names: names.iter().map(|certificate| certificate.name.to_string()).collect(),
-        server: server(&config, args, zone)?,
+        server: server(&config, args, zone, kind)?,
+        kind,
     };
     let clients = args.client.as_ref().map_or(AcmeClient::value_variants(), std::slice::from_ref);
-    let mut parts = server_parts(&config, &args.mirror, &credential);
-    parts.extend(clients.iter().flat_map(|client| of_key(*client, &credential)));
+    let mut parts = match kind {
+        CredentialKind::Key => parts_of_key(&config, &args.mirror, &credential),
+        CredentialKind::User | CredentialKind::UserOverTls => parts_of_user(&config, &args.mirror, &credential),
+    };
+    parts.extend(clients.iter().flat_map(|client| match kind {
+        CredentialKind::Key => of_key(*client, &credential),
+        CredentialKind::User | CredentialKind::UserOverTls => of_user(*client, &credential),
+    }));
     let parts: Vec<String> =
         parts.iter().map(|SettingsPart { title, text }| format!("==> {title} <==\n{text}")).collect();
     Ok(parts.join("\n"))
@@ -112,52 +134,92 @@ fn failed(problem: Diagnostic) -> Vec<Diagnostic> {
     vec![problem]
 }
 
-/// The name of the key: as wanted, or the first one that is free.
-fn key_name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, Vec<Diagnostic>> {
-    let is_taken = |name: &str| {
-        let name = NameBuf::parse(name);
-        config.keys.iter().any(|key| name.as_ref().is_ok_and(|name| *name == key.name))
+/// The kind of credential. A listener without a certificate has loopback addresses alone; all other users have TLS.
+fn kind(config: &Config, args: &Args) -> CredentialKind {
+    let is_plain = |acme: &config::AcmeConfig| !acme.listen.is_empty() && acme.tls.is_none();
+    match args.user {
+        false => CredentialKind::Key,
+        true if config.acme.as_ref().is_some_and(is_plain) => CredentialKind::User,
+        true => CredentialKind::UserOverTls,
+    }
+}
+
+/// The name of the key or user: as wanted, or the first one that is free.
+fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, Vec<Diagnostic>> {
+    let what = if args.user { "user" } else { "key" };
+    let is_taken = |name: &str| match args.user {
+        true => credentials(config).any(|known| known.name.strip_prefix(USER_PREFIX) == Some(name)),
+        false => {
+            let name = NameBuf::parse(name);
+            config.keys.iter().any(|key| name.as_ref().is_ok_and(|name| *name == key.name))
+        }
     };
     if let Some(name) = &args.name {
         return match is_taken(name) {
             false => Ok(name.clone()),
             true => Err(failed(
-                Diagnostic::error("taken", format!("key `{name}` is in the configuration already"))
-                    .help("each machine has a key of its own: name another with `--name`"),
+                Diagnostic::error("taken", format!("{what} `{name}` is in the configuration already"))
+                    .help(format!("each machine has a {what} of its own: name another with `--name`")),
             )),
         };
     }
+    let end = if args.user { String::new() } else { format!(".{zone}") };
     let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
-    let found = numbers.map(|number| format!("{}{number}.{zone}", args.mirror)).find(|name| !is_taken(name));
+    let found = numbers.map(|number| format!("{}{number}{end}", args.mirror)).find(|name| !is_taken(name));
     let name = found.unwrap_or_default();
     parse_name(&name).map_err(|_| {
         failed(
-            Diagnostic::error("name", format!("`{name}` is too long for the name of a key"))
-                .help(format!("name the key with `--name`, {MAX_KEY_NAME_LEN} bytes at most")),
+            Diagnostic::error("name", format!("`{name}` is too long for the name of a {what}"))
+                .help(format!("name the {what} with `--name`, {MAX_KEY_NAME_LEN} bytes at most")),
         )
     })
 }
 
-fn secret() -> Result<String, Vec<Diagnostic>> {
+fn credentials(config: &Config) -> impl Iterator<Item = &config::CredentialConfig> {
+    config.acme.iter().flat_map(|acme| &acme.credentials)
+}
+
+/// The secret of a key in base64, or a password, which needs no quotes anywhere.
+fn secret(kind: CredentialKind) -> Result<String, Vec<Diagnostic>> {
     let mut bytes = [0; SECRET_LEN];
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| failed(Diagnostic::error("no-random", "the system has no random numbers")))?;
-    Ok(data_encoding::BASE64.encode(&bytes))
+    Ok(match kind {
+        CredentialKind::Key => BASE64.encode(&bytes),
+        CredentialKind::User | CredentialKind::UserOverTls => hex(&bytes),
+    })
 }
 
 /// The server that clients send to.
-fn server(config: &Config, args: &Args, zone: &config::ZoneConfig) -> Result<ServerAddress, Vec<Diagnostic>> {
-    let listen = config.dns.listen.iter().max_by_key(|address| usability(address.ip()));
-    let port = listen.map(SocketAddr::port).filter(|port| *port > 0).unwrap_or(DNS_PORT);
+fn server(
+    config: &Config,
+    args: &Args,
+    zone: &config::ZoneConfig,
+    kind: CredentialKind,
+) -> Result<ServerAddress, Vec<Diagnostic>> {
+    let (listen, own_port) = match (kind, &config.acme) {
+        (CredentialKind::Key, _) => (&config.dns.listen[..], DNS_PORT),
+        (_, Some(acme)) => (&acme.listen[..], HTTP_PORT),
+        (_, None) => (&[][..], HTTP_PORT),
+    };
+    let listen = listen.iter().max_by_key(|address| usability(address.ip()));
+    let port = listen.map(SocketAddr::port).filter(|port| *port > 0).unwrap_or(own_port);
     if let Some((host, written)) = &args.server {
         return Ok(ServerAddress { host: host.clone(), port: written.unwrap_or(port) });
     }
-    if let Some(address) = listen.filter(|address| usability(address.ip()) > Usability::Loopback) {
+    // A certificate is for names, and clients elsewhere reach the primary of the zone, if DNS is right.
+    if kind == CredentialKind::UserOverTls
+        && let Some(ZonePrimary { name, .. }) = primary(zone)
+    {
+        return Ok(ServerAddress { host: name, port });
+    }
+    let is_own =
+        |address: &&SocketAddr| usability(address.ip()) == Usability::Reachable || kind == CredentialKind::User;
+    if let Some(address) = listen.filter(is_own) {
         return Ok(ServerAddress { host: address.ip().to_string(), port });
     }
-    // Clients elsewhere reach the primary of the zone, if DNS is right.
-    if let Some(host) = primary(zone) {
+    if let Some(host) = primary(zone).and_then(|primary| primary.host) {
         return Ok(ServerAddress { host, port });
     }
     match listen.filter(|address| !address.ip().is_unspecified()) {
@@ -188,41 +250,64 @@ fn usability(address: IpAddr) -> Usability {
     }
 }
 
-/// The primary that the SOA names: its address if the zone has one, because some clients take no name.
-fn primary(zone: &config::ZoneConfig) -> Option<String> {
+/// The primary that the SOA of a zone names.
+struct ZonePrimary {
+    name: String,
+    /// Its address if the zone has one, because some clients take no name; else its name, if it is in another zone.
+    host: Option<String>,
+}
+
+fn primary(zone: &config::ZoneConfig) -> Option<ZonePrimary> {
     let (zone, _) = load::zone::read(zone).ok()?;
     let (primary, _) = Name::split_from(zone.is_available().then(|| zone.soa())?.rdatas().next()?)?;
     let of = |rtype| zone.node_of(primary)?.rrset(rtype)?.rdatas().next();
     let v4 = of(Rtype::A).and_then(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(IpAddr::from);
     let v6 = || of(Rtype::AAAA).and_then(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(IpAddr::from);
-    let address = v4.or_else(v6).filter(|address| !address.is_loopback());
-    let name = (!primary.ends_with(zone.apex()) && !primary.is_root()).then(|| primary.to_string());
-    address.map(|address| address.to_string()).or(name)
+    let address = v4.or_else(v6).filter(|address| !address.is_loopback()).map(|address| address.to_string());
+    let elsewhere = || (!primary.ends_with(zone.apex())).then(|| primary.to_string());
+    let host = address.or_else(elsewhere);
+    (!primary.is_root()).then(|| ZonePrimary { name: primary.to_string(), host })
 }
 
-/// The parts for the operator.
-fn server_parts(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<SettingsPart> {
+/// The parts for the operator, of a key.
+fn parts_of_key(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<SettingsPart> {
     let NewCredential { name, secret, .. } = credential;
     let mut tables = String::new();
     if config.acme.is_none() {
-        tables += "[acme]\nstate = \"/var/lib/pharos/acme.json\"\n\n";
+        tables += &format!("[acme]\n{STATE_LINE}\n");
     }
     tables += &format!("[keys.\"{name}\"]\nalgorithm   = \"hmac-sha256\"\nsecret-file = \"keys/{name}.key\"\n");
-    let is_first = config.acme.iter().flat_map(|acme| &acme.credentials).all(|known| *known.mirror != *mirror);
-    let entry = format!("{{ key = \"{name}\" }}");
-    let quoted = match mirror.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        true => mirror.to_string(),
-        false => format!("\"{mirror}\""),
-    };
-    let entry = match is_first {
-        true => SettingsPart::new(format!("pharos.toml, under [mirrors.{quoted}]"), format!("acme = [{entry}]\n")),
-        false => SettingsPart::new(format!("pharos.toml, in `acme` of [mirrors.{quoted}]"), format!("{entry},\n")),
-    };
     vec![
         SettingsPart::new(format!("keys/{name}.key beside pharos.toml, mode 600"), format!("{secret}\n")),
         SettingsPart::new("pharos.toml", tables),
-        entry,
+        entry(config, mirror, &format!("{{ key = \"{name}\" }}")),
     ]
+}
+
+/// The parts for the operator, of a user.
+fn parts_of_user(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<SettingsPart> {
+    let NewCredential { name, secret, .. } = credential;
+    let hash = hex(digest(&SHA256, secret.as_bytes()).as_ref());
+    let listener = format!(
+        "listen = [\"0.0.0.0:{HTTP_PORT}\", \"[::]:{HTTP_PORT}\"]\ntls    = {{ cert = \"fullchain.pem\", key = \"privkey.pem\" }}\n"
+    );
+    let table = match &config.acme {
+        None => Some(SettingsPart::new("pharos.toml", format!("[acme]\n{STATE_LINE}{listener}"))),
+        Some(acme) if acme.listen.is_empty() => Some(SettingsPart::new("pharos.toml, under [acme]", listener)),
+        Some(_) => None,
+    };
+    let entry = entry(config, mirror, &format!("{{ user = \"{name}\", password-sha256 = \"{hash}\" }}"));
+    table.into_iter().chain([entry]).collect()
+}
+
+/// The entry of `acme` of a mirror.
+fn entry(config: &Config, mirror: &str, entry: &str) -> SettingsPart {
+    let is_first = credentials(config).all(|known| *known.mirror != *mirror);
+    // The name of a mirror with credentials is a label, which TOML takes without quotes.
+    match is_first {
+        true => SettingsPart::new(format!("pharos.toml, under [mirrors.{mirror}]"), format!("acme = [{entry}]\n")),
+        false => SettingsPart::new(format!("pharos.toml, in `acme` of [mirrors.{mirror}]"), format!("{entry},\n")),
+    }
 }
 
 #[cfg(test)]
@@ -260,8 +345,9 @@ mod tests {
 
     #[test]
     fn secrets_differ_and_have_256_bits() {
-        let [one, other] = [(); 2].map(|()| secret().ok().unwrap());
+        let [one, other] = [(); 2].map(|()| secret(CredentialKind::Key).ok().unwrap());
         assert_ne!(one, other);
         assert_eq!(config::decode_secret(&one).unwrap().len(), SECRET_LEN);
+        assert_eq!(secret(CredentialKind::User).ok().unwrap().len(), 2 * SECRET_LEN);
     }
 }

@@ -148,6 +148,15 @@ pub(in crate::config) fn word(text: &str) -> Result<Arc<str>, Fault> {
     Err(Fault::new("bad-text", format!("{text:?} is blank or has characters that cannot be shown"), "not usable", help))
 }
 
+/// The name of a user, as HTTP sends it (RFC 7617 §2).
+pub(in crate::config) fn user(text: &str) -> Result<Arc<str>, Fault> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        return Ok(text.into());
+    }
+    let help = "use letters, digits and hyphens: HTTP sends it before a colon";
+    Err(Fault::new("bad-user", format!("{text:?} is not the name of a user"), "not a name", help))
+}
+
 /// The name of an account, as HTTP sends it (RFC 7617 §2).
 pub(in crate::config) fn account(text: &str) -> Result<Arc<str>, Fault> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {

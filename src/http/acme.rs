@@ -1,0 +1,487 @@
+//! The handler of the ACME listener: ACME clients set and remove their challenges by the requests of acme-dns and of lego's
+//! `httpreq`.
+//!
+//! | request | credential | body | effect |
+//! |---|---|---|---|
+//! | `POST /update` | `X-Api-User`, `X-Api-Key` | `subdomain`, `txt` | sets the token at all owners of the credential |
+//! | `POST /present`, `/cleanup` | Basic | `fqdn`, `value`, or `domain`, `token`, `keyAuth` | sets or removes a token |
+//! | `POST /register` | – | – | 403: operators make credentials |
+//! | `GET /health` | – | – | 200 |
+//!
+//! Any path may precede these, because a proxy or the endpoint of a client may have one.
+//!
+//! **Invariants**: without a right password, no body is read; a password is compared by its hash, in constant time; no password
+//! and no token is logged or returned to another client; 200 means that the change is kept and served, as a reply to an update
+//! over DNS does.
+//! **Not here**: the decision about a change ([`crate::acme`]); connections ([`super`]).
+//!
+//! RFC 7617 (Basic), RFC 8555 §8.4 (the value of a challenge).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, StatusCode};
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::json;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::oneshot;
+
+use super::guesses::{Guess, Guesses};
+use super::{Body, Handler, HttpAnswer, HttpResponse};
+use crate::base::name::NameBuf;
+use crate::base::rr::Rcode;
+use crate::challenge::{ChallengeToken, Challenges, Credential, PasswordDigest, Removal, USER_PREFIX};
+use crate::listen::http_response;
+use crate::live::{PendingChanges, Published, UpdateQueue};
+use crate::telemetry::acme::{AcmeHttpCounters, AcmeHttpOutcome};
+use crate::wire::transfer::Denial;
+use crate::wire::update::{TokenAction, TokenChange};
+
+/// The longest body of a request, in bytes. Names, tokens and a key authorization have a few hundred.
+pub(crate) const MAX_BODY_LEN: usize = 4096;
+
+/// The longest time until a change is kept, served, and known to the other servers; the latter takes a second and a half. A
+/// slow disk takes the rest.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The label before a name in the requests that have the name alone.
+const CHALLENGE_LABEL: &str = "_acme-challenge.";
+
+/// Passes changes of ACME clients on. Clones share their state.
+#[derive(Clone)]
+pub(crate) struct AcmeHandler(Arc<AcmeInner>);
+
+struct AcmeInner {
+    published: Arc<Published>,
+    queue: UpdateQueue,
+    guesses: Guesses,
+    counters: Arc<AcmeHttpCounters>,
+}
+
+/// The kinds of request, by the last segment of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcmeAction {
+    Update,
+    Present,
+    Cleanup,
+    Register,
+    Health,
+}
+
+/// The reason why a request changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AcmeRefusal {
+    /// The path has no meaning.
+    NotFound,
+    /// The method is another one than this.
+    Method(&'static str),
+    /// An account is asked for.
+    Registration,
+    /// No user or password, or a wrong one.
+    Unauthorized,
+    /// Too many wrong passwords; the value is the time in seconds until the next is judged.
+    Limited(u64),
+    /// The credential is not for this address.
+    Address,
+    /// The body is not a request of this kind.
+    Malformed(&'static str),
+    /// The body is over [`MAX_BODY_LEN`].
+    TooLong,
+    /// The credential may not set challenges at this name.
+    Owner,
+    /// The change could not be kept.
+    Failed,
+    /// The change is not kept here and at all other servers; it can be sent again.
+    Later,
+}
+
+/// The body of `/update`.
+#[derive(Deserialize)]
+struct UpdateBody {
+    /// acme-dns has one name for each account. Here the account itself says at which names the token is set.
+    #[serde(rename = "subdomain")]
+    _subdomain: String,
+    txt: String,
+}
+
+/// The body of `/present` and `/cleanup`: that of lego's default mode, or of its mode `RAW`.
+#[derive(Deserialize)]
+struct HttpreqBody {
+    fqdn: Option<String>,
+    value: Option<String>,
+    domain: Option<String>,
+    #[serde(rename = "keyAuth")]
+    key_auth: Option<String>,
+}
+
+/// A request with a right password.
+struct AcmeRequest {
+    credential: Arc<str>,
+    changes: Vec<TokenChange>,
+    /// The body of the response after success, and its type.
+    done: (String, &'static str),
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+impl AcmeAction {
+    fn of(path: &str) -> Option<Self> {
+        match path.rsplit('/').next()? {
+            "update" => Some(AcmeAction::Update),
+            "present" => Some(AcmeAction::Present),
+            "cleanup" => Some(AcmeAction::Cleanup),
+            "register" => Some(AcmeAction::Register),
+            "health" => Some(AcmeAction::Health),
+            _ => None,
+        }
+    }
+
+    /// True for the requests that change challenges.
+    fn is_change(self) -> bool {
+        matches!(self, AcmeAction::Update | AcmeAction::Present | AcmeAction::Cleanup)
+    }
+}
+
+impl Handler for AcmeHandler {
+    type Answer = HttpAnswer;
+    const RESPONSE_LEN: usize = 1024;
+
+    fn body_limit(&self, head: &Parts) -> Option<usize> {
+        let is_change =
+            head.method == Method::POST && AcmeAction::of(head.uri.path()).is_some_and(AcmeAction::is_change);
+        let is_known = || recognize(self.0.published.load().challenges(), &head.headers).is_some();
+        (is_change && is_known()).then_some(MAX_BODY_LEN)
+    }
+
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
+        if AcmeAction::of(head.uri.path()) == Some(AcmeAction::Health) {
+            return HttpAnswer::Now(match head.method {
+                Method::GET | Method::HEAD => http_response(&head.method, StatusCode::OK, PLAIN, "ok\n".into()),
+                _ => self.0.refuse(&head.method, &AcmeRefusal::Method("GET, HEAD")),
+            });
+        }
+        match self.0.read(head, body, peer) {
+            Ok(request) => {
+                let inner = self.0.clone();
+                HttpAnswer::Later(Box::pin(async move { inner.pass_on(request, peer).await }))
+            }
+            Err(refusal) => HttpAnswer::Now(self.0.refuse(&head.method, &refusal)),
+        }
+    }
+}
+
+impl AcmeHandler {
+    /// A handler that passes changes to the service of ACME challenges by its queue.
+    pub(crate) fn new(published: Arc<Published>, queue: UpdateQueue) -> Self {
+        let (guesses, counters) = (Guesses::default(), Arc::default());
+        AcmeHandler(Arc::new(AcmeInner { published, queue, guesses, counters }))
+    }
+
+    /// The counters.
+    pub(crate) fn counters(&self) -> Arc<AcmeHttpCounters> {
+        self.0.counters.clone()
+    }
+}
+
+impl AcmeInner {
+    /// The request of a client whose password is right.
+    fn read(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Result<AcmeRequest, AcmeRefusal> {
+        let action = AcmeAction::of(head.uri.path()).ok_or(AcmeRefusal::NotFound)?;
+        if head.method != Method::POST {
+            return Err(AcmeRefusal::Method("POST"));
+        }
+        if !action.is_change() {
+            return Err(AcmeRefusal::Registration);
+        }
+        let snapshot = self.published.load();
+        let Some(credential) = recognize(snapshot.challenges(), &head.headers) else {
+            return Err(match self.guesses.count(peer) {
+                Guess::Free => AcmeRefusal::Unauthorized,
+                Guess::TooMany(seconds) => AcmeRefusal::Limited(seconds),
+            });
+        };
+        if !credential.admits(peer) {
+            return Err(AcmeRefusal::Address);
+        }
+        let body = match body {
+            Body::Whole(body) => body,
+            Body::TooLong => return Err(AcmeRefusal::TooLong),
+            Body::Broken | Body::Unread => return Err(AcmeRefusal::Malformed("the body broke off")),
+        };
+        match action {
+            AcmeAction::Update => update(body, credential),
+            AcmeAction::Cleanup => httpreq(body, credential, |token| TokenAction::Remove(Removal::One(token))),
+            _ => httpreq(body, credential, TokenAction::Set),
+        }
+    }
+
+    /// Passes changes on, and waits for the outcome.
+    async fn pass_on(&self, request: AcmeRequest, address: IpAddr) -> HttpResponse {
+        let AcmeRequest { credential, changes, done: (text, kind) } = request;
+        let (sender, outcome) = oneshot::channel();
+        let reply = Box::new(move |outcome| {
+            // A client that has gone needs no outcome.
+            let _ = sender.send(outcome);
+        });
+        let outcome = match self.queue.offer_changes(PendingChanges { credential, address, changes, reply }) {
+            Ok(()) => tokio::time::timeout(ANSWER_TIMEOUT, outcome).await.ok().and_then(Result::ok),
+            Err(_) => None,
+        };
+        match outcome {
+            Some(Ok(())) => {
+                self.counters.count(AcmeHttpOutcome::Done);
+                http_response(&Method::POST, StatusCode::OK, kind, text.into())
+            }
+            Some(Err(denial)) => self.refuse(&Method::POST, &refusal_of(denial)),
+            None => self.refuse(&Method::POST, &AcmeRefusal::Later),
+        }
+    }
+
+    /// Counts a refusal, and returns its response.
+    fn refuse(&self, method: &Method, refusal: &AcmeRefusal) -> HttpResponse {
+        use AcmeHttpOutcome as Outcome;
+        let (outcome, status, words) = match refusal {
+            AcmeRefusal::NotFound => (
+                Outcome::Other,
+                StatusCode::NOT_FOUND,
+                "this server takes /update (acme-dns), /present and /cleanup (httpreq), and /health",
+            ),
+            AcmeRefusal::Method(_) => (Outcome::Other, StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
+            AcmeRefusal::Registration => (
+                Outcome::Other,
+                StatusCode::FORBIDDEN,
+                "accounts are made by the operator of this server: ask for a user and a password",
+            ),
+            AcmeRefusal::Unauthorized => (
+                Outcome::Unauthorized,
+                StatusCode::UNAUTHORIZED,
+                "the user or the password is wrong, or there is neither Basic authorization nor X-Api-User and X-Api-Key",
+            ),
+            AcmeRefusal::Limited(_) => (Outcome::Limited, StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords"),
+            AcmeRefusal::Address => {
+                (Outcome::Refused, StatusCode::FORBIDDEN, "this user may not send requests from this address")
+            }
+            AcmeRefusal::Malformed(words) => (Outcome::Malformed, StatusCode::BAD_REQUEST, *words),
+            AcmeRefusal::TooLong => (Outcome::Malformed, StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+            AcmeRefusal::Owner => {
+                (Outcome::Refused, StatusCode::FORBIDDEN, "this user may not set challenges at this name")
+            }
+            AcmeRefusal::Failed => (
+                Outcome::Failed,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the change could not be written to the disk; the reason is in the log of the server",
+            ),
+            AcmeRefusal::Later => (
+                Outcome::Failed,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not every server of the zone has the change yet: send it again",
+            ),
+        };
+        self.counters.count(outcome);
+        let mut response = http_response(method, status, PLAIN, format!("{words}\n").into());
+        let header = match refusal {
+            AcmeRefusal::Method(methods) => Some((ALLOW, HeaderValue::from_static(methods))),
+            AcmeRefusal::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"pharos\""))),
+            AcmeRefusal::Limited(seconds) => Some((RETRY_AFTER, (*seconds).into())),
+            AcmeRefusal::Later => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// The refusal of a change that the service denied.
+fn refusal_of(denial: Denial) -> AcmeRefusal {
+    match denial {
+        (Rcode::SERVFAIL, Some(_)) => AcmeRefusal::Later,
+        (Rcode::SERVFAIL, None) => AcmeRefusal::Failed,
+        _ => AcmeRefusal::Owner,
+    }
+}
+
+/// The credential whose user and password the headers have.
+fn recognize<'c>(challenges: &'c Challenges, headers: &HeaderMap) -> Option<&'c Credential> {
+    let (user, password) = presented(headers)?;
+    let sent = digest(&SHA256, &password);
+    let known = challenges.credential(&format!("{USER_PREFIX}{user}"));
+    // An unknown user takes as long as a wrong password.
+    let expected = known.and_then(Credential::password).copied().unwrap_or(PasswordDigest::NONE);
+    let is_right = bool::from(sent.as_ref().ct_eq(expected.as_bytes()));
+    known.filter(|credential| is_right && credential.password().is_some())
+}
+
+/// The user and the password of a request; `None` without these, or if a header of them comes twice, because a proxy might have
+/// checked the other one.
+fn presented(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    };
+    if headers.contains_key(AUTHORIZATION) {
+        let (scheme, encoded) = one(AUTHORIZATION.as_str())?.split_at_checked(b"Basic ".len())?;
+        // RFC 9110 §11.1: the scheme is case-insensitive.
+        let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded).ok())??;
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        return Some((String::from_utf8(decoded[..colon].to_vec()).ok()?, decoded[colon + 1..].to_vec()));
+    }
+    let user = String::from_utf8(one("x-api-user")?.to_vec()).ok()?;
+    Some((user, one("x-api-key")?.to_vec()))
+}
+
+/// The change of acme-dns: the token at all owners.
+fn update(body: &[u8], credential: &Credential) -> Result<AcmeRequest, AcmeRefusal> {
+    let UpdateBody { txt, .. } = serde_json::from_slice(body)
+        .map_err(|_| AcmeRefusal::Malformed("the body is not JSON with `subdomain` and `txt`"))?;
+    let token = token(&txt)?;
+    let change = |owner: &NameBuf| TokenChange { owner: owner.clone(), action: TokenAction::Set(token) };
+    let changes = credential.owners().iter().map(change).collect();
+    Ok(AcmeRequest { credential: credential.name.clone(), changes, done: (json!({ "txt": txt }).to_string(), JSON) })
+}
+
+/// The change of lego's `httpreq`: the token at one owner.
+fn httpreq(
+    body: &[u8],
+    credential: &Credential,
+    action: impl Fn(ChallengeToken) -> TokenAction,
+) -> Result<AcmeRequest, AcmeRefusal> {
+    const FORM: AcmeRefusal =
+        AcmeRefusal::Malformed("the body is not JSON with `fqdn` and `value`, or with `domain` and `keyAuth`");
+    let body: HttpreqBody = serde_json::from_slice(body).map_err(|_| FORM)?;
+    let (owner, value) = match body {
+        HttpreqBody { fqdn: Some(fqdn), value: Some(value), .. } => (fqdn, value),
+        HttpreqBody { domain: Some(domain), key_auth: Some(key_auth), .. } => {
+            // RFC 8555 §7.1.3: the challenge for a wildcard is at the name without `*`.
+            let name = domain.strip_prefix("*.").unwrap_or(&domain);
+            (format!("{CHALLENGE_LABEL}{name}"), BASE64URL_NOPAD.encode(digest(&SHA256, key_auth.as_bytes()).as_ref()))
+        }
+        _ => return Err(FORM),
+    };
+    let token = token(&value)?;
+    let owner = NameBuf::parse(&owner).map_err(|_| AcmeRefusal::Malformed("`fqdn` or `domain` is not a name"))?;
+    let changes = vec![TokenChange { owner, action: action(token) }];
+    Ok(AcmeRequest { credential: credential.name.clone(), changes, done: ("ok\n".to_string(), PLAIN) })
+}
+
+fn token(text: &str) -> Result<ChallengeToken, AcmeRefusal> {
+    let bad = AcmeRefusal::Malformed("the value is not that of a challenge: 43 characters of base64url");
+    ChallengeToken::parse(text.as_bytes()).ok_or(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::MirrorId;
+
+    const PASSWORD: &str = "0123456789abcdef0123";
+
+    fn challenges() -> Challenges {
+        let mut challenges = Challenges::default();
+        let hash = digest(&SHA256, PASSWORD.as_bytes());
+        let hash = PasswordDigest::new(hash.as_ref().try_into().unwrap());
+        let owners = ["_acme-challenge.x", "_acme-challenge.one.x"].map(|owner| (name("x"), name(owner)));
+        challenges.add(("user:one".into(), MirrorId(0)), hash.into(), Vec::new(), &owners);
+        challenges.add(("key:two".into(), MirrorId(0)), crate::base::ids::KeyId(0).into(), Vec::new(), &owners);
+        challenges
+    }
+
+    fn name(text: &str) -> NameBuf {
+        NameBuf::parse(text).unwrap()
+    }
+
+    fn headers(lines: &[(&'static str, String)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_user_is_recognized_by_basic_and_by_the_headers_of_acme_dns() {
+        let challenges = challenges();
+        let is_right = |lines: &[(&'static str, String)]| recognize(&challenges, &headers(lines)).is_some();
+        let basic = |user: &str, password: &str| {
+            ("authorization", format!("basic {}", BASE64.encode(format!("{user}:{password}").as_bytes())))
+        };
+        let api = |user: &str, key: &str| [("x-api-user", user.to_string()), ("x-api-key", key.to_string())];
+        assert!(is_right(&[basic("one", PASSWORD)]) && is_right(&api("one", PASSWORD)));
+        for wrong in [
+            vec![],
+            vec![basic("one", "0123456789abcdef012")],
+            vec![basic("two", PASSWORD)],
+            vec![basic("one", PASSWORD), basic("one", PASSWORD)],
+            vec![basic("one", &format!("{PASSWORD}x"))],
+            vec![("authorization", format!("Bearer {PASSWORD}"))],
+            api("one", "").to_vec(),
+            api("two", "").to_vec(),
+            api("one", PASSWORD)[..1].to_vec(),
+            [&api("one", PASSWORD)[..], &api("one", PASSWORD)].concat(),
+            // The other headers do not count if there is an `Authorization`.
+            [&api("one", PASSWORD)[..], &[basic("one", "x")]].concat(),
+        ] {
+            assert!(!is_right(&wrong), "{wrong:?}");
+        }
+        // No password has the digest of a key, or that of an unknown user.
+        assert!(challenges.credential("key:two").unwrap().password().is_none());
+        assert_eq!(format!("{:?}", PasswordDigest::NONE), "PasswordDigest");
+    }
+
+    #[test]
+    fn bodies_of_httpreq_and_acme_dns_are_changes() {
+        let challenges = challenges();
+        let credential = challenges.credential("user:one").unwrap();
+        let value = "a".repeat(43);
+        let set = |owner: &str| TokenChange {
+            owner: name(owner),
+            action: TokenAction::Set(ChallengeToken::parse(value.as_bytes()).unwrap()),
+        };
+        let present =
+            |body: &str| httpreq(body.as_bytes(), credential, TokenAction::Set).map(|request| request.changes);
+        let body = format!("{{\"fqdn\": \"_acme-challenge.x.\", \"value\": \"{value}\", \"more\": 1}}");
+        assert_eq!(present(&body).ok().unwrap(), [set("_acme-challenge.x")]);
+        // The example of lego's documentation.
+        let key_auth = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI";
+        let raw = format!("{{\"domain\": \"*.x\", \"token\": \"t\", \"keyAuth\": \"{key_auth}\"}}");
+        let sent = present(&raw).ok().unwrap();
+        let expected =
+            ChallengeToken::parse(BASE64URL_NOPAD.encode(digest(&SHA256, key_auth.as_bytes()).as_ref()).as_bytes());
+        assert_eq!(
+            sent,
+            [TokenChange { owner: name("_acme-challenge.x"), action: TokenAction::Set(expected.unwrap()) }]
+        );
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            "{\"fqdn\": \"x\"}",
+            "{\"fqdn\": \"x\", \"value\": \"short\"}",
+            &format!("{{\"fqdn\": \"a..b\", \"value\": \"{value}\"}}"),
+            &format!("{{\"fqdn\": 7, \"value\": \"{value}\"}}"),
+        ] {
+            assert!(matches!(present(wrong), Err(AcmeRefusal::Malformed(_))), "{wrong}");
+        }
+        let update = |body: &str| update(body.as_bytes(), credential);
+        let done = update(&format!("{{\"subdomain\": \"one\", \"txt\": \"{value}\"}}")).ok().unwrap();
+        assert_eq!(done.changes, [set("_acme-challenge.x"), set("_acme-challenge.one.x")]);
+        assert_eq!(done.done, (format!("{{\"txt\":\"{value}\"}}"), JSON));
+        assert!(update(&format!("{{\"txt\": \"{value}\"}}")).is_err() && update("{\"subdomain\": \"one\"}").is_err());
+    }
+
+    #[test]
+    fn the_last_segment_of_a_path_is_the_kind_of_request() {
+        assert_eq!(AcmeAction::of("/present"), Some(AcmeAction::Present));
+        assert_eq!(AcmeAction::of("/a/b/cleanup"), Some(AcmeAction::Cleanup));
+        for path in ["/", "", "/present/", "/presents", "/update/x"] {
+            assert_eq!(AcmeAction::of(path), None, "{path}");
+        }
+    }
+}
