@@ -37,7 +37,7 @@
 //!
 //! A module uses only modules below it; `tests/layers.rs` reads this table and the sources, and enforces it. In a layer that
 //! is written with `→`, each module may use those to its right; in the others, modules do not know each other. Files of one
-//! folder use each other in one direction; the same test enforces this, with the exceptions that it lists.
+//! folder use each other in one direction; the same test enforces this.
 //!
 //! ```text
 //! 10 main → cli → demo → serve                     composition

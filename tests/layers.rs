@@ -25,10 +25,6 @@ const IMPURE: [&str; 12] = [
     "std::thread",
 ];
 
-/// Files whose uses may lead back to themselves, each with its folder and the reason. No other file has such a use.
-const CIRCULAR: [(&str, &str, &str); 1] =
-    [("config", "acme", "the whole configuration and the mirrors have its keys, and it is checked against both")];
-
 #[derive(Clone, Copy, PartialEq)]
 enum Siblings {
     /// No sibling uses another.
@@ -61,7 +57,7 @@ fn a_module_uses_only_what_is_below_it() {
 #[test]
 fn no_files_of_one_folder_use_each_other_in_a_circle() {
     let files = sources().into_iter().map(|(path, _, text)| (path, text));
-    let circles = circles(&SourceTree::of(files), &CIRCULAR);
+    let circles = circles(&SourceTree::of(files));
     assert!(circles.is_empty(), "move the shared item to a file below both: {circles:#?}");
 }
 
@@ -71,7 +67,7 @@ fn a_circle_is_found_through_a_re_export() {
     let facade = ("a/mod.rs", "mod one;\nmod two;\npub(crate) use one::{One, Other as Else};\n");
     let circles_of = |one, two| {
         let files = [facade, ("a/one.rs", one), ("a/two.rs", two)];
-        circles(&SourceTree::of(files.map(|(path, text)| (path.into(), text.to_string()))), &[])
+        circles(&SourceTree::of(files.map(|(path, text)| (path.into(), text.to_string()))))
     };
     let both = "`one` uses `two`, which leads back".to_string();
     let back = "`two` uses `one`, which leads back".to_string();
@@ -298,7 +294,7 @@ impl SourceTree {
 }
 
 /// For each folder, the uses of one file by another that are part of a circle, without those by the files of `except`.
-fn circles(tree: &SourceTree, except: &[(&str, &str, &str)]) -> Vec<(String, String)> {
+fn circles(tree: &SourceTree) -> Vec<(String, String)> {
     let mut folders: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
     for (path, module) in &tree.0 {
         for used in &module.paths {
@@ -306,10 +302,7 @@ fn circles(tree: &SourceTree, except: &[(&str, &str, &str)]) -> Vec<(String, Str
             let used = tree.home(used);
             let common = path.iter().zip(&used).take_while(|(a, b)| a == b).count();
             if let (1.., Some(from), Some(to)) = (common, path.get(common), used.get(common)) {
-                let folder = path[..common].join("::");
-                if !except.iter().any(|(of, file, _)| *of == folder && file == from) {
-                    folders.entry(folder).or_default().insert((from.clone(), to.clone()));
-                }
+                folders.entry(path[..common].join("::")).or_default().insert((from.clone(), to.clone()));
             }
         }
     }

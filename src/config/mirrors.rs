@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::acme::CredentialSpec;
 use super::check::Check;
+use super::credential::CredentialSpec;
 use super::field::{Field, Named, section};
 use super::row::{KeyRow, Other, numbers, other, tables, text, texts};
 use super::table::Table;

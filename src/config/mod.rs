@@ -24,6 +24,7 @@ mod admin;
 mod blobs;
 mod check;
 mod control;
+mod credential;
 mod dns;
 mod encrypted;
 mod fetch;
@@ -62,9 +63,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use acme::{AcmeConfig, CredentialConfig};
+pub(crate) use acme::AcmeConfig;
 pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
 pub(crate) use control::ControlConfig;
+pub(crate) use credential::CredentialConfig;
 pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::TlsFiles;
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use toml::de::DeTable;
 
-pub(super) use super::PlacedText;
+use super::PlacedText;
 use super::acme::{AcmeSpec, same_acme};
 use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};

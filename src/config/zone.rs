@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::acme::ReservedName;
 use super::check::Check;
 use super::field::{Field, elements, read_tables, section};
 use super::row::{KeyRow, Tables, flag, number, table, tables, text, texts};
@@ -148,6 +147,17 @@ pub struct ZoneConfig {
     /// The names of ACME challenges, and those of mirrors with credentials.
     pub(crate) reserved: Vec<ReservedName>,
     /// The place of its file, or of its primaries, in the config.
+    pub(crate) place: Place,
+}
+
+/// A name that the records of challenges take in a zone, which has no records of some types there.
+#[derive(Clone, Debug)]
+pub(crate) struct ReservedName {
+    /// The name.
+    pub(crate) owner: NameBuf,
+    /// True for an owner of challenges, false for the name of a mirror.
+    pub(crate) is_challenge: bool,
+    /// The place of the mirror in the config.
     pub(crate) place: Place,
 }
 

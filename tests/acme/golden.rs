@@ -1,4 +1,4 @@
-//! The messages of ACME clients, byte for byte as they came, and the replies.
+//! The messages of ACME clients, byte for byte as the clients sent these, and the replies.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

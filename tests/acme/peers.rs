@@ -284,6 +284,12 @@ fn credentials_keys_and_peers_of_a_reload_are_taken_up() {
     fs::write(pair.members[0].config(), alone.replace(&line, "")).unwrap();
     a.server.signal("HUP");
     a.server.wait_for("reloaded");
+    // The service takes the peers of a reload a moment later.
+    let deadline = Instant::now() + PATIENCE;
+    while a.server.metrics().contains("pharos_acme_peer_behind{") {
+        assert!(Instant::now() < deadline, "the peer is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(timed(a, "one", &[add(SHARED, 3)]), NOERROR);
     assert_eq!(b.tokens(SHARED), [2, 1]);
     pair.members[0].reload([ONE, TWO], "peers");

@@ -8,9 +8,11 @@
 //! **Not here**: types and ranges (the rows of the sections), the values that many sections have ([`super::check`]), checks that
 //! need the named files ([`crate::compile::check`]).
 
+mod credentials;
 mod deployment;
 mod families;
 mod listeners;
+mod owners;
 mod unused;
 mod upstreams;
 mod written;
