@@ -29,6 +29,7 @@ const HERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr:
 
 pub(crate) fn run(page: &Page) {
     assert_tables(page);
+    assert_settings(page);
     let files = Files::new();
     files.write(page);
     let folder = files.folder.path();
@@ -58,6 +59,35 @@ pub(crate) fn run(page: &Page) {
         }
         commands.iter().for_each(|fence| shell::run(page, fence, folder, &stand));
         eprintln!("{} is right by the commands `{}`", recipe.programs[0], recipe.commands);
+    }
+}
+
+/// The settings of ACME clients are those that `pharos credential new` prints: `tests/acme` gets certificates by these.
+fn assert_settings(page: &Page) {
+    let folder = TempDir::new().unwrap();
+    let config = format!(
+        "[[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\" }}]\n\
+         [mirrors.aws-use1]\naddresses = \"192.0.2.10\"\n[horizons.h]\ndefault = \"aws-use1\"\n"
+    );
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    shell::run(page, page.claim("settings"), folder.path(), &[]);
+    let key = ["--name", "use1.mirrors.example", "--server", "192.0.2.53:53"];
+    let user = ["--user", "--name", "use1", "--server", "ns1.example.com"];
+    for (attribute, arguments, secret, shown) in [
+        ("key-settings", &key[..], "export RFC2136_TSIG_SECRET=", "SECRET"),
+        ("user-settings", &user, "HTTPREQ_PASSWORD=", "PASSWORD"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.current_dir(folder.path()).args(["credential", "new", "aws-use1"]).args(arguments);
+        let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let secret = printed.split(secret).nth(1).unwrap().lines().next().unwrap();
+        let printed = printed.replace(secret, shown);
+        let parts: Vec<_> = printed.split("==> ").filter_map(|part| part.split_once(" <==\n")).collect();
+        for fence in page.claim_all(attribute) {
+            let title = fence.info.get(attribute).unwrap();
+            let (_, text) = parts.iter().find(|(other, _)| *other == title).unwrap_or_else(|| panic!("no {title}"));
+            assert_eq!(fence.text.trim_end(), text.trim_end(), "{}:{}", page.path.display(), fence.line);
+        }
     }
 }
 
