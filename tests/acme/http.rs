@@ -244,6 +244,35 @@ fn the_listener_has_a_certificate_that_a_reload_renews() {
     assert!(code == Some(1) && report.contains("acme-in-clear"), "{report}");
 }
 
+/// The most connections of one client.
+const PER_CLIENT: usize = 32;
+
+#[test]
+fn connections_and_unfinished_bodies_end() {
+    let world = world();
+    let to = world.http();
+    let connect = || {
+        let stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // A request whose body never comes; only a right password makes the server wait for it.
+    let mut slow = connect();
+    let head =
+        format!("POST /present HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n{}\r\n{{", basic("one", PASSWORD));
+    slow.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = slow.read_to_string(&mut answer);
+    assert!(!answer.contains(" 200 "), "{answer}");
+    let mut idle: Vec<TcpStream> = (0..PER_CLIENT).map(|_| connect()).collect();
+    assert_eq!(send(to, "POST /present", &basic("one", PASSWORD), &httpreq(SHARED, 1)).status, 200);
+    let is_closed = |stream: &mut TcpStream| stream.read(&mut [0; 1]).is_ok_and(|len| len == 0);
+    assert!(is_closed(&mut idle[0]), "the one idle longest makes room");
+    let last = idle.last_mut().unwrap();
+    last.set_nonblocking(true).unwrap();
+    assert!(!is_closed(last), "the others stay");
+}
+
 /// A server with a user for the mirror `one`, an authority, and a token of another credential.
 fn stage() -> Option<Stage> {
     let mut stage = Stage::start_in(world())?;
