@@ -125,30 +125,20 @@ impl<C: Fn() -> Now> Doh<C> {
             counters.reply(&reply.summary, &snapshot);
             counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
-            let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
+            // The client's address decides about a steered answer, and is not part of the URL.
+            let is_private = reply.summary.basis.steering.is_some();
             // A cookie is bound to one client address and one timestamp (RFC 9018 §4), so no cache may store the response.
             let freshness = if reply.summary.cookie == Cookie::None { wire::freshness(octets) } else { None };
-            Ok(DohAnswer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, reach) })
+            Ok(DohAnswer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, is_private) })
         })
     }
 }
 
-/// The caches that may store a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
-    /// Any cache.
-    Shared,
-    /// Only the client's own cache, because the answer depends on the client's address, which is not part of the URL.
-    Private,
-}
-
-/// RFC 8484 §5.1: the freshness lifetime is at most the least TTL. An answer without a TTL is not cached.
-fn cache_control(freshness: Option<Ttl>, reach: Reach) -> HeaderValue {
-    let text = match (freshness, reach) {
-        (None, _) => return HeaderValue::from_static("no-store"),
-        (Some(Ttl(seconds)), Reach::Shared) => format!("max-age={seconds}"),
-        (Some(Ttl(seconds)), Reach::Private) => format!("private, max-age={seconds}"),
-    };
+/// RFC 8484 §5.1: the freshness lifetime is at most the least TTL. An answer without a TTL is not cached; a private one is
+/// cached by the client alone.
+fn cache_control(freshness: Option<Ttl>, is_private: bool) -> HeaderValue {
+    let Some(Ttl(seconds)) = freshness else { return HeaderValue::from_static("no-store") };
+    let text = if is_private { format!("private, max-age={seconds}") } else { format!("max-age={seconds}") };
     HeaderValue::try_from(text).expect("digits and letters can stand in a header")
 }
 
@@ -220,8 +210,8 @@ mod tests {
 
     #[test]
     fn rfc8484_s5_1_a_tailored_answer_is_private() {
-        assert_eq!(cache_control(Some(Ttl(60)), Reach::Private), "private, max-age=60");
-        assert_eq!(cache_control(Some(Ttl(300)), Reach::Shared), "max-age=300");
-        assert_eq!(cache_control(None, Reach::Shared), "no-store");
+        assert_eq!(cache_control(Some(Ttl(60)), true), "private, max-age=60");
+        assert_eq!(cache_control(Some(Ttl(300)), false), "max-age=300");
+        assert_eq!(cache_control(None, false), "no-store");
     }
 }

@@ -45,15 +45,6 @@ impl Config {
     }
 }
 
-/// The purpose of a reserved name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ReservedFor {
-    /// Tokens.
-    Challenge,
-    /// The addresses of a mirror.
-    Addresses,
-}
-
 /// The parts of the config that credentials refer to.
 struct AcmeGround<'c> {
     horizons: &'c [HorizonConfig],
@@ -186,6 +177,11 @@ impl Check<'_> {
         let name = &mirror.name;
         let steers: Vec<(usize, Steer)> =
             steers_to(id, ground.horizons, ground.zones).map(|(at, steer)| (at, steer.clone())).collect();
+        let reserved = |owner: &NameBuf, is_challenge| ReservedName {
+            owner: owner.clone(),
+            is_challenge,
+            place: name.place.clone(),
+        };
         let (mut owners, mut names) = (Vec::new(), Vec::new());
         for (at, steer) in &steers {
             let zone = ground.zones[*at].name.clone();
@@ -201,11 +197,11 @@ impl Check<'_> {
                 continue;
             };
             names.push(CertificateName { name: steer.owner.clone(), is_own: false });
-            self.reserve(shared.clone(), ReservedFor::Challenge, *at, name, ground);
+            self.reserve(reserved(&shared, true), *at, name, ground);
             owners.push((zone.clone(), shared));
             if let Some((own, challenge)) = own {
-                self.reserve(own.clone(), ReservedFor::Addresses, *at, name, ground);
-                self.reserve(challenge.clone(), ReservedFor::Challenge, *at, name, ground);
+                self.reserve(reserved(&own, false), *at, name, ground);
+                self.reserve(reserved(&challenge, true), *at, name, ground);
                 owners.push((zone.clone(), challenge));
                 names.push(CertificateName { name: own.clone(), is_own: true });
                 all.challenges.add_mirror(MirrorAddressOwner {
@@ -234,15 +230,8 @@ impl Check<'_> {
     }
 
     /// Reserves a name in a zone, unless something else has it.
-    fn reserve(
-        &mut self,
-        owner: NameBuf,
-        purpose: ReservedFor,
-        zone: usize,
-        mirror: &PlacedText,
-        ground: &mut AcmeGround<'_>,
-    ) {
-        let apex = ground.zones[zone].name.clone();
+    fn reserve(&mut self, name: ReservedName, zone: usize, mirror: &PlacedText, ground: &mut AcmeGround<'_>) {
+        let (owner, apex) = (&name.owner, ground.zones[zone].name.clone());
         let holds = |other: &ZoneConfig| {
             owner.as_name().ends_with(other.name.as_name()) && other.name.as_name().len() > apex.as_name().len()
         };
@@ -256,15 +245,14 @@ impl Check<'_> {
             let problem = taken(&other.place, format!("in zone `{}`", other.name));
             return self.report(problem);
         }
-        let steered = ground.zones.iter().flat_map(|zone| &zone.steer).find(|steer| steer.owner == owner);
+        let steered = ground.zones.iter().flat_map(|zone| &zone.steer).find(|steer| steer.owner == *owner);
         if let Some(steer) = steered {
             let problem = taken(&steer.place, "steered".to_string());
             return self.report(problem);
         }
         let reserved = &mut ground.zones[zone].reserved;
-        if !reserved.iter().any(|known| known.owner == owner) {
-            let is_challenge = purpose == ReservedFor::Challenge;
-            reserved.push(ReservedName { owner, is_challenge, place: mirror.place.clone() });
+        if !reserved.iter().any(|known| known.owner == *owner) {
+            reserved.push(name);
         }
     }
 }
