@@ -5,21 +5,21 @@
 //! and served as a change by a client is, and waits for no peer.
 //! **Not here**: the exchange with peers ([`super::peers`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::peers::{BARRIER, Peers};
 use super::store::{self, KeptTokens};
 use crate::base::name::NameBuf;
 use crate::base::rr::{Ede, Rcode};
 use crate::base::time::UnixTime;
-use crate::challenge::{ChallengeState, ChallengeStore, ChallengeToken};
+use crate::challenge::{ChallengeState, ChallengeStore, ChallengeToken, LIFE_SECS};
 use crate::config::Remote;
 use crate::live::{PendingChanges, PendingRequest, PendingUpdate, Published, Stopped, Updates};
 use crate::process::Clock;
@@ -34,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The most updates that wait for peers. Each holds a message and a few sockets for [`BARRIER`] at most.
 const MAX_WAITING: usize = 64;
+
+/// The time between two lines about refused updates of a credential.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// The reply to an update whose change cannot be kept or published.
 const FAILED: Denial = (Rcode::SERVFAIL, None);
@@ -53,6 +56,8 @@ pub(super) struct TokenKeeper<C> {
     pub(super) peers: Peers,
     pub(super) waiting: Arc<Semaphore>,
     pub(super) counts: Arc<UpdateCounts>,
+    /// The time of the last line about a refused update, by credential.
+    pub(super) refused: BTreeMap<Arc<str>, Instant>,
 }
 
 /// The room for updates that wait for peers.
@@ -105,7 +110,7 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
                 answer(self.take_entries(entries, address).await);
             }
             (UpdateAuthor::Credential(credential), Err(denial)) => {
-                self.counts.count(&credential, UpdateOutcome::Refused);
+                self.note_refused(&credential, address, denial);
                 answer(Err(denial));
             }
             (_, judged) => answer(judged.map(drop)),
@@ -117,7 +122,7 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
         match permit(&credential, &changes, &self.published.load_full()) {
             Ok(()) => self.change(&credential, address, &changes, reply).await,
             Err(denial) => {
-                self.counts.count(&credential, UpdateOutcome::Refused);
+                self.note_refused(&credential, address, denial);
                 reply(Err(denial));
             }
         }
@@ -198,7 +203,10 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
             let is_new = kept.tokens.entry(key).is_none_or(|known| known.version < entry.version);
             kept.tokens.take_in(key.clone(), entry.clone());
             if is_new && entry.state == ChallengeState::Set {
-                kept.last_set.insert(key.credential.clone(), now);
+                // A token that arrives late was set when its hour began.
+                let set = UnixTime(entry.until.0.saturating_sub(LIFE_SECS));
+                let last = kept.last_set.entry(key.credential.clone()).or_insert(set);
+                *last = set.max(*last);
             }
         }
         let owners = entries.iter().map(|(key, _)| (&key.credential, &key.owner)).collect();
@@ -218,10 +226,40 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
         if kept == *self.kept.borrow() {
             return;
         }
+        self.lost_by_reload(&snapshot).into_iter().for_each(|line| info!("{line}"));
         // If the write fails, the next start drops these tokens: by their end, or by the credentials that it has.
         let _ = self.write(&kept).await;
         self.take_over(kept);
         let _ = self.publish().await;
+    }
+
+    /// A line for each credential whose live tokens go because the configuration does not have it any more.
+    fn lost_by_reload(&self, snapshot: &Snapshot) -> Vec<String> {
+        let kept = self.kept.borrow();
+        let mut lost: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+        for (key, entry) in kept.tokens.entries() {
+            if entry.state == ChallengeState::Set && !snapshot.challenges().permits(&key.credential, &key.owner) {
+                *lost.entry(&key.credential).or_default() += 1;
+            }
+        }
+        let line = |(credential, count)| {
+            format!(
+                "ACME challenges: {count} of {credential} removed, because the configuration does not permit these any more"
+            )
+        };
+        lost.into_iter().map(line).collect()
+    }
+
+    /// Counts a refused update, with a line in the log once in [`WARN_EVERY`] for each credential: the signature is valid, so
+    /// that the key may be in other hands.
+    fn note_refused(&mut self, credential: &Arc<str>, address: IpAddr, (rcode, _): Denial) {
+        self.counts.count(credential, UpdateOutcome::Refused);
+        let now = Instant::now();
+        self.refused.retain(|_, at| now.duration_since(*at) < WARN_EVERY);
+        if !self.refused.contains_key(credential) {
+            self.refused.insert(credential.clone(), now);
+            warn!("an ACME update by {credential} from {address} is refused: {rcode}");
+        }
     }
 
     /// Writes tokens and has these served.

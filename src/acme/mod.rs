@@ -139,6 +139,7 @@ impl OpenedTokens {
             peers,
             waiting: keeper::waiting(),
             counts: counts.clone(),
+            refused: BTreeMap::new(),
         };
         let running = keeper.run(inbox.requests, reloads.subscribe());
         tokio::spawn(vital.guard("service of ACME challenges", running));

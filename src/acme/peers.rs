@@ -90,6 +90,8 @@ struct PeerLink {
     behind: Mutex<Option<String>>,
     is_silent: AtomicBool,
     silent: Counter,
+    /// True if its last answer was without a token that it has acknowledged.
+    is_lacking: AtomicBool,
 }
 
 /// The reasons why a peer did not take entries.
@@ -109,6 +111,7 @@ impl fmt::Display for SendError {
             SendError::Io(error) => f.write_str(&files::words(error)),
             SendError::Silent => f.write_str("no answer in time"),
             SendError::Signature(error) => error.fmt(f),
+            SendError::Refused(Rcode::NOTAUTH) => f.write_str("it answers NOTAUTH; does it serve this zone?"),
             SendError::Refused(rcode) => write!(f, "it answers {rcode}; is this key under its `[acme] peers`?"),
         }
     }
@@ -192,6 +195,7 @@ impl PeerLink {
             behind: Mutex::new(before.map_or(Some(STARTING.to_string()), |before| locked(&before.behind).clone())),
             is_silent: AtomicBool::new(before.is_some_and(|before| before.is_silent.load(Relaxed))),
             silent,
+            is_lacking: AtomicBool::new(false),
         }
     }
 
@@ -200,7 +204,9 @@ impl PeerLink {
     }
 
     fn standing(&self) -> PeerStanding {
-        PeerStanding { address: self.address, behind: locked(&self.behind).clone(), silent: self.silent.value() }
+        let lacking = self.is_lacking.load(Relaxed).then(|| LACKING.to_string());
+        let behind = locked(&self.behind).clone().or(lacking);
+        PeerStanding { address: self.address, behind, silent: self.silent.value() }
     }
 
     /// Sends a greeting, unless one was acknowledged, then all entries that the peer lacks.
@@ -263,6 +269,12 @@ impl PeerLink {
     /// Asks for tokens until the peer answers with all of these, until the deadline.
     async fn observe(&self, tokens: &[(NameBuf, ChallengeToken)], deadline: Instant) -> Observed {
         let observed = observe(self.address, tokens, deadline).await;
+        let is_lacking = observed == Observed::Lacks && locked(&self.behind).is_none();
+        match (self.is_lacking.swap(is_lacking, Relaxed), is_lacking) {
+            (false, true) => warn!("peer {} {LACKING}", self.address),
+            (true, false) if observed == Observed::Has => info!("peer {} answers with all tokens again", self.address),
+            _ => {}
+        }
         let is_silent = observed == Observed::Silent;
         if is_silent {
             self.silent.increment();
@@ -291,6 +303,9 @@ impl PeerLink {
         }
     }
 }
+
+/// The state of a peer that takes tokens and does not answer with these.
+const LACKING: &str = "answers without a token that it was sent: has it the same mirrors and credentials?";
 
 /// The state of a peer before the first attempt.
 const STARTING: &str = "not reached yet";

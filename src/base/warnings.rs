@@ -39,7 +39,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("repeated-value", "a value is written twice in one list"),
     ("secrets-exposed", "other users may read or change a file with secrets"),
     ("server-without-address", "a server that ACME clients or certificate authorities ask has no address"),
-    ("servers-without-peers", "a zone has more name servers than `[acme] peers` has"),
+    ("servers-without-peers", "a zone has name servers that are neither this server nor under `[acme] peers`"),
     ("short-interval", "a publisher is asked for a source more often than every five minutes"),
     ("signed-zone", "the signatures of a zone are left out"),
     ("single-ns", "a zone has one name server"),

@@ -85,8 +85,8 @@ fn certificate_row(certificate: &CertificateView) -> Vec<String> {
 
 fn credential_row(credential: &CredentialView) -> Vec<String> {
     let set = match credential.last_set_seconds {
-        Some(secs) => format!("renewed {} ago", span(Duration::from_secs(secs))),
-        None => "never renewed".to_string(),
+        Some(secs) => format!("last challenge {} ago", span(Duration::from_secs(secs))),
+        None => "no challenge yet".to_string(),
     };
     let ends = credential.certificate_ends.as_ref().map(|ends| format!(", certificate ends {ends}"));
     vec![credential.credential.clone(), format!("{}: {set}{}", credential.mirror, ends.unwrap_or_default())]

@@ -76,7 +76,8 @@ impl AcmeListener {
         counters: &mut Vec<Arc<dyn Collect>>,
         common: &Common,
     ) -> Result<Self, Failure> {
-        let tls = http_tls(identity)?;
+        // A refusal leaves the body unread, which over HTTP/2 some clients take for a broken stream.
+        let tls = http_tls(identity, &[b"http/1.1"])?;
         let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
         for address in bound.addresses() {
             info!("listening on {address} (ACME challenges over {scheme})");
@@ -167,7 +168,7 @@ impl Web {
                 pulls = Some(http.clone());
                 let asker = BlobAsker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                let tls = http_tls(prepared.identities.registry.clone())?;
+                let tls = http_tls(prepared.identities.registry.clone(), &http::PROTOCOLS)?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
                 Some(RegistryService::start(bound, terms, settings, published, http, asker)?)
             }
@@ -282,7 +283,7 @@ fn registry_clients(config: &Config) -> Option<Arc<Clients>> {
     Some(clients)
 }
 
-fn http_tls(identity: Option<Identity>) -> Result<Option<Arc<Tls>>, Failure> {
-    let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
+fn http_tls(identity: Option<Identity>, protocols: &[&[u8]]) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = identity.map(|identity| Tls::new(identity, protocols)).transpose().map_err(Failure::Tls)?;
     Ok(tls.map(Arc::new))
 }

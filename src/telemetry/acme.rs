@@ -103,7 +103,7 @@ pub(crate) struct CredentialStanding {
     pub(crate) mirror: MirrorId,
     /// The number of its live tokens.
     pub(crate) live: usize,
-    /// The time at which it last set a token, which is that of the last renewal; `None` if it has set none.
+    /// The time at which it last set a token, here or at a peer; `None` if it has set none.
     pub(crate) last_set: Option<UnixTime>,
 }
 

@@ -88,7 +88,8 @@ pub enum TokenAction {
     Remove(Removal),
 }
 
-/// The author of an update, if it may send updates for the zone from this address; otherwise the denial.
+/// The author of an update, if it may send updates for the zone; otherwise the denial. The service judges the address, so that
+/// the use of a stolen key is counted.
 ///
 /// Deviates: RFC 2136 §3.3 has this check after the prerequisites. It comes first, so that only credentials and peers take
 /// places in the queue of the service.
@@ -113,8 +114,8 @@ pub(super) fn admit(
     if snapshot.challenges().is_peer(key) {
         return Ok(UpdateAuthor::Server(key));
     }
-    let credential = snapshot.challenges().of_key(key).filter(|credential| credential.admits(peer.address));
-    Ok(UpdateAuthor::Credential(credential.ok_or(PROHIBITED)?.name.clone()))
+    let credential = snapshot.challenges().of_key(key).ok_or(PROHIBITED)?;
+    Ok(UpdateAuthor::Credential(credential.name.clone()))
 }
 
 /// Takes in an update that [`super::respond`] handed over; `None` if the message is another one.
@@ -155,6 +156,9 @@ impl ReceivedUpdate {
         match &self.author {
             UpdateAuthor::Credential(name) => {
                 let credential = snapshot.challenges().credential(name).ok_or(PROHIBITED)?;
+                if !credential.admits(self.peer.address) {
+                    return Err(PROHIBITED);
+                }
                 let change = |record| change(record, credential, snapshot).ok_or(PROHIBITED);
                 updates.iter().map(change).collect::<Result<_, _>>().map(UpdateEffect::Changes)
             }

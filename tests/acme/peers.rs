@@ -269,8 +269,13 @@ fn credentials_keys_and_peers_of_a_reload_are_taken_up() {
     pair.members[1].reload(["", TWO], "peers");
     assert_eq!(timed(a, "one", &[add(SHARED, 1)]), SERVFAIL);
     assert!(b.tokens(SHARED).is_empty());
+    // It takes the token and does not answer with it, which is a peer behind.
+    a.server.wait_for("answers without a token that it was sent: has it the same mirrors and credentials?");
+    let behind = format!("pharos_acme_peer_behind{{peer=\"{}\"}}", pair.members[0].peer);
+    assert_eq!(a.server.metric(&behind), 1);
     pair.members[1].reload([ONE, TWO], "peers");
     pair.members[1].wait_for_tokens(&[1]);
+    assert_eq!((timed(a, "one", &[add(SHARED, 1)]), a.server.metric(&behind)), (NOERROR, 0));
     // Another secret: nothing passes, and both say so.
     pair.members[1].reload([ONE, TWO], "another");
     assert_eq!(timed(a, "one", &[add(SHARED, 2)]), SERVFAIL);

@@ -97,9 +97,16 @@ fn check_warns_of_servers_and_sizes_that_stop_an_authority() {
     assert_eq!(checked(&text, &format!("{only}@ NS ns.elsewhere.example.\n")).1, ["servers-without-peers"]);
     let (report, codes) = checked(&text, ZONE);
     assert_eq!(codes, ["servers-without-peers"], "{report}");
-    assert!(report.contains("zone `blob.example` has 2 name servers, and `[acme]` names no `peers`"), "{report}");
+    assert!(report.contains("zone `blob.example` has name servers that are under no `peers` of `[acme]`: `ns.blob.example`, `ns2.blob.example`"), "{report}");
     // Two names of one server.
     assert_eq!(checked(&text, &ZONE.replace("ns2 A 192.0.2.54", "ns2 A 192.0.2.53")).1, [""; 0]);
+    // A peer that is no name server does not stand for one; a peer that is one does.
+    let peered = |peer: &str| {
+        let keys = format!("[keys.peers]\nalgorithm = \"hmac-sha256\"\nsecret = \"{}\"\n", secret("peers"));
+        text.replace("[acme]\n", &format!("{keys}[acme]\npeers = [\"{peer} key:peers\"]\n"))
+    };
+    assert_eq!(checked(&peered("192.0.2.99"), ZONE).1, ["servers-without-peers"]);
+    assert_eq!(checked(&peered("192.0.2.54"), ZONE).1, [""; 0]);
     let allowed = with_accounts();
     let (report, codes) = checked(&allowed, &ZONE.replace("SOA ns ", "SOA hidden "));
     assert_eq!(codes, ["server-without-address"], "{report}");

@@ -41,6 +41,8 @@ fn credentials_set_and_remove_their_own_tokens_over_udp_and_tcp() {
         assert_eq!(world.send("one", &[add(SHARED, 4), refused.clone()]), REFUSED);
         assert_eq!(world.send_tcp("one", &[refused, add(SHARED, 4)]), REFUSED);
     }
+    let mut said =
+        world.server.wait_for("an ACME update by key:one.mirrors.example from 127.0.0.1 is refused: REFUSED");
     assert_eq!(world.send("transfer", &[add(SHARED, 4)]), REFUSED, "a key that is no credential");
     assert_eq!(world.tokens(SHARED), [2]);
     // A repeated message, and a removal of a token that does not exist, are no faults.
@@ -54,7 +56,8 @@ fn credentials_set_and_remove_their_own_tokens_over_udp_and_tcp() {
     assert_eq!(world.send("one", &[remove(OWN, 9)]), NOERROR);
     assert_eq!((world.tokens(OWN), world.serial()), (vec![6, 3], serial));
     // The log has the names, and never a token.
-    let lines = world.server.lines().join("\n");
+    said.extend(world.server.lines());
+    let lines = said.join("\n");
     assert!(
         lines.contains(
             "ACME challenges at _acme-challenge.blob.example: 1 set by key:one.mirrors.example from 127.0.0.1"
@@ -144,6 +147,9 @@ fn a_reload_keeps_tokens_but_those_of_credentials_that_it_removes() {
     assert_eq!(world.tokens(SHARED), [2]);
     assert_eq!(world.ask(OWN, Rtype::TXT).metadata.response_code, hickory_proto::op::ResponseCode::NXDomain);
     assert_eq!(world.send("one", &[add(SHARED, 4)]), REFUSED);
+    world
+        .server
+        .wait_for("2 of key:one.mirrors.example removed, because the configuration does not permit these any more");
     // It is gone from the disk too, and does not come back with its credential.
     let deadline = Instant::now() + Duration::from_secs(20);
     while fs::read_to_string(world.path().join("acme.json")).unwrap().contains("key:one") {

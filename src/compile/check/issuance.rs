@@ -8,7 +8,8 @@
 //!
 //! RFC 8659 §3 (the records of a name), RFC 8657 (accounts).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::Name;
@@ -57,13 +58,15 @@ pub(crate) fn check_issuance(config: &Config, zones: &ZoneSet) -> Vec<Diagnostic
     let mut problems: Vec<Diagnostic> =
         acme.credentials.iter().flat_map(|credential| check_account(credential, zones)).collect();
     problems.extend(check_sizes(acme, config, zones));
+    let own: Vec<IpAddr> =
+        config.dns.listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect();
     for zone in config.zones.iter().filter(|zone| !zone.reserved.is_empty()) {
         let Some((_, served)) = zones.at_apex(zone.name.as_name()).filter(|(_, zone)| zone.is_available()) else {
             continue;
         };
         problems.extend(check_primary(zone, served, zones));
         problems.extend(check_servers(zone, served, zones));
-        problems.extend(check_peers(zone, acme, served, zones));
+        problems.extend(check_peers(zone, acme, served, zones, &own));
     }
     problems
 }
@@ -133,23 +136,36 @@ fn check_servers(zone: &ZoneConfig, served: &Zone, zones: &ZoneSet) -> Vec<Diagn
 }
 
 /// Each name server but this one is a peer, because an authority asks any of them for the challenge.
-fn check_peers(zone: &ZoneConfig, acme: &AcmeConfig, served: &Zone, zones: &ZoneSet) -> Option<Diagnostic> {
+fn check_peers(
+    zone: &ZoneConfig,
+    acme: &AcmeConfig,
+    served: &Zone,
+    zones: &ZoneSet,
+    own: &[IpAddr],
+) -> Option<Diagnostic> {
+    let is_known =
+        |address: &IpAddr| own.contains(address) || acme.peers.iter().any(|peer| peer.address.ip() == *address);
     // Several names of one server have the same addresses.
-    let hosts: BTreeSet<Vec<u8>> =
-        servers(served).map(|server| addresses(zones, server).unwrap_or_else(|| server.key())).collect();
-    let (count, peers) = (hosts.len(), acme.peers.len());
-    if count <= peers + 1 {
+    let mut unknown: BTreeMap<(Vec<IpAddr>, Option<String>), String> = BTreeMap::new();
+    for server in servers(served) {
+        let (addresses, name) = (addresses(zones, server), format!("`{server}`"));
+        if !addresses.iter().any(is_known) {
+            let alone = addresses.is_empty().then(|| name.clone());
+            unknown.entry((addresses, alone)).or_insert(name);
+        }
+    }
+    // One of these is this server, if no name server has an address at which it listens.
+    let is_listed = servers(served).any(|server| addresses(zones, server).iter().any(|address| own.contains(address)));
+    if unknown.len() <= usize::from(!is_listed) {
         return None;
     }
-    let message = match peers {
-        0 => format!("zone `{}` has {count} name servers, and `[acme]` names no `peers`", zone.name),
-        1 => format!("zone `{}` has {count} name servers, and `[acme]` names 1 peer", zone.name),
-        _ => format!("zone `{}` has {count} name servers, and `[acme]` names {peers} peers", zone.name),
-    };
+    let names: Vec<String> = unknown.into_values().collect();
+    let message =
+        format!("zone `{}` has name servers that are under no `peers` of `[acme]`: {}", zone.name, names.join(", "));
     let problem = Diagnostic::warning("servers-without-peers", message).at(zone.place.clone(), "this zone");
     Some(problem.help(
-        "name each other server under `peers`, because an authority asks any of them for a challenge; if all of them are \
-         one server, `allow` this",
+        "write the address of each server but this one under `peers`, because an authority asks any of them for a \
+         challenge; if these are this server, or have other addresses there, `allow` this",
     ))
 }
 
@@ -181,11 +197,13 @@ fn lacks_address(zones: &ZoneSet, name: Name<'_>) -> bool {
     answering(zones, name).is_some_and(|node| !node.is_some_and(has_address))
 }
 
-/// The addresses of a name, as one value to compare; `None` if this server does not know any.
-fn addresses(zones: &ZoneSet, name: Name<'_>) -> Option<Vec<u8>> {
-    let node = answering(zones, name)??;
-    let rtype = [Rtype::A, Rtype::AAAA].into_iter().find(|rtype| node.rrset(*rtype).is_some())?;
-    let mut records: Vec<&[u8]> = node.rrset(rtype)?.rdatas().collect();
-    records.sort_unstable();
-    Some(records.concat())
+/// The addresses of a name, in order; none if this server does not know any.
+fn addresses(zones: &ZoneSet, name: Name<'_>) -> Vec<IpAddr> {
+    let Some(node) = answering(zones, name).flatten() else { return Vec::new() };
+    let of = |rtype| node.rrset(rtype).into_iter().flat_map(RrSet::rdatas);
+    let v4 = of(Rtype::A).filter_map(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(IpAddr::from);
+    let v6 = of(Rtype::AAAA).filter_map(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(IpAddr::from);
+    let mut addresses: Vec<IpAddr> = v4.chain(v6).collect();
+    addresses.sort_unstable();
+    addresses
 }

@@ -36,18 +36,18 @@ pub(super) struct MeantCredentials {
 /// The keys and users that have an owner already, each with the place that names it.
 #[derive(Default)]
 pub(super) struct TakenProofs {
-    /// The keys of credentials and peers.
-    pub(super) keys: HashMap<KeyId, Place>,
+    /// The keys of peers.
+    pub(super) peers: HashMap<KeyId, Place>,
+    keys: HashMap<KeyId, Place>,
     users: HashMap<Arc<str>, Place>,
 }
 
 impl Check<'_> {
-    /// The meaning of one entry of `acme`. `peers` are the keys of peers.
+    /// The meaning of one entry of `acme`.
     pub(super) fn check_credential(
         &mut self,
         spec: &CredentialSpec,
         acme: Option<&AcmeSpec>,
-        peers: &HashMap<KeyId, Place>,
         taken: &mut TakenProofs,
     ) -> Option<MeantCredential> {
         let allow = self.check_prefixes(&spec.allow);
@@ -74,7 +74,7 @@ impl Check<'_> {
                             .help("remove it: a key has its secret under `[keys]`"),
                     );
                 }
-                self.check_credential_key(key, peers, taken).map(|(name, id)| MeantCredential {
+                self.check_credential_key(key, taken).map(|(name, id)| MeantCredential {
                     name,
                     proof: id.into(),
                     allow,
@@ -100,12 +100,7 @@ impl Check<'_> {
         }
     }
 
-    fn check_credential_key(
-        &mut self,
-        text: &PlacedText,
-        peers: &HashMap<KeyId, Place>,
-        taken: &mut TakenProofs,
-    ) -> Option<(Arc<str>, KeyId)> {
+    fn check_credential_key(&mut self, text: &PlacedText, taken: &mut TakenProofs) -> Option<(Arc<str>, KeyId)> {
         let at = match self.keys.find(text) {
             Ok(at) => at,
             Err(problem) => {
@@ -114,7 +109,7 @@ impl Check<'_> {
             }
         };
         let id = KeyId::from_index(at);
-        if let Some(peer) = peers.get(&id) {
+        if let Some(peer) = taken.peers.get(&id) {
             self.report(
                 Diagnostic::error("peer-key", format!("key `{}` is that of a peer", text.value))
                     .at(text.place.clone(), "a mirror with this key could speak for a server")

@@ -4,13 +4,12 @@
 //! **Not here**: the proofs of credentials ([`super::credentials`]), records of a zone file at these owners
 //! ([`crate::zone`]).
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::credentials::{MeantCredential, MeantCredentials, TakenProofs};
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::base::ids::{HorizonId, KeyId, MirrorId};
+use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::challenge::{MirrorAddressOwner, MirrorNames};
 use crate::config::acme::{AcmeConfig, AcmeSpec};
@@ -64,7 +63,7 @@ impl Check<'_> {
         let listen = written.map(|acme| self.check_listen(&acme.listen)).unwrap_or_default();
         let tls = written.and_then(|acme| acme.tls.as_ref()).and_then(|tls| self.check_tls(&tls.cert, &tls.key));
         let mut ground = AcmeGround { horizons, zones, taken: TakenProofs::default() };
-        let peers = written.map(|acme| self.check_peers(acme, &mut ground)).unwrap_or_default();
+        let peers = written.map(|acme| self.check_peers(acme, &spec.dns.listen, &mut ground)).unwrap_or_default();
         let mut meant = MeantCredentials::default();
         peers.iter().filter_map(|peer| peer.key).for_each(|key| meant.challenges.add_peer(key));
         for (at, mirror) in spec.mirrors.iter().enumerate() {
@@ -104,15 +103,40 @@ impl Check<'_> {
         }
     }
 
-    fn check_peers(&mut self, acme: &AcmeSpec, ground: &mut AcmeGround<'_>) -> Vec<Remote> {
-        let mut peers = Vec::with_capacity(acme.peers.len());
+    /// `listen` is that of `[dns]`.
+    fn check_peers(
+        &mut self,
+        acme: &AcmeSpec,
+        listen: &Option<Vec<PlacedText>>,
+        ground: &mut AcmeGround<'_>,
+    ) -> Vec<Remote> {
+        let own: Vec<SocketAddr> = listen.iter().flatten().filter_map(|text| text.value.parse().ok()).collect();
+        let mut peers: Vec<Remote> = Vec::with_capacity(acme.peers.len());
         for text in &acme.peers {
             let Some(remote) = self.check_remote(text, "peers are reached over DNS in the clear, with signed messages")
             else {
                 continue;
             };
+            let address = remote.address;
+            let fault = if address.port() == 0 || address.ip().is_unspecified() {
+                Some("no server can have this address")
+            } else if own.contains(&address) {
+                Some("this server has this address itself")
+            } else if peers.iter().any(|known| known.address == address) {
+                Some("written twice")
+            } else {
+                None
+            };
+            if let Some(fault) = fault {
+                self.report(
+                    Diagnostic::error("bad-peer", format!("peer `{address}` is not another server"))
+                        .at(text.place.clone(), fault)
+                        .help("write the address at which the other server answers DNS, once for each server"),
+                );
+                continue;
+            }
             match remote.key {
-                Some(key) => drop(ground.taken.keys.entry(key).or_insert_with(|| text.place.clone())),
+                Some(key) => drop(ground.taken.peers.entry(key).or_insert_with(|| text.place.clone())),
                 None => self.report(
                     Diagnostic::error("peer-without-key", format!("peer `{}` has no key", text.value))
                         .at(text.place.clone(), "its messages could not be told from forged ones")
@@ -137,10 +161,9 @@ impl Check<'_> {
     ) {
         let Some(keys) = mirror.keys.as_ref() else { return };
         let Some(first) = keys.acme.first() else { return };
-        let peers: HashMap<KeyId, Place> = ground.taken.keys.clone();
         let mut meant = Vec::with_capacity(keys.acme.len());
         for credential in &keys.acme {
-            meant.extend(self.check_credential(credential, acme, &peers, &mut ground.taken));
+            meant.extend(self.check_credential(credential, acme, &mut ground.taken));
         }
         let name = &mirror.name;
         if acme.is_none() {

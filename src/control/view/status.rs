@@ -89,7 +89,7 @@ pub(crate) struct CredentialView {
     pub(crate) mirror: String,
     /// The number of its live tokens.
     pub(crate) live: usize,
-    /// The time at which it last set a token, which is that of the last renewal; null if it has set none.
+    /// The time at which it last set a token, here or at a peer; null if it has set none.
     pub(crate) last_set: Option<String>,
     pub(crate) last_set_seconds: Option<u64>,
     /// The first end among the certificates of the mirror's addresses; null if no probe has seen one.
