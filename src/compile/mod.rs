@@ -30,7 +30,7 @@ use crate::snapshot::{
     ChaosText, Compiled, CompiledSteering, CookieSecrets, Origin, Party, Policy, Provenance, RateLimit, ServerIdentity,
     Settings, Snapshot, Transfers,
 };
-use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
+use crate::steer::{Condition, Draft, Horizon, Laid, RegionTable, Rule, Won};
 use crate::zone::ZoneSet;
 
 /// The result of building from a config file and the files it names.
@@ -113,6 +113,7 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         settings: Arc::new(settings(&config.dns, cookies)),
         transfers: Arc::new(transfers(config, keys)),
         challenges: config.acme.as_ref().map(|acme| acme.challenges.clone()).unwrap_or_default(),
+        regions: steering.regions,
         provenance: steering.provenance,
         zones: origins.into(),
     };
@@ -150,8 +151,10 @@ pub(crate) fn steering(config: &Config, networks: Networks) -> (CompiledSteering
         // Every rule for a source that is not fetched yet would look wrong.
         problems.clear();
     }
+    // Only the registry listener attributes requests; DNS would pay a search for each query.
+    let regions = config.registry.as_ref().map(|_| Arc::new(RegionTable::build(&networks, &laid))).unwrap_or_default();
     let provenance = Arc::new(provenance(config, networks));
-    (CompiledSteering { horizons: horizons.into(), provenance }, problems)
+    (CompiledSteering { horizons: horizons.into(), regions, provenance }, problems)
 }
 
 fn settings(dns: &config::DnsConfig, cookies: CookieSecrets) -> Settings {

@@ -20,7 +20,7 @@ use crate::registry::known::Holding;
 use crate::registry::{
     self, Answer, CanonicalAsk, RegistrySettings, Request, Route, RouteReply, RouteSteering, Status, client_address,
 };
-use crate::snapshot::Meter;
+use crate::snapshot::{Meter, RegionMeter};
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -67,14 +67,16 @@ impl Handler for Pull {
             .map(|address| Client { resolver: address, subnet: None });
         let path = registry::plain(head.uri.path());
         let request = Request { method, path: &path, query: head.uri.query() };
-        let (network, until) =
-            (registry::network_of(client.map_or(peer, |client| client.resolver)), self.asker.deadline());
+        let address = client.map_or(peer, |client| client.resolver);
+        let (network, until) = (registry::network_of(address), self.asker.deadline());
+        let (region, _) = snapshot.regions().of(address);
         let beyond = |reply: &RouteReply| registry::beyond(&request, reply, &settings);
         let running = RunningPull {
             asker: self.asker.clone(),
             counters: self.counters.clone(),
             method: head.method.clone(),
             since,
+            region,
             network,
             until,
         };
@@ -103,6 +105,7 @@ struct RunningPull {
     counters: Arc<Http>,
     method: Method,
     since: Instant,
+    region: RegionMeter,
     network: Prefix,
     until: tokio::time::Instant,
 }
@@ -145,7 +148,7 @@ impl RunningPull {
     }
 
     fn finish(&self, reply: RouteReply, meter: Option<Meter>) -> HttpResponse {
-        self.counters.answered(&reply, self.since, meter);
+        self.counters.answered(&reply, self.since, self.region, meter);
         render(reply, &self.method)
     }
 }

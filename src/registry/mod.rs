@@ -46,7 +46,7 @@ pub use path::plain;
 pub(crate) use path::{Digest, Path, PullTarget, is_repository, parse};
 pub use paths::PathRules;
 pub(crate) use paths::{PathRule, is_prefix, is_reserved};
-pub use reply::{Answer, RouteOutcome, RouteReply, Status};
+pub use reply::{Answer, RouteOutcome, RouteReply, RouteTarget, Status};
 pub(crate) use reply::{RouteBasis, RouteSteering};
 pub(crate) use shares::{Budget, Shares, network_of};
 

@@ -106,6 +106,25 @@ words! {
     }
 }
 
+words! {
+    /// The target of a redirect.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RouteTarget {
+        /// The steered name, at which DNS selects the mirror.
+        SteeredName = "steered-name",
+        /// A mirror by its own host name or URL.
+        Mirror = "mirror",
+        /// The canonical registry.
+        Canonical = "canonical",
+        /// The registry of signatures.
+        Signatures = "signatures",
+        /// The project page, the policy page, or the target of a further path.
+        Other = "other",
+        /// No redirect.
+        None = "none",
+    }
+}
+
 /// A steering decision, and the choice that health made from its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteSteering {
@@ -167,6 +186,31 @@ impl RouteOutcome {
             RouteOutcome::BlobByRule | RouteOutcome::BlobFromMirror => 7,
             RouteOutcome::BlobCanonical | RouteOutcome::BlobLacking | RouteOutcome::BlobUnknown => 7,
             RouteOutcome::Forwarded => 8,
+        }
+    }
+
+    /// The target of the redirect.
+    pub(crate) const fn target(self) -> RouteTarget {
+        match self {
+            RouteOutcome::BlobSteered => RouteTarget::SteeredName,
+            RouteOutcome::BlobMirror | RouteOutcome::FileMirror => RouteTarget::Mirror,
+            RouteOutcome::Manifest
+            | RouteOutcome::Tags
+            | RouteOutcome::Referrers
+            | RouteOutcome::BlobByRule
+            | RouteOutcome::BlobFromMirror
+            | RouteOutcome::BlobCanonical
+            | RouteOutcome::BlobLacking
+            | RouteOutcome::BlobUnknown => RouteTarget::Canonical,
+            RouteOutcome::Signature | RouteOutcome::SignatureContent => RouteTarget::Signatures,
+            RouteOutcome::Info | RouteOutcome::Privacy | RouteOutcome::File => RouteTarget::Other,
+            RouteOutcome::Method
+            | RouteOutcome::Options
+            | RouteOutcome::Health
+            | RouteOutcome::Outside
+            | RouteOutcome::Version
+            | RouteOutcome::Refused
+            | RouteOutcome::Forwarded => RouteTarget::None,
         }
     }
 

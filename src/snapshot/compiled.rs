@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Provenance, Service, Settings, Transfers, ZoneOrigin};
 use crate::challenge::Challenges;
 use crate::mirror::Mirror;
-use crate::steer::Horizon;
+use crate::steer::{Horizon, RegionTable};
 
 /// The content of the files, without the zones.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Compiled {
     pub transfers: Arc<Transfers>,
     /// The credentials of mirrors for ACME challenges, and the owners of these.
     pub challenges: Arc<Challenges>,
+    /// The providers and regions of addresses; without a registry listener, no address has one.
+    pub regions: Arc<RegionTable>,
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
     /// The origin of each zone; [`crate::base::ids::ZoneId`] is an index.
@@ -37,6 +39,8 @@ pub struct Compiled {
 pub struct CompiledSteering {
     /// The horizons, in the order of [`Compiled::horizons`].
     pub(crate) horizons: Arc<[Horizon]>,
+    /// The providers and regions of addresses.
+    pub(crate) regions: Arc<RegionTable>,
     /// The sources, and the places of rules.
     pub(crate) provenance: Arc<Provenance>,
 }

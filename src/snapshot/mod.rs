@@ -18,6 +18,7 @@ mod live;
 mod meters;
 mod next;
 mod provenance;
+mod regions;
 mod service;
 mod settings;
 mod transfers;
@@ -37,6 +38,7 @@ pub(crate) use meters::{METERS, Meter, Meters};
 pub use next::Next;
 pub use provenance::ZoneOrigin;
 pub(crate) use provenance::{Origin, Provenance};
+pub(crate) use regions::{REGION_METERS, RegionMeter, Regions};
 pub(crate) use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub(crate) use settings::CookieSecret;
 pub use settings::{ChaosText, CookieSecrets, RateLimit, ServerIdentity, Settings};
@@ -72,6 +74,7 @@ pub struct Snapshot {
     /// The horizons with far tables.
     far_horizons: FarHorizons,
     meters: Meters,
+    regions: Regions,
 }
 
 /// Making one, and changing it.
@@ -90,6 +93,7 @@ impl Snapshot {
             near: NEAR,
             far_horizons: FarHorizons::among(&compiled.horizons, NEAR),
             meters: Meters::new(&compiled.mirrors),
+            regions: Regions::new(compiled.regions.clone()),
             compiled,
         };
         snapshot.overlay()
@@ -134,6 +138,8 @@ impl Snapshot {
     fn steer(&mut self, steering: &CompiledSteering) {
         self.compiled.horizons = steering.horizons.clone();
         self.compiled.provenance = steering.provenance.clone();
+        self.compiled.regions = steering.regions.clone();
+        self.regions = self.regions.following(steering.regions.clone());
         self.far_horizons = FarHorizons::among(&self.compiled.horizons, self.near);
     }
 
@@ -213,6 +219,12 @@ impl Snapshot {
     #[inline]
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    /// The regions of clients, with their places in tables of counters.
+    #[inline]
+    pub(crate) fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     /// The origins of the zones, in the order of their ids.

@@ -67,13 +67,14 @@ impl Next {
     }
 
     /// Continues with a newly compiled snapshot. Histories of zones stay, and so do copies of zones that were fetched
-    /// meanwhile, the state of mirrors and hosts, and the places of mirrors in tables of counters.
+    /// meanwhile, the state of mirrors and hosts, and the places of mirrors and regions in tables of counters.
     pub fn replace(&mut self, compiled: Snapshot) -> Generation {
         let served = std::mem::replace(&mut self.snapshot, compiled);
         let next = &mut self.snapshot;
         let is_copy = |id| !next.compiled.transfers.policy(id).primaries.is_empty();
         next.live = Arc::new(Live::following(&served, &next.compiled.mirrors));
         next.meters = served.meters.following(&next.compiled.mirrors);
+        next.regions = served.regions.following(next.compiled.regions.clone());
         next.derived.mirrors = mirrors_now(next);
         next.overlays = Arc::new(next.overlays_now());
         next.zones = Arc::new(next.zones.following(&served.zones, &next.overlays, is_copy));

@@ -15,6 +15,7 @@ mod horizon;
 pub(crate) mod lines;
 pub(crate) mod nearest;
 mod plans;
+mod regions;
 pub(crate) mod spread;
 pub(crate) mod table;
 #[cfg(test)]
@@ -27,5 +28,7 @@ pub(crate) use horizon::{Decision, Won, decide};
 pub use lines::Descent;
 pub(crate) use plans::Plan;
 pub use plans::Ranking;
+pub(crate) use regions::RegionName;
+pub use regions::RegionTable;
 pub(crate) use spread::LeastScopes;
 pub use spread::Weights;

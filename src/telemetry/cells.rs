@@ -9,7 +9,8 @@ use std::fmt;
 use super::histogram::Histogram;
 use super::{Counter, Gauge, MetricFamily};
 use crate::base::words::Worded;
-use crate::snapshot::{METERS, Meter};
+use crate::registry::RouteTarget;
+use crate::snapshot::{METERS, Meter, REGION_METERS, RegionMeter};
 
 /// A cell of a struct that `counters!` declares, or a table of cells.
 pub(crate) trait Cell {
@@ -131,5 +132,24 @@ impl SteeredCounts {
 impl Default for SteeredCounts {
     fn default() -> Self {
         SteeredCounts(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+/// Requests by the region of the client and the target of the redirect. Shown with the names of a snapshot
+/// ([`super::served`]).
+#[derive(Debug)]
+pub(crate) struct RegionCounts(Box<[ByWord<RouteTarget>]>);
+
+impl RegionCounts {
+    /// The cell of a region and target.
+    #[inline]
+    pub(crate) fn of(&self, region: RegionMeter, target: RouteTarget) -> &Counter {
+        self.0[region.index()].of(target)
+    }
+}
+
+impl Default for RegionCounts {
+    fn default() -> Self {
+        RegionCounts((0..REGION_METERS).map(|_| ByWord::default()).collect())
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cells::{ByWord, Cell, SteeredCounts};
+use super::cells::{ByWord, Cell, RegionCounts, SteeredCounts};
 use super::histogram::Histogram;
 use super::{Collect, Counter, Gauge, MetricFamily, MetricsPage};
-use crate::registry::{RouteOutcome, RouteReply};
-use crate::snapshot::Meter;
+use crate::registry::{RouteOutcome, RouteReply, RouteTarget};
+use crate::snapshot::{Meter, RegionMeter};
 
 /// Every status that a reply can have.
 const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
@@ -18,6 +18,7 @@ pub struct Http {
     outcomes: ByWord<RouteOutcome>,
     statuses: [Counter; STATUSES.len()],
     steered: SteeredCounts,
+    regions: RegionCounts,
     durations: Histogram,
     /// Connections that are open, TLS handshakes included.
     pub connections: Gauge,
@@ -38,14 +39,15 @@ pub struct Http {
 }
 
 impl Http {
-    /// Counts a request that was answered: its duration from `since` on, its outcome and status, and the mirror, if the request
-    /// was sent to one.
-    pub(crate) fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
+    /// Counts a request that was answered: its duration from `since` on, its outcome and status, the client's
+    /// region, and the mirror, if the request was sent to one.
+    pub(crate) fn answered(&self, reply: &RouteReply, since: Instant, region: RegionMeter, mirror: Option<Meter>) {
         self.durations.observe(since.elapsed());
         if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
             self.steered.of(mirror).increment();
         }
         self.outcomes.of(reply.basis.outcome).increment();
+        self.regions.of(region, reply.basis.outcome.target()).increment();
         let status = reply.answer.status();
         if let Some(at) = STATUSES.iter().position(|known| *known == status) {
             self.statuses[at].increment();
@@ -55,6 +57,11 @@ impl Http {
     /// The number of blob requests that were sent to a mirror.
     pub(crate) fn steered(&self, meter: Meter) -> u64 {
         self.steered.of(meter).value()
+    }
+
+    /// The number of requests of clients in a region that were sent to a target.
+    pub(crate) fn in_region(&self, region: RegionMeter, target: RouteTarget) -> u64 {
+        self.regions.of(region, target).value()
     }
 
     /// The number of requests with an outcome.

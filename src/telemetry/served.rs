@@ -11,6 +11,7 @@ use super::dns::DnsCounters;
 use super::http::Http;
 use super::{Collect, MetricFamily, MetricsPage};
 use crate::base::prefix::Family;
+use crate::registry::RouteTarget;
 use crate::snapshot::{Meter, Snapshot};
 
 /// Metrics of the served state; `S` returns the snapshot and its age in seconds.
@@ -49,6 +50,17 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> 
         if let Some(http) = &self.http {
             let help = "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.";
             steered(page.counter("pharos_http_steered_total", help), &|meter| http.steered(meter));
+            let help = "Requests by provider and region of the client, and by target of the redirect.";
+            let mut family = page.counter("pharos_http_clients_total", help);
+            for (region, provider, name) in snapshot.regions().all() {
+                for target in RouteTarget::ALL {
+                    let count = http.in_region(region, target);
+                    if count > 0 {
+                        let labels = [("provider", provider), ("region", name), ("target", target.as_str())];
+                        family.sample(&labels, count);
+                    }
+                }
+            }
         }
         let mut family = page.gauge(
             "pharos_horizon_panic",

@@ -105,6 +105,7 @@ async fn the_list_of_metrics_is_what_the_server_prints() {
         "pharos_dns_steered_total{mirror=\"good\",tier=\"preferred\"} ",
         "pharos_dns_steering_decisions_total{by=\"resolver\"} ",
         "pharos_http_steered_total{mirror=\"good\",tier=\"preferred\"} 1\n",
+        "pharos_http_clients_total{provider=\"\",region=\"\",target=\"steered-name\"} 1\n",
         "pharos_probe_failures_total{reason=\"certificate\"} ",
         "pharos_blob_asked_total{result=\"has\"} 1\n",
         "pharos_blob_lookups_total{cache=\"miss\",found=\"has\"} 1\n",

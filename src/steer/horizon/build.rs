@@ -41,6 +41,11 @@ impl Laid {
         Laid { v4, v6, combinations, boundaries_v4, boundaries_v6, private: Arc::new(private) }
     }
 
+    /// The ranges of both families.
+    pub(crate) fn overlays(&self) -> (&Overlay<u32>, &Overlay<u128>) {
+        (&self.v4, &self.v6)
+    }
+
     /// The distinct combinations of labels.
     pub(crate) fn combinations(&self) -> impl Iterator<Item = &[Option<LabelsId>]> {
         self.combinations.list().iter().map(|combination| &**combination)
