@@ -104,6 +104,16 @@ pub(crate) fn rfc3339(moment: UnixTime) -> String {
     date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", moment.0))
 }
 
+/// Writes milliseconds since 1970 in the form of RFC 3339, with all three digits of the fraction.
+pub(crate) fn rfc3339_millis(millis: u64) -> String {
+    let mut text = rfc3339(UnixTime(millis / 1000));
+    if text.ends_with('Z') {
+        text.pop();
+        text.push_str(&format!(".{:03}Z", millis % 1000));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +167,7 @@ mod tests {
     fn a_moment_reads_back() {
         assert_eq!(rfc3339(NOW), "2023-11-14T22:13:20Z");
         assert_eq!(parse_moment(&rfc3339(NOW)), Some(NOW));
+        assert_eq!(rfc3339_millis(NOW.0 * 1000 + 7), "2023-11-14T22:13:20.007Z");
         assert_eq!(rfc3339(UnixTime(u64::MAX)), format!("@{}", u64::MAX));
     }
 }

@@ -110,7 +110,7 @@ async fn show(stay: bool) -> Result<End, DemoFailure> {
 
 /// Waits for a signal to end; SIGHUP is one of them, because a closed terminal sends it.
 async fn stopped(signals: &mut Signals) {
-    let (Signal::Stop | Signal::Reload) = signals.next().await;
+    while signals.next().await == Signal::Reopen {}
 }
 
 /// A line in the layout of the terminal, broken between words.

@@ -58,6 +58,8 @@ pub enum FileUse {
     ProbeState,
     /// The last good addresses of hosts.
     HostState,
+    /// The request log.
+    RequestLog,
 }
 
 /// Equal if path and purpose are equal, whatever places name the files.
@@ -145,7 +147,8 @@ impl FileUse {
             | FileUse::Overrides
             | FileUse::Challenges
             | FileUse::ProbeState
-            | FileUse::HostState => FileKind::State,
+            | FileUse::HostState
+            | FileUse::RequestLog => FileKind::State,
         }
     }
 
@@ -166,6 +169,7 @@ impl FileUse {
             FileUse::HostState => 11,
             FileUse::Fetched(_) => 12,
             FileUse::Challenges => 13,
+            FileUse::RequestLog => 14,
         }
     }
 

@@ -13,11 +13,14 @@ use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::mirrors::MirrorsConfig;
 use super::paths::PathSpec;
+use super::request_log::{RequestLogConfig, RequestLogSpec, STDOUT};
 use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, tables, text, texts};
+use super::table::Table;
 use super::value;
 use super::zone::ZoneSpec;
 use super::{
-    BlobTarget, Config, Connections, HorizonConfig, Placed, PlacedText, Probe, UpstreamConfig, ZoneConfig, limits,
+    BlobTarget, Config, Connections, FileUse, HorizonConfig, Placed, PlacedText, Probe, UpstreamConfig, ZoneConfig,
+    limits,
 };
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::HorizonId;
@@ -30,7 +33,7 @@ const ASK_LACKING_DEFAULT: Duration = secs(60);
 
 section! {
     /// `[registry]` as written.
-    pub(super) struct RegistrySpec: "[registry]" {
+    pub(super) struct RegistrySpec: "[registry]" then name_log {
         /// Listen addresses for HTTP/1.1 and HTTP/2.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
@@ -141,11 +144,44 @@ section! {
         /// that is closing.
         idle: Duration = duration("idle", secs(1)..=hours(1)).default(limits::HTTP_IDLE_DEFAULT).example("\"620s\""),
 
+        /// File of the request log, or `-` for standard output. Each request is a line in JSON.
+        ///
+        /// Off by default, because metrics count requests, and a line for each takes a disk.
+        log: Option<PlacedText> = text("log", "path or `-`").otherwise("off").example("\"/var/lib/pharos/access.jsonl\""),
+
+        /// The client's address in the log: `none`, `24/48` for its IPv4 /24 or IPv6 /48, or `whole`.
+        ///
+        /// None by default, because addresses are personal data in many places. Provider and region are in the log anyway.
+        log_clients: Option<PlacedText> = text("log-clients", "`none`, `24/48` or `whole`")
+            .otherwise("`\"none\"`")
+            .example("\"24/48\""),
+
+        /// Share of the requests that are logged, selected at random.
+        ///
+        /// All by default, because each line serves the search for one request. A sample suffices for the shares of clouds.
+        log_sample: Option<PlacedText> = text("log-sample", "share").otherwise("`\"100%\"`").example("\"1%\""),
+
+        /// Length at which the log is renamed to `….1` and begun anew. 0 leaves rotation to other programs.
+        ///
+        /// Some 300,000 lines. With `log-keep`, the files of a listener that runs unattended take 500 MiB at most.
+        log_size: u64 = number("log-size", 0..=1_000_000, "MiB").default(100).example("1000"),
+
+        /// Renamed files that are kept, `….1` being the newest.
+        ///
+        /// Four give time to collect the files before the oldest is replaced.
+        log_keep: u16 = number("log-keep", 1..=1000, "files").default(4).example("9"),
+
         /// Certificate and key. With them the listener serves HTTPS.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
             .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
+    }
+}
+
+fn name_log(spec: &RegistrySpec, table: &Table<'_, '_>) {
+    if let Some(log) = spec.log.as_ref().filter(|log| &*log.value != STDOUT) {
+        table.reader.name_file(FileUse::RequestLog, log);
     }
 }
 
@@ -187,6 +223,8 @@ pub(crate) struct RegistryConfig {
     pub(crate) ask: Option<AskConfig>,
     /// The times of questions to canonical for signatures. `None` without `signatures`.
     pub(crate) ask_canonical: Option<AskConfig>,
+    /// The request log. `None` if requests are not logged.
+    pub(crate) log: Option<RequestLogConfig>,
     /// The certificate and key of HTTPS. `None` means plain HTTP.
     pub(crate) tls: Option<TlsFiles>,
 }
@@ -237,6 +275,13 @@ impl Check<'_> {
         let paths = self.check_paths(&spec.paths, horizons, mirrors);
         let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
         let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
+        let log = self.check_request_log(&RequestLogSpec {
+            log: spec.log.as_ref(),
+            clients: spec.log_clients.as_ref(),
+            sample: spec.log_sample.as_ref(),
+            size: spec.log_size,
+            keep: spec.log_keep,
+        });
         let blob_target = match &spec.direct {
             Some(direct) if direct.value => BlobTarget::MirrorHost,
             _ => BlobTarget::SteeredName,
@@ -261,6 +306,7 @@ impl Check<'_> {
             blob_target,
             ask: None,
             ask_canonical: None,
+            log,
             tls,
         };
         let horizon = self.check_horizon_of_blobs(spec, &registry, zone_specs, zones, (horizons, mirrors));

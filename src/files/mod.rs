@@ -11,6 +11,7 @@ pub(crate) mod accounts;
 mod facts;
 mod intake;
 pub(crate) mod kept;
+pub(crate) mod lines;
 mod list;
 mod reader;
 pub(crate) mod state;

@@ -4,7 +4,8 @@
 //! cleartext (h2 by prior knowledge) or over TLS. [`Listeners::stop`] finishes the requests in flight.
 //!
 //! **Invariants**: every size and duration that a remote party influences has a limit, below or in [`crate::listen`]; a
-//! request body is read only if the handler asks for it, and only up to the handler's limit; no client address is logged;
+//! request body is read only if the handler asks for it, and only up to the handler's limit; no client address is logged,
+//! except in the request log if the operator wants it;
 //! one request sees exactly one snapshot.
 //! **Not here**: the reply to a pull request ([`crate::registry`]), the answer to a DNS message ([`crate::wire`]),
 //! accepting connections and their limits ([`crate::listen`]), certificates ([`crate::tls`]).
@@ -18,6 +19,7 @@ mod connection;
 mod doh;
 mod guesses;
 mod host;
+mod log;
 mod paced;
 mod pull;
 mod token;
@@ -34,6 +36,7 @@ pub(crate) use asking::MAX_FLIGHTS;
 pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means};
 pub(crate) use doh::Doh;
 use hyper::http::request::Parts;
+pub use log::RequestLog;
 pub use pull::Pull;
 pub use token::Token;
 

@@ -12,6 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
+use super::log::{LogLine, RequestLog};
 use super::{Body, Handler, HttpAnswer, HttpResponse};
 use crate::base::client::Client;
 use crate::base::prefix::Prefix;
@@ -20,7 +21,7 @@ use crate::registry::known::Holding;
 use crate::registry::{
     self, Answer, CanonicalAsk, RegistrySettings, Request, Route, RouteReply, RouteSteering, Status, client_address,
 };
-use crate::snapshot::{Meter, RegionMeter};
+use crate::snapshot::{Meter, RegionMeter, Snapshot};
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,6 +33,7 @@ pub struct Pull {
     settings: Arc<ArcSwap<RegistrySettings>>,
     counters: Arc<Http>,
     asker: Arc<BlobAsker>,
+    log: Option<Arc<RequestLog>>,
 }
 
 impl Pull {
@@ -42,7 +44,13 @@ impl Pull {
         counters: Arc<Http>,
         asker: Arc<BlobAsker>,
     ) -> Self {
-        Pull { published, settings, counters, asker }
+        Pull { published, settings, counters, asker, log: None }
+    }
+
+    /// The same with a request log.
+    #[must_use]
+    pub(crate) fn with_log(self, log: Arc<RequestLog>) -> Self {
+        Pull { log: Some(log), ..self }
     }
 }
 
@@ -71,16 +79,22 @@ impl Handler for Pull {
         let (network, until) = (registry::network_of(address), self.asker.deadline());
         let (region, _) = snapshot.regions().of(address);
         let beyond = |reply: &RouteReply| registry::beyond(&request, reply, &settings);
+        let line = self.log.as_ref().and_then(|log| {
+            let address = client.ok().map(|client| client.resolver);
+            Some((log.clone(), log.begin(head, &path, address, &snapshot, since)?))
+        });
         let running = RunningPull {
             asker: self.asker.clone(),
             counters: self.counters.clone(),
             method: head.method.clone(),
             since,
             region,
+            line,
             network,
             until,
         };
-        let answer = |running: RunningPull, reply: RouteReply| {
+        let answer = |mut running: RunningPull, reply: RouteReply| {
+            running.note_mirror(&reply, &snapshot);
             let (meter, beyond) = (meter(&reply), beyond(&reply));
             running.answer(reply, meter, beyond)
         };
@@ -92,6 +106,8 @@ impl Handler for Pull {
                     let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
                     // The replies for `Lacks` and `Unsaid` both lead to canonical, so one question serves both.
                     let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
+                    let mut running = running;
+                    running.note_mirror(&replies[0], &snapshot);
                     HttpAnswer::Later(Box::pin(running.answer_later(waiting, Box::new(replies), meter, beyond)))
                 }
             },
@@ -106,6 +122,8 @@ struct RunningPull {
     method: Method,
     since: Instant,
     region: RegionMeter,
+    /// The log and the request's line in it; `None` if the request is not logged.
+    line: Option<(Arc<RequestLog>, LogLine)>,
     network: Prefix,
     until: tokio::time::Instant,
 }
@@ -147,8 +165,19 @@ impl RunningPull {
         self.finish(beyond.settle(holding, reply), meter)
     }
 
-    fn finish(&self, reply: RouteReply, meter: Option<Meter>) -> HttpResponse {
+    /// Notes the name of the mirror in the line, because only this snapshot has it.
+    fn note_mirror(&mut self, reply: &RouteReply, snapshot: &Snapshot) {
+        let mirror = reply.basis.steering.and_then(|steering| steering.mirror);
+        if let (Some((_, line)), Some(mirror)) = (&mut self.line, mirror) {
+            line.note_mirror(&snapshot.mirrors()[mirror.index()].name);
+        }
+    }
+
+    fn finish(self, reply: RouteReply, meter: Option<Meter>) -> HttpResponse {
         self.counters.answered(&reply, self.since, self.region, meter);
+        if let Some((log, line)) = self.line {
+            log.add(line.end(&reply));
+        }
         render(reply, &self.method)
     }
 }

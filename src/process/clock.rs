@@ -1,6 +1,6 @@
 //! The clocks: the monotonic one as [`Moment`]s since the process started, the civil one as [`UnixTime`].
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rustls::pki_types;
 
@@ -26,6 +26,11 @@ impl Clock {
     /// The time of day, in seconds.
     pub(crate) fn civil() -> UnixTime {
         UnixTime(Self::unix().as_secs())
+    }
+
+    /// The time of day, in milliseconds since 1970.
+    pub(crate) fn civil_millis() -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 
     /// The moment it is.

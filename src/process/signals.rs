@@ -16,6 +16,8 @@ use crate::files::{self, FileKind};
 pub(crate) enum Signal {
     /// SIGHUP: read the configuration again. [`Hangup`] says when it means a stop instead.
     Reload,
+    /// SIGUSR1: open the request log again, because its file was renamed.
+    Reopen,
     /// SIGTERM or SIGINT: finish the requests in flight, and stop.
     Stop,
 }
@@ -25,6 +27,7 @@ pub(crate) enum Signal {
 pub(crate) struct Signals {
     hangup: Stream,
     hangup_asks: Hangup,
+    user: Stream,
     terminate: Stream,
     interrupt: Stream,
 }
@@ -36,6 +39,7 @@ impl Signals {
         Ok(Signals {
             hangup_asks,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -47,6 +51,7 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => self.hangup_asks.signal(),
+            _ = self.user.recv() => Signal::Reopen,
         }
     }
 }

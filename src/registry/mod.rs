@@ -32,6 +32,7 @@ mod path;
 mod paths;
 mod reply;
 mod shares;
+mod subject;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub(crate) use paths::{PathRule, is_prefix, is_reserved};
 pub use reply::{Answer, RouteOutcome, RouteReply, RouteTarget, Status};
 pub(crate) use reply::{RouteBasis, RouteSteering};
 pub(crate) use shares::{Budget, Shares, network_of};
+pub(crate) use subject::subject;
 
 use crate::base::client::Client;
 use crate::base::ids::HorizonId;

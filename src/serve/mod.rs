@@ -1,7 +1,7 @@
 //! The service: everything put together, started, reloaded and stopped.
 //!
 //! [`run`] compiles the configuration, binds the ports, publishes the snapshot, starts the listeners, and then handles
-//! signals: SIGHUP reloads, SIGTERM and SIGINT stop.
+//! signals: SIGHUP reloads, SIGUSR1 opens the request log again, SIGTERM and SIGINT stop.
 //!
 //! **Invariants**: no query is answered before everything is ready; a reload that fails changes nothing; each change of
 //! state is one log line.
@@ -88,6 +88,7 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                     watch.asked_by_others();
                     reloads.ask();
                 }
+                Signal::Reopen => services.reopen_log(),
                 Signal::Stop => break,
             },
             ended = ends.next() => return Err(Failure::Ended(ended)),

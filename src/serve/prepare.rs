@@ -51,6 +51,7 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         FileUse::ProbeState => &probe::STATE,
         FileUse::HostState => &load::hosts::keep::FORM,
         FileUse::Challenges => &acme::STATE,
+        FileUse::RequestLog => return check_request_log(named),
         // A copy of a zone is checked when it is loaded.
         _ => return None,
     };
@@ -65,6 +66,14 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         Ok(()) => return None,
     };
     Some(problem.at(named.place.clone(), "the server keeps state here"))
+}
+
+/// The problem with the file of the request log; `None` if lines can be added to it.
+fn check_request_log(named: &InputFile) -> Option<Diagnostic> {
+    let error = files::lines::inspect(&named.path).err()?;
+    let problem = Diagnostic::error("log-file", format!("requests cannot be logged to `{}`: {error}", named.file));
+    let help = "name a file of its own for the request log, or move this one away";
+    Some(problem.at(named.place.clone(), "the request log").help(help))
 }
 
 /// Compiles the configuration and reads the certificates it names; `intake` notes all files that are read.

@@ -220,6 +220,13 @@ impl Services {
         ReloadOutcome { is_dry: terms.is_dry, generation, problems, changes, ..ReloadOutcome::default() }
     }
 
+    /// Opens the request log again, as a program that has renamed it asks by SIGUSR1.
+    pub(super) fn reopen_log(&self) {
+        if !self.web.reopen_log() {
+            info!("SIGUSR1 opens the request log again, and there is no registry listener that has one");
+        }
+    }
+
     /// Finishes the requests in flight.
     pub(super) async fn stop(self) {
         self.readiness.stop();

@@ -16,7 +16,7 @@ use super::prepare::Prepared;
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
-use crate::http::{self, AcmeHandler, Admin, BlobAsker, DeskHandler, HttpServer, Pull, Token};
+use crate::http::{self, AcmeHandler, Admin, BlobAsker, DeskHandler, HttpServer, Pull, RequestLog, Token};
 use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
 use crate::live::{Published, Readiness, UpdateQueue};
 use crate::process::Clock;
@@ -146,6 +146,7 @@ struct RegistryService {
     addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<RegistrySettings>>,
     asker: Arc<BlobAsker>,
+    log: Arc<RequestLog>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -167,10 +168,12 @@ impl Web {
                 let http = Arc::new(Http::default());
                 pulls = Some(http.clone());
                 let asker = BlobAsker::new(prepared.means.take());
-                counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
+                let config = prepared.built.config.registry.as_ref();
+                let log = RequestLog::start(config.and_then(|config| config.log.as_ref())).map_err(Failure::Threads)?;
+                counters.extend([http.clone() as Arc<dyn Collect>, asker.clone(), log.counters()]);
                 let tls = http_tls(prepared.identities.registry.clone(), &http::PROTOCOLS)?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
-                Some(RegistryService::start(bound, terms, settings, published, http, asker)?)
+                Some(RegistryService::start(bound, terms, settings, published, http, (asker, log))?)
             }
             _ => None,
         };
@@ -220,11 +223,17 @@ impl Web {
         if let Some(config) = &config.registry {
             registry.clients.set_limits(limits(&config.connections));
             registry.clients.set_exempt(PrefixSet::new(&config.trusted_proxies));
+            registry.log.set(config.log.as_ref());
         }
         if let Some(settings) = prepared.settings.take() {
             registry.asker.replace(prepared.means.take());
             registry.settings.store(Arc::new(settings));
         }
+    }
+
+    /// Opens the request log again; returns false if there is no registry listener.
+    pub(super) fn reopen_log(&self) -> bool {
+        self.registry.as_ref().map(|registry| registry.log.reopen()).is_some()
     }
 
     /// Finishes the requests in flight. The registry listener stops first, so that `/ready` reports the stop until the end.
@@ -235,12 +244,16 @@ impl Web {
                 None => ListenersEnd::Finished,
             }
         };
+        let log = self.registry.as_ref().map(|registry| registry.log.clone());
         let ends =
             tokio::join!(stop(self.registry.map(|registry| registry.server)), stop(self.acme.map(|acme| acme.server)));
         for end in [ends.0, ends.1] {
             if let ListenersEnd::Cut { connections } = end {
                 warn!("cut {connections} HTTP connections that did not end in time");
             }
+        }
+        if let Some(log) = log {
+            log.stop().await;
         }
         if let Some(admin) = self.admin {
             admin.server.stop(Duration::ZERO).await;
@@ -255,7 +268,7 @@ impl RegistryService {
         settings: RegistrySettings,
         published: &Arc<Published>,
         counters: Arc<Http>,
-        asker: Arc<BlobAsker>,
+        (asker, log): (Arc<BlobAsker>, Arc<RequestLog>),
     ) -> Result<Self, Failure> {
         let (clients, tls) = (terms.clients.clone(), terms.tls.clone());
         let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
@@ -267,10 +280,11 @@ impl RegistryService {
         }
         let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published.clone(), settings.clone(), counters.clone(), asker.clone());
+        let pull =
+            Pull::new(published.clone(), settings.clone(), counters.clone(), asker.clone()).with_log(log.clone());
         let server =
             HttpServer::start(bound, terms, pull, counters).map_err(Failure::system("start the registry listener"))?;
-        Ok(RegistryService { server, clients, addresses, settings, asker, tls })
+        Ok(RegistryService { server, clients, addresses, settings, asker, log, tls })
     }
 }
 

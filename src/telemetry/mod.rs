@@ -20,6 +20,7 @@ pub(crate) mod histogram;
 pub(crate) mod hosts;
 pub mod http;
 pub(crate) mod probe;
+pub(crate) mod request_log;
 pub(crate) mod served;
 pub(crate) mod transfer;
 

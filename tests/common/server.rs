@@ -48,6 +48,14 @@ impl Server {
         Server::run(command)
     }
 
+    /// The same with its standard output in a file, pipe or device.
+    pub fn start_with_output(config: &Path, output: &Path) -> Server {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg("exec \"$0\" serve --config \"$1\" >>\"$2\"").arg(env!("CARGO_BIN_EXE_pharos"));
+        command.arg(config).arg(output);
+        Server::run(command)
+    }
+
     /// The same with mounts of its own, which a script makes first.
     pub fn start_with_mounts(config: &Path, setup: &str) -> Server {
         let mut command = Command::new("unshare");

@@ -38,7 +38,12 @@ pub(in crate::config) struct Fault {
 }
 
 impl Fault {
-    fn new(code: &'static str, message: String, label: &'static str, help: impl Into<String>) -> Self {
+    pub(in crate::config) fn new(
+        code: &'static str,
+        message: String,
+        label: &'static str,
+        help: impl Into<String>,
+    ) -> Self {
         Fault { code, message, label, help: help.into() }
     }
 

@@ -1,0 +1,96 @@
+//! `log…` of `[registry]`: the request log of the registry listener.
+//!
+//! **Invariants**: an address of a client is in the log only if the operator has written so.
+//! **Not here**: the lines ([`crate::http`]), the file ([`crate::files`]).
+
+use super::check::Check;
+use super::value::{self, Fault};
+use super::{FileUse, InputFile, PlacedText};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::share::Share;
+use crate::base::words::{Worded as _, words};
+
+/// The name of standard output as a log.
+pub(super) const STDOUT: &str = "-";
+
+/// The keys of the request log, as written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestLogSpec<'s> {
+    pub(super) log: Option<&'s PlacedText>,
+    pub(super) clients: Option<&'s PlacedText>,
+    pub(super) sample: Option<&'s PlacedText>,
+    /// The length at which the file is rotated, in MiB; 0 for never.
+    pub(super) size: u64,
+    pub(super) keep: u16,
+}
+
+/// The request log.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RequestLogConfig {
+    /// The file. `None` for standard output.
+    pub(crate) file: Option<InputFile>,
+    /// The length in bytes at which the file is rotated. `None` leaves rotation to other programs.
+    pub(crate) max_len: Option<u64>,
+    /// The number of rotated files that are kept.
+    pub(crate) keep: u16,
+    /// The part of a client's address that is logged.
+    pub(crate) clients: LoggedClients,
+    /// The share of requests that are logged.
+    pub(crate) sample: Share,
+}
+
+words! {
+    /// The part of a client's address that is logged.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) enum LoggedClients {
+        /// No part of it.
+        #[default]
+        Nothing = "none",
+        /// The /24 of IPv4, or the /48 of IPv6.
+        Network = "24/48",
+        /// All of it.
+        Whole = "whole",
+    }
+}
+
+fn clients(text: &str) -> Result<LoggedClients, Fault> {
+    LoggedClients::parse(text).ok_or_else(|| {
+        let help = "write `none`, `24/48` or `whole`";
+        Fault::new("bad-log-clients", format!("`{text}` is no part of an address"), "not a part of an address", help)
+    })
+}
+
+fn sample(text: &str) -> Result<Share, Fault> {
+    let share = value::share(text)?;
+    if share.get() > 0.0 {
+        return Ok(share);
+    }
+    let help = "write a share above 0%, like 1%, or remove `log`";
+    Err(Fault::new("empty-log", "a share of 0% logs no request".to_string(), "no request", help))
+}
+
+impl Check<'_> {
+    pub(super) fn check_request_log(&mut self, spec: &RequestLogSpec<'_>) -> Option<RequestLogConfig> {
+        let is_stdout = spec.log.is_some_and(|log| &*log.value == STDOUT);
+        let file = spec.log.filter(|_| !is_stdout).and_then(|log| self.input(log, FileUse::RequestLog));
+        let clients = spec.clients.and_then(|text| self.parse(text, clients));
+        let sample = spec.sample.and_then(|text| self.parse(text, sample));
+        let others = [("log-clients", spec.clients), ("log-sample", spec.sample)];
+        for (key, written) in others.into_iter().filter(|_| spec.log.is_none()) {
+            if let Some(written) = written {
+                self.report(
+                    Diagnostic::error("log-without-file", format!("`{key}` is written, but requests are not logged"))
+                        .at(written.place.clone(), "has no effect")
+                        .help("add `log = \"access.jsonl\"`, or remove the key"),
+                );
+            }
+        }
+        (is_stdout || file.is_some()).then(|| RequestLogConfig {
+            file,
+            max_len: (spec.size > 0).then_some(spec.size << 20),
+            keep: spec.keep,
+            clients: clients.unwrap_or_default(),
+            sample: sample.unwrap_or(Share::of_percent(100)),
+        })
+    }
+}
