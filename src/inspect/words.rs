@@ -10,6 +10,7 @@ use crate::base::client::Subnet;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
+use crate::base::rr::Rtype;
 use crate::base::special;
 use crate::mirror::HttpVersion;
 use crate::networks::FoundEntry;
@@ -137,8 +138,12 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
         _ => String::new(),
     };
     let apex = zone.map(|zone| zone.apex().to_string()).unwrap_or_default();
+    let is_challenge = node.is_some_and(|node| snapshot.challenges().zone_of(&node.owner().to_owned()).is_some());
     match basis.outcome {
         Outcome::Steered => why_steered(answer, &at),
+        Outcome::Answer if is_challenge && answer.rtype == Rtype::TXT => {
+            format!("ACME challenges in zone {apex}{at}, the same for every client")
+        }
         Outcome::Answer => format!("static data of zone {apex}{at}, the same for every client"),
         Outcome::NoData if explanation.steered.is_some() || node.is_some_and(|node| node.steered().is_some()) => {
             "no mirror of the horizon has an address of this family".into()
@@ -146,7 +151,9 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
         Outcome::NoData => {
             let types: Vec<String> =
                 node.iter().flat_map(|node| node.rrsets()).map(|set| set.rtype.to_string()).collect();
-            if types.is_empty() {
+            if types.is_empty() && is_challenge {
+                format!("an owner of ACME challenges in zone {apex}{at}, without a token now")
+            } else if types.is_empty() {
                 format!("the name exists in zone {apex}{at} and has no records: names below it do")
             } else {
                 format!("the name exists in zone {apex}{at} and has other types: {}", types.join(", "))

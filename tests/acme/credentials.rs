@@ -88,7 +88,7 @@ fn paste(stage: &Stage, commands: &str, program: &str, wrapper: &str) {
 fn lego_wrapper(stage: &Stage, lego: &Path) -> String {
     format!(
         "#!/bin/sh\nexport LEGO_CA_CERTIFICATES='{}'\n\
-         exec '{}' --server {} --dns.disable-cp --dns.resolvers {} --path '{}' \"$@\"\n",
+         exec '{}' --server {} --dns.resolvers {} --path '{}' \"$@\"\n",
         stage.pebble.trusted().display(),
         lego.display(),
         stage.pebble.directory,
@@ -296,6 +296,14 @@ fn a_name_that_is_taken_and_a_mirror_without_a_name_are_refused() {
     let listening = text.replace("[\"127.0.0.1:0\"]", "[\"127.0.0.1:5300\", \"[2001:db8::53]:5353\"]");
     let (_, report) = new(&listening, &["one", "--client", "lego"]);
     assert!(report.contains("RFC2136_NAMESERVER=[2001:db8::53]:5353 "), "{report}");
+    // certbot takes an address alone; a server that the zones do not have is left to the mirror's owner.
+    for (server, expected) in [
+        ("ns2.blob.example", "dns_rfc2136_server = 192.0.2.54\n"),
+        ("ns.elsewhere.example", "# certbot takes no name: write the address of ns.elsewhere.example\n"),
+    ] {
+        let (_, report) = new(&text, &["one", "--client", "certbot", "--server", server]);
+        assert!(report.contains(expected), "{report}");
+    }
     // The first name that is free.
     let taken = text
         .replace("keys.\"one.mirrors.example\"", "keys.\"one.blob.example\"")

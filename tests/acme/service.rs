@@ -266,6 +266,7 @@ fn explain_names_the_credentials_of_an_owner_and_the_mirror_of_a_name() {
     let both = "the TXT records are ACME challenges, set by key:one.mirrors.example of mirror one, \
                 key:two.mirrors.example of mirror two";
     assert!(shared.contains(both) && shared.contains("TXT"), "{shared}");
+    assert!(shared.contains("an owner of ACME challenges in zone blob.example, without a token now"), "{shared}");
     let own = explain("two.blob.example");
     assert!(own.contains("the addresses of mirror two, whatever its health") && own.contains("127.0.0.12"), "{own}");
 }

@@ -51,7 +51,7 @@ pages! {
     installing_goes_as_its_page_says: "docs/install.md" by install::run;
     mirrors_of_every_recipe_are_verified: "docs/run-a-mirror.md" by mirror_owner::run;
     the_readme_is_run: "README.md" by readme::run;
-    examples_of_the_configuration_are_read: "docs/configuration.md" by reference::run;
+    examples_of_the_configuration_are_read: "docs/configuration.md" by reference::run_with_servers;
     operations_go_as_their_page_says: "docs/operations.md" by operations::run;
     the_demonstration_is_in_concepts: "docs/concepts.md" by concepts;
     feeds_go_as_their_page_says: "docs/feeds.md" by feeds;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::common::needs;
 use super::common::peers::free_port;
+use super::common::server::Server;
 use super::migrate::edited;
 use super::page::Page;
 use super::process::Process;
@@ -30,6 +31,7 @@ const HERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr:
 pub(crate) fn run(page: &Page) {
     assert_tables(page);
     assert_settings(page);
+    assert_updates(page);
     let files = Files::new();
     files.write(page);
     let folder = files.folder.path();
@@ -89,6 +91,52 @@ fn assert_settings(page: &Page) {
             assert_eq!(fence.text.trim_end(), text.trim_end(), "{}:{}", page.path.display(), fence.line);
         }
     }
+}
+
+/// The commands and hooks of the page set tokens and remove them, at a server with the key of the page.
+fn assert_updates(page: &Page) {
+    let fence = page.claim("update");
+    if ["nsupdate", "dig"].iter().any(|program| needs::program(program, "bind9-dnsutils").is_none()) {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let secret = data_encoding::BASE64.encode(&[7; 32]);
+    let config = format!(
+        "[dns]\nlisten = \"127.0.0.1:0\"\n[acme]\nstate = \"acme.json\"\n\
+         [keys.\"use1.mirrors.example\"]\nalgorithm = \"hmac-sha256\"\nsecret = \"{secret}\"\n\
+         [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\" }}]\n\
+         [mirrors.aws-use1]\naddresses = \"192.0.2.10\"\nacme = [{{ key = \"use1.mirrors.example\" }}]\n\
+         [horizons.h]\ndefault = \"aws-use1\"\n"
+    );
+    fs::write(folder.join("zone"), "$TTL 60\n@ SOA ns h 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.53\n").unwrap();
+    fs::write(folder.join("pharos.toml"), config).unwrap();
+    let key = page.fences.iter().find(|fence| fence.info.get("key-settings") == Some("acme.sh: pharos.key, mode 600"));
+    fs::create_dir(folder.join("acme")).unwrap();
+    for path in ["pharos.key", "acme/pharos.key"] {
+        fs::write(folder.join(path), key.unwrap().text.replace("SECRET", &secret)).unwrap();
+    }
+    let server = Server::start(&folder.join("pharos.toml"));
+    let port = server.address(HERE[0]).port();
+    let (update, query) = (format!("server 127.0.0.1 {port}\\n"), format!("@127.0.0.1 -p {port} "));
+    let stand = [("server 192.0.2.53 53\\n", &*update), ("@192.0.2.53 ", &query)];
+    shell::run(page, fence, folder, &stand);
+    page.write_files(folder, |_, text| shell::replace(text, &stand));
+    let ask = format!("dig +short {query} _acme-challenge.{NAME} TXT");
+    let token = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+    assert_eq!(shell::printed(&ask, folder).unwrap(), "", "the page removes its token");
+    for (set, remove) in [
+        ("acme/dehydrated-hook deploy_challenge NAME x TOKEN", "acme/dehydrated-hook clean_challenge NAME x TOKEN"),
+        ("acme/uacme-hook begin dns-01 NAME x TOKEN", "acme/uacme-hook done dns-01 NAME x TOKEN"),
+    ] {
+        for (command, expected) in [(set, format!("\"{token}\"\n")), (remove, String::new())] {
+            let command = format!("sh {}", shell::replace(command, &[("NAME", NAME), ("TOKEN", token)]));
+            assert_eq!(shell::printed(&command, folder).unwrap(), "", "{command}");
+            assert_eq!(shell::printed(&ask, folder).unwrap(), expected, "{command}");
+        }
+    }
+    assert!(shell::printed("sh acme/dehydrated-hook startup_hook", folder).is_ok());
+    assert!(shell::printed(&format!("sh acme/uacme-hook begin http-01 {NAME} x y"), folder).is_err());
 }
 
 /// The tables of defaults and of verdicts are those of the code.

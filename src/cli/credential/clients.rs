@@ -59,6 +59,8 @@ pub(super) enum CredentialKind {
 pub(super) struct ServerAddress {
     pub(super) host: String,
     pub(super) port: u16,
+    /// The address of `host`, for clients that take no name. `None` if `host` is a name without an address in the zones.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl fmt::Display for ServerAddress {
@@ -82,6 +84,10 @@ impl SettingsPart {
     }
 }
 
+/// The option by which lego does not ask each name server of the zone: its check fails while one is down. Pharos replies only
+/// when each reachable server has the token, so that the check adds nothing.
+pub(super) const NO_PROPAGATION_CHECK: &str = "--dns.disable-cp";
+
 /// The settings of a client whose updates a key signs.
 pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<SettingsPart> {
     let NewCredential { name, secret, names, server, .. } = credential;
@@ -97,8 +103,9 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
             SettingsPart::new(
                 "certbot: rfc2136.ini, mode 600",
                 format!(
-                    "dns_rfc2136_server = {host}\ndns_rfc2136_port = {port}\ndns_rfc2136_name = {name}.\n\
-                     dns_rfc2136_secret = {secret}\ndns_rfc2136_algorithm = HMAC-SHA256\n"
+                    "{}dns_rfc2136_port = {port}\ndns_rfc2136_name = {name}.\n\
+                     dns_rfc2136_secret = {secret}\ndns_rfc2136_algorithm = HMAC-SHA256\n",
+                    certbot_server(server)
                 ),
             ),
             SettingsPart::new(
@@ -113,7 +120,7 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
         AcmeClient::Lego => vec![SettingsPart::new(
             "lego: commands",
             format!(
-                "{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136{} run\n",
+                "{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136 {NO_PROPAGATION_CHECK}{} run\n",
                 options(names, "--domains")
             ),
         )],
@@ -139,6 +146,17 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
         )],
         AcmeClient::Traefik => {
             vec![SettingsPart::new("Traefik: environment", rfc2136), traefik(names, "rfc2136")]
+        }
+    }
+}
+
+/// The server in the credentials of certbot, which takes no host name.
+fn certbot_server(server: &ServerAddress) -> String {
+    match server.address {
+        Some(address) => format!("dns_rfc2136_server = {address}\n"),
+        None => {
+            let host = &server.host;
+            format!("# certbot takes no name: write the address of {host}\ndns_rfc2136_server = {host}\n")
         }
     }
 }

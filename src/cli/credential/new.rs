@@ -22,6 +22,7 @@ use crate::base::tsig::MAX_KEY_NAME_LEN;
 use crate::challenge::USER_PREFIX;
 use crate::config::{self, Config};
 use crate::load;
+use crate::zone::Zone;
 
 /// The bytes of a secret: as many as a digest of HMAC-SHA256 has, which RFC 8945 §8 recommends.
 const SECRET_LEN: usize = 32;
@@ -205,27 +206,31 @@ fn server(
     };
     let listen = listen.iter().max_by_key(|address| usability(address.ip()));
     let port = listen.map(SocketAddr::port).filter(|port| *port > 0).unwrap_or(own_port);
+    let at = |host: String, port| {
+        let address = host.parse().ok().or_else(|| address_in_zones(config, &host));
+        ServerAddress { host, port, address }
+    };
     if let Some((host, written)) = &args.server {
-        return Ok(ServerAddress { host: host.clone(), port: written.unwrap_or(port) });
+        return Ok(at(host.clone(), written.unwrap_or(port)));
     }
     // A certificate is for names, and clients elsewhere reach the primary of the zone, if DNS is right.
     if kind == CredentialKind::UserOverTls
         && let Some(ZonePrimary { name, .. }) = primary(zone)
     {
-        return Ok(ServerAddress { host: name, port });
+        return Ok(at(name, port));
     }
     let is_own =
         |address: &&SocketAddr| usability(address.ip()) == Usability::Reachable || kind == CredentialKind::User;
     if let Some(address) = listen.filter(is_own) {
-        return Ok(ServerAddress { host: address.ip().to_string(), port });
+        return Ok(at(address.ip().to_string(), port));
     }
     if let Some(host) = primary(zone).and_then(|primary| primary.host) {
-        return Ok(ServerAddress { host, port });
+        return Ok(at(host, port));
     }
     match listen.filter(|address| !address.ip().is_unspecified()) {
         Some(address) => {
             warn(&format!("{} is reached from this machine alone; `--server` names another address", address.ip()));
-            Ok(ServerAddress { host: address.ip().to_string(), port })
+            Ok(at(address.ip().to_string(), port))
         }
         None => Err(failed(
             Diagnostic::error("no-server", "the configuration does not tell the server's address")
@@ -260,13 +265,27 @@ struct ZonePrimary {
 fn primary(zone: &config::ZoneConfig) -> Option<ZonePrimary> {
     let (zone, _) = load::zone::read(zone).ok()?;
     let (primary, _) = Name::split_from(zone.is_available().then(|| zone.soa())?.rdatas().next()?)?;
-    let of = |rtype| zone.node_of(primary)?.rrset(rtype)?.rdatas().next();
-    let v4 = of(Rtype::A).and_then(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(IpAddr::from);
-    let v6 = || of(Rtype::AAAA).and_then(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(IpAddr::from);
-    let address = v4.or_else(v6).filter(|address| !address.is_loopback()).map(|address| address.to_string());
+    let address = address_in(&zone, primary).map(|address| address.to_string());
     let elsewhere = || (!primary.ends_with(zone.apex())).then(|| primary.to_string());
     let host = address.or_else(elsewhere);
     (!primary.is_root()).then(|| ZonePrimary { name: primary.to_string(), host })
+}
+
+/// An address of a host name that is in one of the zones.
+fn address_in_zones(config: &Config, host: &str) -> Option<IpAddr> {
+    let host = NameBuf::parse(host).ok()?;
+    let zones = config.zones.iter().filter(|zone| host.as_name().ends_with(zone.name.as_name()));
+    let zone = zones.max_by_key(|zone| zone.name.as_name().len())?;
+    let (zone, _) = load::zone::read(zone).ok()?;
+    zone.is_available().then(|| address_in(&zone, host.as_name()))?
+}
+
+/// The first address of a name in its zone that other machines can reach.
+fn address_in(zone: &Zone, name: Name<'_>) -> Option<IpAddr> {
+    let of = |rtype| zone.node_of(name)?.rrset(rtype)?.rdatas().next();
+    let v4 = of(Rtype::A).and_then(|rdata| <[u8; 4]>::try_from(rdata).ok()).map(IpAddr::from);
+    let v6 = || of(Rtype::AAAA).and_then(|rdata| <[u8; 16]>::try_from(rdata).ok()).map(IpAddr::from);
+    v4.or_else(v6).filter(|address| !address.is_loopback())
 }
 
 /// The parts for the operator, of a key.
@@ -331,7 +350,7 @@ mod tests {
             let expected = expected.map(|(host, port): (&str, _)| (host.to_string(), port));
             assert_eq!(parse_server(text).map_err(drop), expected, "{text}");
         }
-        let shown = |host: &str| ServerAddress { host: host.to_string(), port: 53 }.to_string();
+        let shown = |host: &str| ServerAddress { host: host.to_string(), port: 53, address: None }.to_string();
         assert_eq!([shown("2001:db8::53"), shown("ns1.example")], ["[2001:db8::53]:53", "ns1.example:53"]);
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::clients::{AcmeClient, NewCredential, SettingsPart, options, traefik};
+use super::clients::{AcmeClient, NO_PROPAGATION_CHECK, NewCredential, SettingsPart, options, traefik};
 
 /// The settings of a client that sends a user and a password.
 pub(super) fn of_user(client: AcmeClient, credential: &NewCredential) -> Vec<SettingsPart> {
@@ -27,7 +27,7 @@ pub(super) fn of_user(client: AcmeClient, credential: &NewCredential) -> Vec<Set
         AcmeClient::Lego => vec![SettingsPart::new(
             "lego: commands",
             format!(
-                "{httpreq}lego --accept-tos --email you@example.com --dns httpreq{} run\n",
+                "{httpreq}lego --accept-tos --email you@example.com --dns httpreq {NO_PROPAGATION_CHECK}{} run\n",
                 options(names, "--domains")
             ),
         )],
