@@ -41,7 +41,7 @@ section! {
 /// A credential with the account of its machine, and the names of the machine's certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialConfig {
-    /// Its name, as in [`Challenges`].
+    /// Its name, as in [`crate::challenge::Challenges`].
     pub(crate) name: Arc<str>,
     /// The name of its mirror.
     pub(crate) mirror: Arc<str>,
