@@ -9,14 +9,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::challenge::ChallengeToken;
-use crate::process::datagram::{connected_udp, random_id};
+use crate::process::datagram::{connected_udp, random_id, receive_framed, send_framed};
 use crate::wire::ask::question;
 use crate::wire::update::{AnsweredTokens, answered_tokens};
 
@@ -95,8 +94,8 @@ async fn ask(address: SocketAddr, owner: &NameBuf) -> io::Result<AnsweredTokens>
 
 /// Sends a message and receives one.
 pub(super) async fn ask_over_tcp(stream: &mut TcpStream, message: &[u8]) -> io::Result<Vec<u8>> {
-    stream.write_all(&[&(message.len() as u16).to_be_bytes(), message].concat()).await?;
-    let mut reply = vec![0; usize::from(stream.read_u16().await?)];
-    stream.read_exact(&mut reply).await?;
+    send_framed(stream, message).await?;
+    let mut reply = Vec::new();
+    receive_framed(stream, &mut reply).await?;
     Ok(reply)
 }

@@ -1,12 +1,13 @@
-//! Sockets and identifiers of questions over UDP.
+//! Sockets, identifiers and frames of questions to other DNS servers.
 //!
 //! **Invariants**: an identifier cannot be predicted; a socket takes datagrams of one address alone.
-//! **Not here**: messages ([`crate::wire`]).
+//! **Not here**: messages ([`crate::wire`]), timeouts (each caller has its own).
 
 use std::io;
 use std::net::SocketAddr;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
 /// An ID that attackers cannot predict (RFC 5452 §9.2).
@@ -22,4 +23,18 @@ pub(crate) async fn connected_udp(address: SocketAddr) -> io::Result<UdpSocket> 
     let socket = UdpSocket::bind(any).await?;
     socket.connect(address).await?;
     Ok(socket)
+}
+
+/// Sends a message with its length before it (RFC 1035 §4.2.2).
+pub(crate) async fn send_framed(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+    stream.write_all(&[&(message.len() as u16).to_be_bytes(), message].concat()).await?;
+    stream.flush().await
+}
+
+/// Receives a message with its length before it, in place of the bytes of `message`.
+pub(crate) async fn receive_framed(stream: &mut (impl AsyncRead + Unpin), message: &mut Vec<u8>) -> io::Result<()> {
+    let len = stream.read_u16().await?;
+    message.clear();
+    message.resize(usize::from(len), 0);
+    stream.read_exact(message).await.map(drop)
 }

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -25,10 +25,9 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::files;
 use crate::process::Clock;
-use crate::process::datagram::{connected_udp, random_id};
+use crate::process::datagram::{connected_udp, random_id, receive_framed, send_framed};
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
-use crate::wire::MAX_STREAM;
 use crate::wire::ask::question;
 use crate::wire::tsig::{Exchange, VerifyError};
 use crate::zone::{Zone, is_newer};
@@ -320,12 +319,7 @@ impl PrimaryLine<'_> {
 
 /// Sends a query and waits for the first message.
 async fn exchange(stream: &mut PrimaryStream, query: &[u8]) -> Result<Vec<u8>, FetchError> {
-    let framed = [&(query.len() as u16).to_be_bytes(), query].concat();
-    let sent = async {
-        stream.write_all(&framed).await?;
-        stream.flush().await
-    };
-    timeout(TCP_WAIT, sent).await.map_err(|_| FetchError::Silent)??;
+    timeout(TCP_WAIT, send_framed(stream, query)).await.map_err(|_| FetchError::Silent)??;
     let mut reply = Vec::new();
     receive(stream, &mut reply).await?;
     Ok(reply)
@@ -333,12 +327,6 @@ async fn exchange(stream: &mut PrimaryStream, query: &[u8]) -> Result<Vec<u8>, F
 
 /// Receives the next message.
 async fn receive(stream: &mut PrimaryStream, message: &mut Vec<u8>) -> Result<(), FetchError> {
-    let received = timeout(TCP_WAIT, async {
-        let len = stream.read_u16().await?;
-        message.clear();
-        message.resize(usize::from(len).min(MAX_STREAM), 0);
-        stream.read_exact(message).await
-    });
-    received.await.map_err(|_| FetchError::Silent)??;
+    timeout(TCP_WAIT, receive_framed(stream, message)).await.map_err(|_| FetchError::Silent)??;
     Ok(())
 }
