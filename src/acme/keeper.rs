@@ -172,10 +172,7 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
             }
         }
         let owners = changes.iter().map(|change| (credential, &change.owner)).collect();
-        let lines = lines(&self.kept.borrow().tokens, &kept.tokens, owners, &format!("from {address}"));
-        self.keep(kept).await?;
-        lines.iter().for_each(|line| info!("{line}"));
-        Ok(())
+        self.keep(kept, owners, &format!("from {address}")).await
     }
 
     /// The tokens that changes have set, and that are live.
@@ -210,10 +207,7 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
             }
         }
         let owners = entries.iter().map(|(key, _)| (&key.credential, &key.owner)).collect();
-        let lines = lines(&self.kept.borrow().tokens, &kept.tokens, owners, &format!("by way of {address}"));
-        self.keep(kept).await?;
-        lines.iter().for_each(|line| info!("{line}"));
-        Ok(())
+        self.keep(kept, owners, &format!("by way of {address}")).await
     }
 
     /// Drops the tokens whose time is over, and those that no credential may set.
@@ -262,15 +256,23 @@ impl<C: Fn() -> UnixTime> TokenKeeper<C> {
         }
     }
 
-    /// Writes tokens and has these served.
-    async fn keep(&mut self, kept: KeptTokens) -> Result<(), Denial> {
+    /// Writes tokens, has these served, and logs the changes at each of `owners`; `from` is the origin of the changes.
+    async fn keep(
+        &mut self,
+        kept: KeptTokens,
+        owners: BTreeSet<(&Arc<str>, &NameBuf)>,
+        from: &str,
+    ) -> Result<(), Denial> {
         if kept.tokens == self.kept.borrow().tokens {
             return Ok(());
         }
+        let lines = lines(&self.kept.borrow().tokens, &kept.tokens, owners, from);
         // The reason is in the log, once (`process::state`).
         self.write(&kept).await.map_err(|_| FAILED)?;
         self.take_over(kept);
-        self.publish().await.map_err(|_| FAILED)
+        self.publish().await.map_err(|_| FAILED)?;
+        lines.iter().for_each(|line| info!("{line}"));
+        Ok(())
     }
 
     fn take_over(&mut self, kept: KeptTokens) {

@@ -7,7 +7,8 @@
 //!
 //! **Invariants**: a peer that does not answer delays a client by [`BARRIER`] at most; the log has a line when a peer begins or
 //! ends to take tokens or to answer, whatever the number of attempts.
-//! **Not here**: the questions for a token ([`super::barrier`]), the entries that a peer lacks ([`crate::challenge`]), the form of messages ([`crate::wire::update`]).
+//! **Not here**: the questions for a token ([`super::barrier`]), the entries that a peer lacks ([`crate::challenge`]), the form
+//! of messages ([`crate::wire::update`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,7 +29,7 @@ use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
 use crate::base::tsig::Key;
-use crate::challenge::{ChallengeStore, ChallengeToken, PeerKnowledge};
+use crate::challenge::{ChallengeEntry, ChallengeKey, ChallengeStore, ChallengeToken, PeerKnowledge};
 use crate::config::Remote;
 use crate::files;
 use crate::live::Published;
@@ -216,12 +217,7 @@ impl PeerLink {
         let mut connection = None;
         for zone in zones {
             if !self.is_greeted.load(Relaxed) {
-                self.send(
-                    &mut connection,
-                    entries_message(zone.as_name(), &[], ground.clock.read().unix, random_id()?),
-                    ground,
-                )
-                .await?;
+                self.send(&mut connection, zone, &[], ground.clock).await?;
                 self.is_greeted.store(true, Relaxed);
             }
             loop {
@@ -230,23 +226,24 @@ impl PeerLink {
                 if owed.entries.is_empty() {
                     break;
                 }
-                let now = ground.clock.read().unix;
-                self.send(&mut connection, entries_message(zone.as_name(), &owed.entries, now, random_id()?), ground)
-                    .await?;
+                self.send(&mut connection, zone, &owed.entries, ground.clock).await?;
                 self.knowledge().note_acknowledged(owed);
             }
         }
         Ok(())
     }
 
-    /// Sends a message and waits until it is acknowledged.
+    /// Sends entries of a zone, or a greeting without entries, and waits until these are acknowledged.
     async fn send(
         &self,
         connection: &mut Option<TcpStream>,
-        mut message: Vec<u8>,
-        ground: &PeerGround,
+        zone: &NameBuf,
+        entries: &[(ChallengeKey, ChallengeEntry)],
+        clock: Clock,
     ) -> Result<(), SendError> {
-        let mut exchange = Exchange::begin(&self.key, &mut message, ground.clock.read().unix);
+        let now = clock.read().unix;
+        let mut message = entries_message(zone.as_name(), entries, now, random_id()?);
+        let mut exchange = Exchange::begin(&self.key, &mut message, now);
         let asked = async {
             let mut stream = match connection.take() {
                 Some(stream) => stream,
@@ -256,7 +253,7 @@ impl PeerLink {
             Ok::<_, io::Error>((stream, reply))
         };
         let (stream, reply) = timeout(SEND_WAIT, asked).await.map_err(|_| SendError::Silent)??;
-        exchange.verify(&reply, ground.clock.read().unix).map_err(SendError::Signature)?;
+        exchange.verify(&reply, clock.read().unix).map_err(SendError::Signature)?;
         match Rcode(u16::from(reply.get(3).map_or(0xff, |octet| octet & 0x0f))) {
             Rcode::NOERROR => {
                 *connection = Some(stream);
