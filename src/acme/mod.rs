@@ -202,10 +202,11 @@ impl AcmeService {
 impl AcmeState {
     fn now(&self) -> AcmeStanding {
         let (kept, snapshot) = (self.kept.borrow(), self.published.load_full());
+        let live = kept.tokens.live();
         let credentials = snapshot.challenges().credentials().iter().map(|credential| CredentialStanding {
             name: credential.name.clone(),
             mirror: credential.mirror,
-            live: kept.tokens.live(&credential.name),
+            live: live.get(&*credential.name).copied().unwrap_or(0),
             last_set: kept.last_set.get(&credential.name).copied(),
         });
         AcmeStanding { credentials: credentials.collect(), peers: self.peers.now() }

@@ -190,12 +190,13 @@ impl ChallengeStore {
         self.set_tokens(credential, owner).into_iter().map(|(token, _)| token).collect()
     }
 
-    /// The number of live tokens of a credential at all owners.
-    pub fn live(&self, credential: &str) -> usize {
-        let is_live = |(key, entry): &(&ChallengeKey, &ChallengeEntry)| {
-            &*key.credential == credential && entry.state == ChallengeState::Set
-        };
-        self.entries.iter().filter(is_live).count()
+    /// The number of live tokens of each credential that has any, at all owners.
+    pub fn live(&self) -> BTreeMap<&str, usize> {
+        let mut live = BTreeMap::new();
+        for (key, _) in self.entries.iter().filter(|(_, entry)| entry.state == ChallengeState::Set) {
+            *live.entry(&*key.credential).or_default() += 1;
+        }
+        live
     }
 
     fn note(&mut self, key: ChallengeKey, state: ChallengeState, server: &Arc<str>, now: UnixTime) {
