@@ -135,7 +135,7 @@ pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<Sett
                 ),
             ),
         ],
-        AcmeClient::CertManager => vec![SettingsPart::new("cert-manager: manifests", cert_manager(credential))],
+        AcmeClient::CertManager => vec![cert_manager(credential)],
         AcmeClient::Caddy => vec![SettingsPart::new(
             "Caddy: Caddyfile",
             format!(
@@ -186,16 +186,30 @@ pub(super) fn traefik(names: &[String], provider: &str) -> SettingsPart {
     )
 }
 
-fn cert_manager(credential: &NewCredential) -> String {
+fn cert_manager(credential: &NewCredential) -> SettingsPart {
     let NewCredential { name, secret, names, server, .. } = credential;
+    let solver = format!(
+        "rfc2136:
+            nameserver: \"{server}\"
+            tsigKeyName: \"{name}\"
+            tsigAlgorithm: HMACSHA256
+            tsigSecretSecretRef:
+              name: pharos-key
+              key: secret"
+    );
+    manifests(("pharos-key", &format!("secret: \"{secret}\"")), &solver, names)
+}
+
+/// The manifests of cert-manager: a secret with its data, an issuer with its solver, and the certificate.
+pub(super) fn manifests((secret, data): (&str, &str), solver: &str, names: &[String]) -> SettingsPart {
     let names: String = names.iter().map(|name| format!("    - \"{name}\"\n")).collect();
-    format!(
+    let text = format!(
         "apiVersion: v1
 kind: Secret
 metadata:
-  name: pharos-key
+  name: {secret}
 stringData:
-  secret: \"{secret}\"
+  {data}
 ---
 apiVersion: cert-manager.io/v1
 kind: Issuer
@@ -209,13 +223,7 @@ spec:
       name: pharos-account
     solvers:
       - dns01:
-          rfc2136:
-            nameserver: \"{server}\"
-            tsigKeyName: \"{name}\"
-            tsigAlgorithm: HMACSHA256
-            tsigSecretSecretRef:
-              name: pharos-key
-              key: secret
+          {solver}
 ---
 apiVersion: cert-manager.io/v1
 kind: Certificate
@@ -227,5 +235,6 @@ spec:
     name: pharos
   dnsNames:
 {names}"
-    )
+    );
+    SettingsPart::new("cert-manager: manifests", text)
 }

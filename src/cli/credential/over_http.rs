@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::clients::{AcmeClient, NO_PROPAGATION_CHECK, NewCredential, SettingsPart, options, traefik};
+use super::clients::{AcmeClient, NO_PROPAGATION_CHECK, NewCredential, SettingsPart, manifests, options, traefik};
 
 /// The settings of a client that sends a user and a password.
 pub(super) fn of_user(client: AcmeClient, credential: &NewCredential) -> Vec<SettingsPart> {
@@ -40,7 +40,7 @@ pub(super) fn of_user(client: AcmeClient, credential: &NewCredential) -> Vec<Set
                 options(names, "-d")
             ),
         )],
-        AcmeClient::CertManager => vec![SettingsPart::new("cert-manager: manifests", cert_manager(credential))],
+        AcmeClient::CertManager => vec![cert_manager(credential)],
         AcmeClient::Caddy => vec![SettingsPart::new(
             "Caddy: Caddyfile",
             format!(
@@ -68,7 +68,7 @@ END
     )
 }
 
-fn cert_manager(credential: &NewCredential) -> String {
+fn cert_manager(credential: &NewCredential) -> SettingsPart {
     let NewCredential { name, secret, names, .. } = credential;
     let url = credential.url();
     let account = |of: &String| {
@@ -83,44 +83,13 @@ fn cert_manager(credential: &NewCredential) -> String {
         (of.to_string(), account)
     };
     let accounts: serde_json::Map<_, _> = names.iter().map(account).collect();
-    let accounts = serde_json::Value::from(accounts);
-    let names: String = names.iter().map(|name| format!("    - \"{name}\"\n")).collect();
-    format!(
-        "apiVersion: v1
-kind: Secret
-metadata:
-  name: pharos-acme-dns
-stringData:
-  acmedns.json: |
-    {accounts}
----
-apiVersion: cert-manager.io/v1
-kind: Issuer
-metadata:
-  name: pharos
-spec:
-  acme:
-    server: https://acme-v02.api.letsencrypt.org/directory
-    email: you@example.com
-    privateKeySecretRef:
-      name: pharos-account
-    solvers:
-      - dns01:
-          acmeDNS:
+    let data = format!("acmedns.json: |\n    {}", serde_json::Value::from(accounts));
+    let solver = format!(
+        "acmeDNS:
             host: \"{url}\"
             accountSecretRef:
               name: pharos-acme-dns
-              key: acmedns.json
----
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata:
-  name: mirror
-spec:
-  secretName: mirror-tls
-  issuerRef:
-    name: pharos
-  dnsNames:
-{names}"
-    )
+              key: acmedns.json"
+    );
+    manifests(("pharos-acme-dns", &data), &solver, names)
 }
