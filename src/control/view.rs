@@ -43,7 +43,7 @@ pub(crate) struct MirrorsView {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct MirrorDetailView {
     pub(crate) mirror: String,
-    /// How to reach its operator; null if the configuration does not say.
+    /// The address or page of its operator; null if the configuration does not say.
     #[serde(default)]
     pub(crate) contact: Option<String>,
     pub(crate) order: Option<OverrideView>,

@@ -56,12 +56,12 @@ impl<'z> Node<'z> {
         Some(self.zone.steered[at].1)
     }
 
-    /// Whether there is nothing here: an empty non-terminal.
+    /// True for an empty non-terminal: the node has no records.
     pub fn is_empty(self) -> bool {
         self.entry().count() == 0 && !self.entry().is_steered()
     }
 
-    /// Whether [`Node::cut`] or [`Node::dname`] tells a node.
+    /// True if [`Node::cut`] or [`Node::dname`] returns a node.
     #[inline]
     pub(crate) fn is_occluded(self) -> bool {
         self.entry().is_occluded()

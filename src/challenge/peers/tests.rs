@@ -213,7 +213,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What a server has acknowledged is on its disk; it is lost by a removal of its credential or by time alone.
+    /// An acknowledged token is on the disk. A removal by its credential, or time, ends it; nothing else does.
     #[test]
     fn no_token_is_lost_but_by_its_credential_or_by_time(
         steps in prop::collection::vec(step(), 0..120),

@@ -194,7 +194,7 @@ pub(crate) struct PanicView {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct TroubleView {
     pub(crate) mirror: String,
-    /// How to reach the mirror's operator; null if the configuration does not say.
+    /// The address or page of the mirror's operator; null if the configuration does not say.
     #[serde(default)]
     pub(crate) contact: Option<String>,
     pub(crate) address: AddressView,
