@@ -151,8 +151,7 @@ pub(crate) fn steering(config: &Config, networks: Networks) -> (CompiledSteering
         // Every rule for a source that is not fetched yet would look wrong.
         problems.clear();
     }
-    // Only the registry listener attributes requests; DNS would pay a search for each query.
-    let regions = config.registry.as_ref().map(|_| Arc::new(RegionTable::build(&networks, &laid))).unwrap_or_default();
+    let regions = Arc::new(RegionTable::build(&networks, &laid));
     let provenance = Arc::new(provenance(config, networks));
     (CompiledSteering { horizons: horizons.into(), regions, provenance }, problems)
 }

@@ -14,7 +14,7 @@ use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
 use crate::networks::{LabelKind, Labels, Networks, Source, SourceBuilder};
 use crate::snapshot::{Compiled, Hints, Origin, Provenance, Service, Settings, Snapshot};
-use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
+use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, RegionTable, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
 /// The parts of a snapshot. A test changes a part before it calls [`SnapshotParts::snapshot`].
@@ -76,12 +76,14 @@ impl SnapshotParts {
         let draft =
             Draft { answer_mirrors: self.answer_mirrors, ..Draft::new("blobs".into(), self.rules, self.default) };
         let horizon = Horizon::build(draft, &self.laid, &laid);
+        let regions = RegionTable::build(&self.laid, &laid).into();
         let provenance = Provenance { networks: self.networks, horizons: vec![(lines, origin(36))] };
         Snapshot::new(
             Generation(1),
             ZoneSet::new(vec![zone()]),
             Compiled {
                 horizons: vec![horizon].into(),
+                regions,
                 mirrors: self.mirrors.into(),
                 settings: Arc::new(self.settings),
                 provenance: Arc::new(provenance),

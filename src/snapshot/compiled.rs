@@ -26,7 +26,7 @@ pub struct Compiled {
     pub transfers: Arc<Transfers>,
     /// The credentials of mirrors for ACME challenges, and the owners of these.
     pub challenges: Arc<Challenges>,
-    /// The providers and regions of addresses; without a registry listener, no address has one.
+    /// The providers and regions of addresses.
     pub regions: Arc<RegionTable>,
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,

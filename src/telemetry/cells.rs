@@ -9,7 +9,6 @@ use std::fmt;
 use super::histogram::Histogram;
 use super::{Counter, Gauge, MetricFamily};
 use crate::base::words::Worded;
-use crate::registry::RouteTarget;
 use crate::snapshot::{METERS, Meter, REGION_METERS, RegionMeter};
 
 /// A cell of a struct that `counters!` declares, or a table of cells.
@@ -135,21 +134,20 @@ impl Default for SteeredCounts {
     }
 }
 
-/// Requests by the region of the client and the target of the redirect. Shown with the names of a snapshot
-/// ([`super::served`]).
+/// Counts by the region of the client. Shown with the names of a snapshot ([`super::served`]).
 #[derive(Debug)]
-pub(crate) struct RegionCounts(Box<[ByWord<RouteTarget>]>);
+pub(crate) struct ByRegion<C>(Box<[C]>);
 
-impl RegionCounts {
-    /// The cell of a region and target.
+impl<C> ByRegion<C> {
+    /// The cells of a region.
     #[inline]
-    pub(crate) fn of(&self, region: RegionMeter, target: RouteTarget) -> &Counter {
-        self.0[region.index()].of(target)
+    pub(crate) fn of(&self, region: RegionMeter) -> &C {
+        &self.0[region.index()]
     }
 }
 
-impl Default for RegionCounts {
+impl<C: Default> Default for ByRegion<C> {
     fn default() -> Self {
-        RegionCounts((0..REGION_METERS).map(|_| ByWord::default()).collect())
+        ByRegion((0..REGION_METERS).map(|_| C::default()).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cells::{ByWord, Cell, RegionCounts, SteeredCounts};
+use super::cells::{ByRegion, ByWord, Cell, SteeredCounts};
 use super::histogram::Histogram;
 use super::{Collect, Counter, Gauge, MetricFamily, MetricsPage};
 use crate::registry::{RouteOutcome, RouteReply, RouteTarget};
@@ -18,7 +18,7 @@ pub struct Http {
     outcomes: ByWord<RouteOutcome>,
     statuses: [Counter; STATUSES.len()],
     steered: SteeredCounts,
-    regions: RegionCounts,
+    regions: ByRegion<ByWord<RouteTarget>>,
     durations: Histogram,
     /// Connections that are open, TLS handshakes included.
     pub connections: Gauge,
@@ -47,7 +47,7 @@ impl Http {
             self.steered.of(mirror).increment();
         }
         self.outcomes.of(reply.basis.outcome).increment();
-        self.regions.of(region, reply.basis.outcome.target()).increment();
+        self.regions.of(region).of(reply.basis.outcome.target()).increment();
         let status = reply.answer.status();
         if let Some(at) = STATUSES.iter().position(|known| *known == status) {
             self.statuses[at].increment();
@@ -61,7 +61,7 @@ impl Http {
 
     /// The number of requests of clients in a region that were sent to a target.
     pub(crate) fn in_region(&self, region: RegionMeter, target: RouteTarget) -> u64 {
-        self.regions.of(region, target).value()
+        self.regions.of(region).of(target).value()
     }
 
     /// The number of requests with an outcome.

@@ -47,6 +47,14 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> 
         };
         let help = "Steered answers by the first mirror in them and by where in the policy it comes from.";
         steered(page.counter("pharos_dns_steered_total", help), &|meter| self.dns.steered(meter));
+        let help = "Steered answers by provider and region of the client, from one in 64.";
+        let mut family = page.counter("pharos_dns_clients_total", help);
+        for (region, provider, name) in snapshot.regions().all() {
+            let count = self.dns.in_region(region);
+            if count > 0 {
+                family.sample(&[("provider", provider), ("region", name)], count);
+            }
+        }
         if let Some(http) = &self.http {
             let help = "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.";
             steered(page.counter("pharos_http_steered_total", help), &|meter| http.steered(meter));

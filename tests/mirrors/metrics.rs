@@ -11,6 +11,8 @@ use pharos::base::rr::Rtype;
 
 use super::common::nameserver::NameServer;
 use super::common::needs;
+use super::common::pipeline::ask_all;
+use super::common::query::Builder;
 use super::common::server::PATIENCE;
 use super::world::{Authority, Fault, NAME, loopback};
 use super::{QUICK, World};
@@ -85,6 +87,9 @@ async fn page() -> String {
     let mut order = Command::new(env!("CARGO_BIN_EXE_pharos"));
     order.args(["mirror", "drain", "bad", "--reason", "to be counted", "--config"]).arg(config);
     assert!(order.status().unwrap().success());
+    // One answer in 64 is attributed to a region; all of one socket are answered by one thread.
+    let question = Builder::new(NAME, Rtype::A).finish();
+    ask_all(world.server.address(good), &vec![question; 64]);
     let canary = format!("/v2/{}/blobs/sha256:{}", super::REPOSITORY, super::canary_sha256());
     assert_eq!(world.host(&canary).await, NAME);
     let deadline = Instant::now() + PATIENCE;
@@ -105,6 +110,7 @@ async fn the_list_of_metrics_is_what_the_server_prints() {
         "pharos_dns_steered_total{mirror=\"good\",tier=\"preferred\"} ",
         "pharos_dns_steering_decisions_total{by=\"resolver\"} ",
         "pharos_http_steered_total{mirror=\"good\",tier=\"preferred\"} 1\n",
+        "pharos_dns_clients_total{provider=\"\",region=\"\"} ",
         "pharos_http_clients_total{provider=\"\",region=\"\",target=\"steered-name\"} 1\n",
         "pharos_probe_failures_total{reason=\"certificate\"} ",
         "pharos_blob_asked_total{result=\"has\"} 1\n",

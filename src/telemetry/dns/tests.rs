@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::answer::Basis;
+use crate::base::ids::HorizonId;
 use crate::base::time::Generation;
+use crate::inspect;
 use crate::snapshot::Compiled;
 use crate::telemetry::render;
+use crate::telemetry::served::ServedGauges;
 use crate::zone::ZoneSet;
 
 #[test]
@@ -57,4 +60,40 @@ fn a_scrape_adds_up_all_writers() {
         assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
     }
     assert_eq!(counters.queries(), 3);
+}
+
+#[test]
+fn one_answer_in_64_is_attributed_to_the_region_of_its_client() {
+    let snapshot = Arc::new(inspect::fixture::snapshot());
+    let counters = Arc::new(DnsCounters::default());
+    let (mut thread, mut tasks) = (counters.own(), counters.shared());
+    let summary = |subnet| {
+        let horizon = HorizonId(0);
+        let decision = snapshot.decide(horizon, &inspect::fixture::client("192.0.2.1", Some(subnet)));
+        let steering = Some(Steering { horizon, family: Family::V4, decision });
+        Summary {
+            qtype: None,
+            rcode: Rcode::NOERROR,
+            aa: true,
+            truncated: false,
+            cookie: Cookie::None,
+            limit: Limit::Off,
+            ecs: EcsEffect::NotCompared,
+            basis: Basis { outcome: Outcome::Answer, zone: None, node: None, steering },
+            notice: None,
+        }
+    };
+    (0..64 + 63).for_each(|_| thread.reply(&summary("52.94.7.0/24"), &snapshot));
+    (0..64).for_each(|_| tasks.reply(&summary("52.94.7.0/24"), &snapshot));
+    (0..63).for_each(|_| tasks.reply(&summary("15.193.10.0/24"), &snapshot));
+    tasks.reply(&summary("9.9.9.0/24"), &snapshot);
+    let page = render([&ServedGauges::new(|| (snapshot.clone(), 0_u64), counters.clone(), None) as &dyn Collect]);
+    let shown: Vec<_> = page.lines().filter(|line| line.starts_with("pharos_dns_clients_total")).collect();
+    assert_eq!(
+        shown,
+        [
+            "pharos_dns_clients_total{provider=\"\",region=\"\"} 64",
+            "pharos_dns_clients_total{provider=\"aws\",region=\"us-east-1\"} 128",
+        ]
+    );
 }
