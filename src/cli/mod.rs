@@ -28,6 +28,7 @@ mod simulate;
 mod status;
 mod sweep;
 mod tips;
+mod top;
 mod verify;
 mod zone;
 
@@ -148,6 +149,9 @@ enum Command {
     /// Show the state of the running server: configuration, reload, mirrors, zones, networks, certificates
     Status(status::Args),
 
+    /// Show the load of the running server live: answers, mirrors, resolvers, names
+    Top(top::Args),
+
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
     Verify(Box<verify::Args>),
 
@@ -234,6 +238,7 @@ pub fn run() -> ExitCode {
         Command::Server(args) => drain::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),
         Command::Status(args) => status::run(&config, &args),
+        Command::Top(args) => top::run(&config, &args),
         Command::Verify(args) => verify::run(&config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Certs(args) => certs::run(&config, &args),

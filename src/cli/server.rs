@@ -86,6 +86,11 @@ impl AskOptions {
         put(&self.printed(&view, || text(&view, layout)), code)
     }
 
+    /// True with `--json`.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// An answer as JSON or text, by `--json`.
     pub(super) fn printed(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> String {
         if self.json { as_json(view) } else { text() }
@@ -150,6 +155,11 @@ impl ServerTarget {
                 }
             },
         }
+    }
+
+    /// The socket.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Asks the server; an exit code if there is no answer to print.

@@ -19,7 +19,8 @@ const WORDS: &[(&[&str], &str)] = &[
         &["drain", "undrain", "up", "down", "auto", "list"],
         "`pharos mirror WORD NAME` is about a mirror, `pharos server drain` about this server",
     ),
-    (&["health", "state", "stats"], "`pharos status` shows the server, `pharos mirror list` the health of mirrors"),
+    (&["health", "state"], "`pharos status` shows the server, `pharos mirror list` the health of mirrors"),
+    (&["stats", "load", "monitor"], "`pharos top` shows the load of the running server, `pharos status` its state"),
     (&["probe", "ping"], "`pharos verify MIRROR` probes as the server does"),
     (
         &["query", "dig", "lookup"],

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use crate::base::time::UnixTime;
 use crate::live::{ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
+use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::probe::Probes;
 
 /// Facts about the server that the snapshot does not have.
 pub(crate) struct About {
+    /// The counters of the DNS listeners.
+    pub(crate) dns: Arc<DnsCounters>,
     /// The results of probes; `None` if mirrors are not probed.
     pub(crate) probes: Option<Arc<Probes>>,
     /// The configuration and its last reload.

@@ -107,7 +107,17 @@ pub(crate) fn ask(
 ) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    let answer = runtime.block_on(async { tokio::time::timeout(timeout, exchange(socket, question)).await });
+    runtime.block_on(ask_later(socket, question, timeout))
+}
+
+/// As [`ask`], within the caller's runtime.
+pub(crate) async fn ask_later(
+    socket: &Path,
+    question: ControlQuestion,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AskError> {
+    let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
+    let answer = tokio::time::timeout(timeout, exchange(socket, question)).await;
     match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(answer) => Ok(answer),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(AskError::Absent(socket.to_path_buf())),

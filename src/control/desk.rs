@@ -79,6 +79,11 @@ impl Desk {
                 let age_ms = running.age_ms(now);
                 Ok(DeskAnswer::json(&view::status(&snapshot, readiness, &running.about, &failing, age_ms, now.0)))
             }
+            ControlRequest::Top => {
+                let now = running.clock.now();
+                let age_ms = running.age_ms(now);
+                Ok(DeskAnswer::json(&view::top(&snapshot, &self.readiness, &running.about, age_ms, now)))
+            }
             ControlRequest::Mirrors => Ok(DeskAnswer::json(&view::mirrors(&snapshot, probes))),
             ControlRequest::Mirror(name) => {
                 Ok(DeskAnswer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes)))

@@ -29,6 +29,8 @@ pub(super) enum ControlRequest {
     Ready,
     /// `GET /status`
     Status,
+    /// `GET /top`: counters; queries are recorded for some seconds from then on.
+    Top,
     /// `GET /mirrors`
     Mirrors,
     /// `GET /mirrors/NAME`
@@ -123,6 +125,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
     let (request, allow) = match segments[..] {
         ["ready"] => (is_read.then_some(Ok(ControlRequest::Ready)), "GET, HEAD"),
         ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
+        ["top"] => (is_read.then_some(Ok(ControlRequest::Top)), "GET, HEAD"),
         ["mirrors"] => (is_read.then_some(Ok(ControlRequest::Mirrors)), "GET, HEAD"),
         ["rulings"] => (is_read.then_some(Ok(ControlRequest::Rulings)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
@@ -158,7 +161,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /rulings, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /rulings, /top, /status and /ready",
             ));
         }
     };

@@ -7,6 +7,7 @@
 
 mod outcome;
 mod status;
+mod top;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub(crate) use status::{
     AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
     TroubleView, UnwrittenView, ZoneView,
 };
+pub(super) use top::top;
+pub(crate) use top::{TopMirrorView, TopView};
 
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;

@@ -185,6 +185,7 @@ fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut SharedBloc
         // Updates are refused over QUIC, so that every other message has its reply at once.
         let reply = session.respond(message, peer, room).ok()?;
         counters.reply(&reply.summary, &session.snapshot);
+        counters.record(&peer, message, session.now.monotonic);
         counters.took(peer.transport, 1, begun.elapsed());
         // The answer fits: the room has as many bytes as the largest length.
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())

@@ -255,6 +255,7 @@ impl StreamContext {
                 match session.respond(message, peer, room) {
                     Ok(reply) => {
                         self.counters.reply(&reply.summary, &session.snapshot);
+                        self.counters.record(&peer, message, session.now.monotonic);
                         replies += 1;
                         if is_refused_transfer(&reply.summary) {
                             self.counters.given(TransferEnd::Refused);

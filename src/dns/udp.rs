@@ -28,6 +28,7 @@ use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
 use crate::snapshot::Snapshot;
 use crate::telemetry::dns::{Count, DnsCounters, LostReply, Own, SharedBlock, SocketFailure};
+use crate::telemetry::recent::QueryTable;
 use crate::wire::{MAX_UDP, Peer, Silence, Summary, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
@@ -69,6 +70,7 @@ impl Threads {
                 engine: engine.clone(),
                 rates: rates.clone(),
                 counters: counters.own(),
+                recent: counters.recent().table(),
                 shared: shared.clone(),
                 stopping: all.stopping.clone(),
                 _running: running.clone(),
@@ -127,6 +129,7 @@ struct Worker {
     engine: Engine,
     rates: Arc<Rates>,
     counters: Own,
+    recent: Arc<QueryTable>,
     /// For replies that come after their batch.
     shared: SharedBlock,
     stopping: Arc<AtomicBool>,
@@ -157,7 +160,7 @@ impl Worker {
     /// Takes a batch of datagrams, answers it, and sends the replies; returns the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
-        let Worker { socket, batch, ahead, engine, rates, counters, shared, .. } = self;
+        let Worker { socket, batch, ahead, engine, rates, counters, recent, shared, .. } = self;
         let taken = match batch.receive(socket.as_fd(), wait) {
             Ok(taken) => taken,
             Err(error) => {
@@ -170,6 +173,7 @@ impl Worker {
         };
         let begun = Instant::now();
         let session = engine.begin();
+        let mut watched = recent.watched(session.now.monotonic);
         let mut ways = ahead.look(batch, &session.snapshot).iter();
         let mut replies = 0;
         // Without an update it stays empty, and takes no memory.
@@ -197,6 +201,9 @@ impl Worker {
             match session.respond_limited(bytes, peer, rates, way, out) {
                 Ok(reply) => {
                     counters.reply(&reply.summary, &session.snapshot);
+                    if let Some(watched) = &mut watched {
+                        watched.record(peer.address, bytes);
+                    }
                     replies += 1;
                     Some(reply.len)
                 }
@@ -211,6 +218,7 @@ impl Worker {
                 }
             }
         });
+        drop(watched);
         for place in updates {
             defer(&session, batch, place, socket, shared);
         }

@@ -31,7 +31,7 @@ pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of control requests. The paths below each of them are included. `/rulings` is not among them, because whole databases
 /// of addresses are not for the network.
-const DESK_PATHS: [&str; 7] = ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/explain"];
+const DESK_PATHS: [&str; 8] = ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/top", "/explain"];
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]

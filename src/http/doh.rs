@@ -118,11 +118,13 @@ impl<C: Fn() -> Now> Doh<C> {
         let begun = Instant::now();
         let snapshot = self.published.load();
         ROOM.with_borrow_mut(|room| {
-            let Some(reply) = wire::respond(message, peer, &snapshot, (self.clock)(), room) else {
+            let now = (self.clock)();
+            let Some(reply) = wire::respond(message, peer, &snapshot, now, room) else {
                 counters.lost(LostReply::Unanswerable, 1);
                 return Err(DohRefusal::NoQuery);
             };
             counters.reply(&reply.summary, &snapshot);
+            counters.record(&peer, message, now.monotonic);
             counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
             // The client's address decides about a steered answer, and is not part of the URL.

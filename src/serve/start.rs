@@ -76,7 +76,8 @@ impl Services {
             let shown = certificates.clone();
             let certificates = Box::new(move || shown.shown());
             let acme = acme.as_ref().map(AcmeService::standing);
-            let about = About { probes, history: history.clone(), certificates, sources: sources.clone(), acme };
+            let (dns, history, sources) = (dns.counters(), history.clone(), sources.clone());
+            let about = About { dns, probes, history, certificates, sources, acme };
             let requests = OperatorRequests { retransfers, reloads, refreshes };
             control.start(&published, updates.clone(), clock, requests, about, vital);
             counters.push(control.desk());

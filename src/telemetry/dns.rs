@@ -7,6 +7,8 @@
 //! **Invariants**: one [`Own`] per block, so that no addition is lost.
 //! **Not here**: the assignment of blocks to threads ([`crate::dns`]).
 
+mod traffic;
+
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +16,13 @@ use std::time::Duration;
 
 use super::cells::{ByRegion, ByWord, SteeredCounts, counters};
 use super::histogram::{Histogram, bucket, micros};
+use super::recent::{QueryTable, RecentQueries};
 use super::{Collect, Counter, Gauge, MetricsPage};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
+use crate::base::time::Moment;
 use crate::base::words::words;
 use crate::snapshot::{Meter, RegionMeter, Snapshot};
 use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport};
@@ -169,15 +173,16 @@ pub(crate) struct CounterBlock {
 #[derive(Debug, Default)]
 pub(crate) struct DnsCounters {
     blocks: Mutex<Vec<Arc<CounterBlock>>>,
+    recent: RecentQueries,
 }
 
 /// A block with one writer.
 #[derive(Debug)]
 pub(crate) struct Own(Arc<CounterBlock>);
 
-/// A block with many writers.
+/// A block with many writers, and their table of recent queries.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedBlock(Arc<CounterBlock>);
+pub(crate) struct SharedBlock(Arc<CounterBlock>, Arc<QueryTable>);
 
 /// Counting.
 pub(crate) trait Count {
@@ -300,6 +305,14 @@ impl SharedBlock {
     pub(crate) fn connections(&self) -> &Gauge {
         &self.0.cells.connections
     }
+
+    /// Records a query that was answered, if an operator watches.
+    #[inline]
+    pub(crate) fn record(&self, peer: &Peer, message: &[u8], now: Moment) {
+        if let Some(mut watched) = self.1.watched(now) {
+            watched.record(peer.address, message);
+        }
+    }
 }
 
 impl RcodeCell {
@@ -329,7 +342,12 @@ impl DnsCounters {
 
     /// Counters for many tasks.
     pub(crate) fn shared(&self) -> SharedBlock {
-        SharedBlock(self.block())
+        SharedBlock(self.block(), self.recent.table())
+    }
+
+    /// The recorded queries of all listeners.
+    pub(crate) fn recent(&self) -> &RecentQueries {
+        &self.recent
     }
 
     fn block(&self) -> Arc<CounterBlock> {
@@ -362,16 +380,6 @@ impl Collect for DnsCounters {
 
 #[cfg(test)]
 impl DnsCounters {
-    fn sum(&self, cell: impl Fn(&DnsCells) -> u64) -> u64 {
-        self.blocks().iter().map(|block| cell(&block.cells)).sum()
-    }
-
-    /// The number of messages received.
-    pub(crate) fn queries(&self) -> u64 {
-        let each = Transport::ALL.into_iter().flat_map(|transport| Family::ALL.map(|family| (transport, family)));
-        each.map(|(transport, family)| self.sum(|cells| cells.requests.of(transport).of(family).value())).sum()
-    }
-
     /// The number of messages that got no reply for this reason.
     pub(crate) fn losses(&self, why: LostReply) -> u64 {
         self.sum(|cells| cells.lost.of(why).value())

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::common::server::{PATIENCE, Server};
 use super::page::{Page, root};
-use super::shell;
+use super::{parts_of_sources, shell};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -49,6 +49,7 @@ fn alerts() -> Vec<String> {
 }
 
 pub(crate) fn run(page: &Page) {
+    parts_of_sources(page);
     let (alerts, anchors) = (alerts(), &page.anchors);
     assert!(alerts.len() > 5, "{alerts:?}");
     let missing: Vec<&String> = alerts.iter().filter(|alert| !anchors.contains(&alert.to_lowercase())).collect();

@@ -537,7 +537,7 @@ fn the_admin_listener_takes_overrides_from_who_has_the_token() {
     for token in [None, Some(""), Some("0123456789abcdef0123456789abcdee"), Some("0123456789abcdef0123456789abcde")] {
         let (status, said) = world.admin(Method::PUT, path, token, order);
         assert_eq!((status, &*said), (StatusCode::UNAUTHORIZED, "this needs the admin token\n"), "{token:?}");
-        for path in ["/mirrors", "/status", "/explain?client=192.0.2.1"] {
+        for path in ["/mirrors", "/status", "/top", "/explain?client=192.0.2.1"] {
             assert_eq!(world.admin(Method::GET, path, token, "").0, StatusCode::UNAUTHORIZED);
         }
     }

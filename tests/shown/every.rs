@@ -59,6 +59,8 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("status", 0, TEXT),
     ("status --json", 0, PROGRAM),
     ("status --config half-broken.toml", 0, TEXT),
+    ("top --once", 0, TEXT),
+    ("top --once --json", 0, PROGRAM),
     ("verify 127.0.0.1 --name blob.example --port 1", 1, TEXT),
     ("verify 127.0.0.1 --name blob.example --port 1 --json", 1, PROGRAM),
     ("verify --all", 1, TEXT),
@@ -80,6 +82,8 @@ const ROWS: &[(&str, i32, Form)] = &[
 const COMPLAINTS: &[(&str, i32)] = &[
     ("status --socket no.sock", 4),
     ("status --config syntax.toml", 1),
+    ("top --socket no.sock --once", 4),
+    ("top", 2),
     ("mirror drain nobody --reason x", 1),
     ("explain 198.51.100.0/24 --config broken.toml", 1),
     ("verify x --name blob.example", 1),

@@ -20,6 +20,7 @@ use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
+use crate::steer::Horizon;
 use crate::telemetry::acme::{CredentialStanding, PeerStanding};
 use crate::telemetry::probe::Probes;
 use crate::zone::Zone;
@@ -183,7 +184,7 @@ pub(crate) struct RefusedView {
 }
 
 /// A horizon in panic mode: most of its mirrors do not answer, so it also steers clients to mirrors that look down.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct PanicView {
     pub(crate) horizon: String,
     /// `ipv4` or `ipv6`.
@@ -234,10 +235,7 @@ pub(in crate::control) fn status(
         mirrors_up: ids().filter(|id| is_up(snapshot, *id)).count(),
         probed: probes.is_some(),
         orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
-        panics: snapshot
-            .panics()
-            .map(|(horizon, family)| PanicView { horizon: horizon.name.to_string(), family: family.as_str().into() })
-            .collect(),
+        panics: panics(snapshot),
         troubles: ids().flat_map(|id| troubles(snapshot, id, probes)).collect(),
         zones: snapshot.zones().iter().map(|(_, zone)| zone_view(zone)).collect(),
         unwritten: failing.iter().map(|(path, failing)| unwritten(path, failing)).collect(),
@@ -260,8 +258,17 @@ pub(in crate::control) fn status(
     }
 }
 
+/// The horizons in panic.
+pub(super) fn panics(snapshot: &Snapshot) -> Vec<PanicView> {
+    let view = |(horizon, family): (&Horizon, Family)| PanicView {
+        horizon: horizon.name.to_string(),
+        family: family.as_str().into(),
+    };
+    snapshot.panics().map(view).collect()
+}
+
 /// True if a mirror has an address that is up.
-fn is_up(snapshot: &Snapshot, id: MirrorId) -> bool {
+pub(super) fn is_up(snapshot: &Snapshot, id: MirrorId) -> bool {
     if snapshot.mirrors()[id.index()].is_redirect_only() {
         return snapshot.redirect_health(id) == Some(Health::Up);
     }

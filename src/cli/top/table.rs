@@ -1,0 +1,108 @@
+//! One screen as text, for `--once`.
+//!
+//! **Not here**: screens of a terminal ([`super::frame`]).
+
+use std::time::Duration;
+
+use super::super::layout::{Colour, Layout};
+use super::report::{AskedCount, TopReport, percent, rate};
+use crate::tls::span;
+
+/// The rows of a list of prefixes or names.
+const LISTED: usize = 10;
+
+/// The width of the heads, in columns.
+const INDENT: usize = 14;
+
+/// Lays out the report.
+pub(super) fn text(report: &TopReport, layout: Layout) -> String {
+    let mut text = String::new();
+    let mut line = |head: &str, words: &str, colour: Option<Colour>| {
+        text += &layout.table(head, INDENT, &[vec![words.to_string()]], |_, _, _| colour);
+    };
+    let colour = if report.is_well() { Colour::Good } else { Colour::Bad };
+    let [age, uptime] =
+        [report.generation_age_seconds, report.uptime_seconds].map(|seconds| span(Duration::from_secs(seconds)));
+    line("state", &format!("{}, pharos {}, up for {uptime}", report.state(), report.version), Some(colour));
+    line("generation", &format!("{}, published {age} ago", report.generation), None);
+    line(
+        "answers",
+        &format!("{}/s of {} queries/s", rate(report.answers_per_second), rate(report.queries_per_second)),
+        None,
+    );
+    line("lost", &format!("{}/s", rate(report.lost_per_second)), None);
+    line("codes", &codes(report), None);
+    line("steered", &steered(report), None);
+    text += "\n";
+    text += &mirrors(report, layout);
+    for (title, asked) in [("RESOLVERS", &report.resolvers), ("NAMES", &report.names)] {
+        text += "\n";
+        text += &layout.table("", 0, &rows(title, asked), |row, _, _| (row == 0).then_some(Colour::Head));
+    }
+    text
+}
+
+/// The rates of response codes.
+pub(super) fn codes(report: &TopReport) -> String {
+    let codes: Vec<String> =
+        report.rcodes_per_second.iter().map(|(word, per_second)| format!("{word} {}/s", rate(*per_second))).collect();
+    if codes.is_empty() { "no response yet".into() } else { codes.join("  ") }
+}
+
+/// The addresses that decided about steered answers.
+pub(super) fn steered(report: &TopReport) -> String {
+    match report.by_subnet() {
+        Some(share) => {
+            let by_resolver = percent(Some(1.0 - share));
+            format!("by subnet {}, by resolver {by_resolver}", percent(Some(share)))
+        }
+        None => "by subnet –, by resolver –".into(),
+    }
+}
+
+fn mirrors(report: &TopReport, layout: Layout) -> String {
+    let mut rows = vec![["MIRROR", "ANSWERS/S", "SHARE", "STATE"].map(String::from).to_vec()];
+    rows.extend(
+        report
+            .mirrors
+            .iter()
+            .map(|load| vec![load.mirror.clone(), rate(load.answers_per_second), percent(load.share), load.state()]),
+    );
+    layout.table("", 0, &rows, |row, column, _| match row {
+        0 => Some(Colour::Head),
+        _ if column < 3 => None,
+        _ => Some(colour(&report.mirrors[row - 1])),
+    })
+}
+
+/// The colour of the state of a mirror.
+pub(super) fn colour(load: &super::report::MirrorLoad) -> Colour {
+    match load.is_troubled() {
+        false => Colour::Good,
+        true if load.up => Colour::Doubtful,
+        true => Colour::Bad,
+    }
+}
+
+fn rows(title: &str, asked: &[AskedCount]) -> Vec<Vec<String>> {
+    let mut rows = vec![[title, "QUERIES/S", "SHARE"].map(String::from).to_vec()];
+    let row = |asked: &AskedCount| vec![asked.what.clone(), rate(asked.per_second), percent(asked.share)];
+    rows.extend(asked.iter().take(LISTED).map(row));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::views;
+    use super::*;
+    use crate::cli::expected::assert_both_widths;
+
+    #[test]
+    fn no_word_is_broken_at_80_and_120_columns() {
+        let [first, second] = views();
+        let mut report = TopReport::of(Some(&first), second);
+        // A name is one word, which is longer than a line here.
+        report.names.retain(|asked| asked.what.len() < 40);
+        assert_both_widths("expected", "top", |layout| text(&report, layout));
+    }
+}
