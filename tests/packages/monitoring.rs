@@ -127,6 +127,42 @@ fn every_expression_names_metrics_of_the_server() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Metrics that an operator looks at as a whole: each has a panel.
+const WITH_PANELS: [&str; 3] = ["pharos_acme_", "pharos_http_clients_total", "pharos_http_log_lines_total"];
+
+#[test]
+fn clouds_the_request_log_and_challenges_have_panels() {
+    let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let names: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let dashboard = dashboard();
+    for start in WITH_PANELS {
+        let of_start: Vec<_> = names.iter().filter(|name| name.starts_with(start)).collect();
+        assert!(!of_start.is_empty(), "no metric is named {start}");
+        let shown = |name: &str| dashboard.iter().any(|(_, expression)| expression.contains(&format!("{name}{{")));
+        let missing: Vec<_> = of_start.into_iter().filter(|name| !shown(name)).collect();
+        assert!(missing.is_empty(), "no panel shows {missing:?}");
+    }
+}
+
+#[test]
+fn panels_do_not_overlap() {
+    let text = fs::read_to_string(root().join("deploy/grafana/pharos.json")).unwrap();
+    let board: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (mut cells, mut ids) = (BTreeMap::new(), BTreeSet::new());
+    for panel in board["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title} has the id of another panel");
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+        assert!(x + w <= 24, "{title} is beyond the 24 columns");
+        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            if let Some(other) = cells.insert(cell, title) {
+                panic!("{title} is on top of {other}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_renamed_metric_or_label_is_found() {
     let series = series();
