@@ -8,6 +8,7 @@ use crate::base::time::UnixTime;
 use crate::live::{ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
 use crate::telemetry::probe::Probes;
+use crate::telemetry::traffic::Traffic;
 
 /// Facts about the server that the snapshot does not have.
 pub(crate) struct About {
@@ -21,6 +22,10 @@ pub(crate) struct About {
     pub(crate) sources: SourceStates,
     /// The state of ACME challenges; `None` without `[acme]`.
     pub(crate) acme: Option<Box<dyn Fn() -> AcmeStanding + Send + Sync>>,
+    /// The counters of the listeners for clients.
+    pub(crate) traffic: Traffic,
+    /// The name of the host; `None` if the system does not tell.
+    pub(crate) host_name: Option<String>,
 }
 
 /// The certificate of a listener.

@@ -11,12 +11,15 @@
 mod ask;
 mod changes;
 mod explain;
+mod first;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ground;
 mod labels;
 mod moves;
+mod reach;
 mod reason;
+mod space;
 mod state;
 mod sweep;
 mod tally;
@@ -36,7 +39,9 @@ pub use moves::{
     FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
 };
 pub(crate) use moves::{Rulings, compare};
+pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason};
+pub(crate) use space::{Space, SpacePlan, range_count, space};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
     Wrong, sweep,

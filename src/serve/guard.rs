@@ -5,13 +5,14 @@
 //! served with the served sources. The first content of a source is not judged.
 //! **Not here**: counting the clients that move ([`crate::inspect`]), the limits ([`crate::config`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::compile;
-use crate::config::{Config, GuardConfig};
+use crate::config::{Config, GuardConfig, Network};
 use crate::inspect::{self, Moves, Rulings, words};
 use crate::live::ReloadTerms;
 use crate::load::networks;
@@ -95,6 +96,17 @@ pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) 
         (moves, errors) = judged(&snapshot);
     }
     GuardedReload { snapshot, moves, warnings, errors }
+}
+
+/// The share of clients that a change of each source may move, as an operator writes it. Without `[guard]`, a source that is
+/// fetched has the default limit, and others have none.
+pub(super) fn guards(config: &Config) -> BTreeMap<Arc<str>, String> {
+    let of = |network: &Network| {
+        let of_fetch = || network.fetched().map(|fetch| GuardConfig::of_fetch(fetch.place.clone()));
+        let guard = config.guard.clone().or_else(of_fetch)?;
+        Some((network.name.clone(), guard.moved.to_string()))
+    };
+    config.networks.iter().filter_map(of).collect()
 }
 
 /// The served content of a source, if the source has another one now. The first content is no change.

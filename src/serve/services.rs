@@ -13,7 +13,7 @@ use super::candidates::JudgedCandidate;
 use super::certificates::Certificates;
 use super::dns::DnsListeners;
 use super::failure::{log_warnings, one_line};
-use super::guard::{Configured, GuardedReload};
+use super::guard::{self, Configured, GuardedReload};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
 use super::reload;
@@ -239,5 +239,11 @@ impl Services {
 
 /// A configuration that is served from now on.
 pub(super) fn served_config(config: &Config, restart_keys: &[String]) -> ServedConfig {
-    ServedConfig { since: Clock::civil(), digest: config.digest.clone(), restart_keys: restart_keys.into() }
+    ServedConfig {
+        since: Clock::civil(),
+        digest: config.digest.clone(),
+        restart_keys: restart_keys.into(),
+        has_token: config.admin.as_ref().is_some_and(|admin| admin.token.is_some()),
+        guards: guard::guards(config),
+    }
 }

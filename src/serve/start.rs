@@ -20,7 +20,7 @@ use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
 use crate::config::{AcmeConfig, Config};
-use crate::control::{About, Control, OperatorRequests};
+use crate::control::{About, Control, Desk, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
 use crate::listen::Common;
@@ -28,9 +28,11 @@ use crate::live::{self, Published, Readiness, ReloadHistory, SourceStates, Updat
 use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
-use crate::process::{Clock, Vital};
+use crate::process::{self, Clock, Vital};
 use crate::refresh::RefreshService;
 use crate::snapshot::Snapshot;
+use crate::telemetry::http::Http;
+use crate::telemetry::traffic::Traffic;
 use crate::telemetry::{Collect, HINTS};
 use crate::transfer::TransferService;
 
@@ -40,7 +42,7 @@ impl Services {
         let opened = Opened::open(&mut prepared, vital)?;
         let clock = Clock::start();
         let FirstSnapshot { snapshot, watcher, tokens } = opened.first_snapshot(&mut prepared, clock).await?;
-        let Opened { dns_ports, web_ports, readiness, states, common, control, admin } = opened;
+        let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
         let (published, updates) = publish(snapshot, clock, vital);
         let moved = Arc::new(Notify::new());
         let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
@@ -71,15 +73,24 @@ impl Services {
         counters.push(certificates.clone());
         announce(&published.load_full(), &dns);
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
-        if let Some(control) = &control {
-            let probes = mirrors.as_ref().map(RunningWatcher::counters);
-            let shown = certificates.clone();
-            let certificates = Box::new(move || shown.shown());
-            let acme = acme.as_ref().map(AcmeService::standing);
-            let about = About { probes, history: history.clone(), certificates, sources: sources.clone(), acme };
-            let requests = OperatorRequests { retransfers, reloads, refreshes };
-            control.start(&published, updates.clone(), clock, requests, about, vital);
-            counters.push(control.desk());
+        let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
+        let shown = certificates.clone();
+        let about = About {
+            probes: mirrors.as_ref().map(RunningWatcher::counters),
+            history: history.clone(),
+            certificates: Box::new(move || shown.shown()),
+            sources: sources.clone(),
+            acme: acme.as_ref().map(AcmeService::standing),
+            traffic: Traffic { dns: dns.counters(), http: http.clone() },
+            host_name: process::host_name(),
+        };
+        let requests = OperatorRequests { retransfers, reloads, refreshes };
+        match &control {
+            Some(control) => {
+                control.start(&published, updates.clone(), clock, requests, about, vital);
+                counters.push(desk);
+            }
+            None => crate::control::open_for_readers(&desk, &published, clock, requests, about),
         }
         let transfers = TransferService::start(
             config,
@@ -91,7 +102,7 @@ impl Services {
             (vital.clone(), states),
         );
         counters.push(transfers.counters());
-        let counters = (counters, dns.counters());
+        let counters = (counters, dns.counters(), http);
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
         certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
         certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());
@@ -128,6 +139,7 @@ struct Opened {
     readiness: Arc<Readiness>,
     states: StateFiles,
     common: Common,
+    desk: Arc<Desk>,
     control: Option<Control>,
     admin: Option<AdminListener>,
 }
@@ -148,11 +160,12 @@ impl Opened {
         let readiness = Arc::new(Readiness::default());
         let states = states::files();
         let common = Common::new(vital.clone());
-        let control = super::control::open(config, prepared.group, &readiness, &states, &common)?;
-        let desk = control.as_ref().map(super::control::desk);
+        let desk = Arc::new(Desk::new(readiness.clone(), states.clone()));
+        let control = super::control::open(config, prepared.group, &readiness, &states, &desk, &common)?;
+        let handler = super::control::handler(&desk);
         let token = prepared.token.take();
-        let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), desk, token, &common)?;
-        Ok(Opened { dns_ports, web_ports, readiness, states, common, control, admin })
+        let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), handler, token, &common)?;
+        Ok(Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin })
     }
 
     /// Adds the results of the first probes, the overrides in force, and the tokens of ACME challenges to the compiled snapshot.

@@ -111,7 +111,7 @@ impl AdminListener {
         ports: &mut WebPorts,
         config: &Config,
         readiness: Arc<Readiness>,
-        desk: Option<DeskHandler>,
+        desk: DeskHandler,
         token: Option<Token>,
         common: &Common,
     ) -> Result<Option<Self>, Failure> {
@@ -122,7 +122,7 @@ impl AdminListener {
         if let Some(address) = bound.addresses().first() {
             info!(target: HINTS, "try: curl http://{}/ready", super::tries::reachable_at(*address));
         }
-        let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
+        let admin = Admin::new(readiness, Some(desk), MAX_BODY_LEN);
         admin.set_token(token);
         admin.set_names(config.names.clone());
         // The requests of the operator's probes are not counted as requests of clients.
@@ -158,15 +158,13 @@ impl Web {
         prepared: &mut Prepared,
         published: &Arc<Published>,
         (clock, queue): (Clock, UpdateQueue),
-        (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>),
+        (mut counters, dns, pulls): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>, Option<Arc<Http>>),
         common: &Common,
     ) -> Result<Self, Failure> {
-        let mut pulls = None;
         let clients = registry_clients(&prepared.built.config);
         let registry = match (ports.registry, prepared.settings.take(), clients) {
             (Some(bound), Some(settings), Some(clients)) => {
-                let http = Arc::new(Http::default());
-                pulls = Some(http.clone());
+                let http = pulls.clone().unwrap_or_default();
                 let asker = BlobAsker::new(prepared.means.take());
                 let config = prepared.built.config.registry.as_ref();
                 let log = RequestLog::start(config.and_then(|config| config.log.as_ref())).map_err(Failure::Threads)?;

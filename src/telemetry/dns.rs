@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cells::{ByWord, SteeredCounts, counters};
-use super::histogram::{Histogram, bucket, micros};
+use super::histogram::{Histogram, bucket, micros, quantile};
 use super::{Collect, Counter, Gauge, MetricsPage};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
@@ -331,6 +331,38 @@ impl DnsCounters {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sum(&self, cell: impl Fn(&DnsCells) -> u64) -> u64 {
+        self.blocks().iter().map(|block| cell(&block.cells)).sum()
+    }
+
+    /// The number of responses.
+    pub(crate) fn answers(&self) -> u64 {
+        self.sum(|cells| RcodeCell::ALL.iter().map(|rcode| cells.rcodes.of(*rcode).value()).sum())
+    }
+
+    /// The number of responses SERVFAIL.
+    pub(crate) fn failures(&self) -> u64 {
+        self.sum(|cells| cells.rcodes.of(RcodeCell::ServFail).value())
+    }
+
+    /// The number of steered answers for which this address decided.
+    pub(crate) fn steered_by(&self, vantage: Vantage) -> u64 {
+        self.sum(|cells| cells.vantages.of(vantage).value())
+    }
+
+    /// The number of messages without a reply, or whose reply was not sent.
+    pub(crate) fn all_losses(&self) -> u64 {
+        self.sum(|cells| LostReply::ALL.iter().map(|why| cells.lost.of(*why).value()).sum())
+    }
+
+    /// The duration within which this share of all messages were answered, in seconds; `None` before the first message.
+    pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
+        let of = |at: usize| {
+            self.sum(|cells| Transport::ALL.iter().map(|one| cells.durations.of(*one).buckets[at].value()).sum())
+        };
+        quantile(&std::array::from_fn(of), share)
+    }
+
     /// The number of answers with a mirror in the first place.
     pub(crate) fn steered(&self, meter: Meter) -> u64 {
         self.blocks().iter().map(|block| block.steered.of(meter).value()).sum()
@@ -346,10 +378,6 @@ impl Collect for DnsCounters {
 
 #[cfg(test)]
 impl DnsCounters {
-    fn sum(&self, cell: impl Fn(&DnsCells) -> u64) -> u64 {
-        self.blocks().iter().map(|block| cell(&block.cells)).sum()
-    }
-
     /// The number of messages received.
     pub(crate) fn queries(&self) -> u64 {
         let each = Transport::ALL.into_iter().flat_map(|transport| Family::ALL.map(|family| (transport, family)));

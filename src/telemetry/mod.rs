@@ -22,6 +22,7 @@ pub mod http;
 pub(crate) mod probe;
 pub(crate) mod request_log;
 pub(crate) mod served;
+pub(crate) mod traffic;
 pub(crate) mod transfer;
 
 use std::fmt;
