@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::chronicle::Chronicle;
 use crate::base::time::UnixTime;
-use crate::live::{ReloadHistory, SourceStates};
+use crate::live::{AppliedChanges, ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::traffic::Traffic;
@@ -24,6 +25,10 @@ pub(crate) struct About {
     pub(crate) acme: Option<Box<dyn Fn() -> AcmeStanding + Send + Sync>>,
     /// The counters of the listeners for clients.
     pub(crate) traffic: Traffic,
+    /// The changes that moved clients.
+    pub(crate) changes: AppliedChanges,
+    /// The last 24 hours of mirrors.
+    pub(crate) chronicle: Chronicle,
     /// The name of the host; `None` if the system does not tell.
     pub(crate) host_name: Option<String>,
 }

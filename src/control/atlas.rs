@@ -21,6 +21,7 @@ use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
 use crate::inspect::view::ExplainSubject;
 use crate::inspect::{MirrorReach, first_steered, reach};
+use crate::live::AppliedChange;
 use crate::process::work::{self, Lane};
 use crate::snapshot::Snapshot;
 
@@ -35,6 +36,8 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq)]
 struct AtlasKey {
     generation: Generation,
+    /// The generation of the last change that moved clients.
+    changed: Option<Generation>,
     block: Prefix,
     name: Option<NameBuf>,
 }
@@ -69,10 +72,16 @@ impl Atlas {
     pub(super) async fn space(
         &self,
         snapshot: &Arc<Snapshot>,
+        change: Option<Arc<AppliedChange>>,
         block: Prefix,
         name: Option<NameBuf>,
     ) -> Result<Bytes, Refusal> {
-        let key = AtlasKey { generation: snapshot.generation, block, name };
+        let key = AtlasKey {
+            generation: snapshot.generation,
+            changed: change.as_ref().map(|change| change.generation),
+            block,
+            name,
+        };
         if let Some(known) = self.kept().find(&key) {
             return Ok(known);
         }
@@ -82,7 +91,9 @@ impl Atlas {
             return Ok(known);
         }
         let (snapshot, name) = (snapshot.clone(), key.name.clone());
-        let made = work::submit(Lane::Compute, move || draw(&snapshot, block, name)).await.map_err(Refusal::lost)??;
+        let made = work::submit(Lane::Compute, move || draw(&snapshot, change.as_deref(), block, name))
+            .await
+            .map_err(Refusal::lost)??;
         let mut kept = self.kept();
         kept.spaces.push_front((key, made.clone()));
         kept.spaces.truncate(MAX_KEPT);
@@ -133,9 +144,14 @@ impl Kept {
 }
 
 /// Makes the picture of a block, for a steered name, or for the first one.
-fn draw(snapshot: &Snapshot, block: Prefix, name: Option<NameBuf>) -> Result<Bytes, Refusal> {
+fn draw(
+    snapshot: &Snapshot,
+    change: Option<&AppliedChange>,
+    block: Prefix,
+    name: Option<NameBuf>,
+) -> Result<Bytes, Refusal> {
     let (name, horizon) = subject(snapshot, name)?;
-    let view = view::space(snapshot, horizon, name, block);
+    let view = view::space(snapshot, change, (horizon, name), block);
     let text = serde_json::to_string(&view).expect("a view is plain data") + "\n";
     Ok(text.into())
 }

@@ -93,7 +93,13 @@ impl Desk {
                 Ok(DeskAnswer::json(&view::mirror(&snapshot, id, &running.about, reaches.as_deref())))
             }
             ControlRequest::Space { block, name } => {
-                running.atlas.space(&snapshot, block, name.map(|name| *name)).await.map(DeskAnswer::Written)
+                let change = running.about.changes.last();
+                running.atlas.space(&snapshot, change, block, name.map(|name| *name)).await.map(DeskAnswer::Written)
+            }
+            ControlRequest::History => {
+                let (about, change) = (&running.about, running.about.changes.last());
+                let ring = about.chronicle.until(Clock::civil());
+                Ok(DeskAnswer::json(&view::history(&ring, change.as_deref())))
             }
             ControlRequest::Sources => Ok(DeskAnswer::json(&view::sources(&snapshot, &running.about, Clock::civil()))),
             ControlRequest::Explain { client, resolver, name } => {

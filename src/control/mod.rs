@@ -18,6 +18,7 @@
 mod about;
 mod answer;
 mod atlas;
+mod chronicle;
 pub(crate) mod client;
 mod desk;
 mod ledger;
@@ -36,6 +37,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 pub(crate) use about::{About, ListenerCertificate};
+pub use chronicle::FORM as HISTORY;
+pub(crate) use chronicle::{Chronicle, UNKEPT as HISTORY_UNKEPT};
 pub(crate) use desk::Desk;
 pub(crate) use operator::Caller;
 pub(crate) use request::encode;

@@ -36,6 +36,8 @@ pub(super) enum ControlRequest {
     Space { block: Prefix, name: Option<Box<NameBuf>> },
     /// `GET /sources`
     Sources,
+    /// `GET /history`
+    History,
     /// `GET /mirrors/NAME`
     Mirror(Arc<str>),
     /// `PUT /mirrors/NAME/override`, formerly `…/order`
@@ -148,6 +150,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
         ["mirrors"] => (is_read.then(|| mirrors(head.uri.query().unwrap_or_default())), "GET, HEAD"),
         ["space"] => (is_read.then(|| space(head.uri.query().unwrap_or_default())), "GET, HEAD"),
+        ["history"] => (is_read.then_some(Ok(ControlRequest::History)), "GET, HEAD"),
         ["sources"] => (is_read.then_some(Ok(ControlRequest::Sources)), "GET, HEAD"),
         ["rulings"] => (is_read.then_some(Ok(ControlRequest::Rulings)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
@@ -183,7 +186,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /sources, /rulings, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /history, /sources, /rulings, /status and /ready",
             ));
         }
     };

@@ -5,6 +5,7 @@
 
 #![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
 
+mod history;
 mod html;
 mod outcome;
 mod sources;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use history::history;
 pub(super) use html::mirrors_page;
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};
 pub(super) use sources::sources;

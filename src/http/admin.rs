@@ -32,12 +32,12 @@ pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of control requests. The paths below each of them are included. `/rulings` is not among them, because whole databases
 /// of addresses are not for the network.
-const DESK_PATHS: [&str; 9] =
-    ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/explain", "/space", "/sources"];
+const DESK_PATHS: [&str; 10] =
+    ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/explain", "/space", "/history", "/sources"];
 
 /// Those of them that may be read without a token, if none is configured, by clients on this machine. The paths below each of
 /// them are included.
-const READ_PATHS: [&str; 5] = ["/mirrors", "/status", "/explain", "/space", "/sources"];
+const READ_PATHS: [&str; 6] = ["/mirrors", "/status", "/explain", "/space", "/history", "/sources"];
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]

@@ -36,12 +36,13 @@ pub(crate) use explain::{
 };
 pub(crate) use ground::Judged;
 pub use moves::{
-    FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
+    FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, MovedStretches, Moves, RangeMove, SourceMoves,
+    moves,
 };
 pub(crate) use moves::{Rulings, compare};
 pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason};
-pub(crate) use space::{Space, SpacePlan, range_count, space};
+pub(crate) use space::{Space, SpacePlan, changed_cells, range_count, space};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
     Wrong, sweep,

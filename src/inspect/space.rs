@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::first::firsts;
+use super::moves::MovedStretches;
 use super::tally::share;
 use crate::base::ids::{MirrorId, PlanId};
 use crate::base::prefix::{Bits, Block, Family, Prefix};
@@ -320,6 +321,42 @@ impl Survey {
             size: self.size,
         }
     }
+}
+
+/// The cells of a block in which a change moved clients: for each run of equal cells a 1 if it did, else a 0, and the number of
+/// cells. `moved` are the addresses of each family that moved.
+pub(crate) fn changed_cells(block: Prefix, moved: [&MovedStretches; 2]) -> Vec<u32> {
+    let (width, cell_bits) = (block.family().width(), cell_bits(block));
+    let first = match block {
+        Prefix::V4(block) => block.first().to_u128(),
+        Prefix::V6(block) => block.first(),
+    };
+    let bits = width - cell_bits;
+    let is_changed = |cell: u128| {
+        let begin = first | cell << bits;
+        let end = begin | ((1 << bits) - 1);
+        moved[block.family() as usize].touches(begin, end)
+            || block.family() == Family::V6 && has_embedded(begin, end, moved[Family::V4 as usize])
+    };
+    let mut runs: Vec<u32> = Vec::new();
+    for cell in 0..1u128 << (cell_bits - block.prefix_len()) {
+        let changed = u32::from(is_changed(cell));
+        match &mut runs[..] {
+            [.., last, count] if *last == changed => *count += 1,
+            _ => runs.extend([changed, 1]),
+        }
+    }
+    runs
+}
+
+/// True if an IPv6 address from one to another embeds an IPv4 address that moved.
+fn has_embedded(begin: u128, end: u128, moved: &MovedStretches) -> bool {
+    special::embedding_v6().any(|embedding| {
+        let behind = u128::WIDTH - embedding.prefix_len() - u32::WIDTH;
+        let v4 = |address: u128| (address - embedding.first()) >> behind;
+        let (first, last) = (begin.max(embedding.first()), end.min(embedding.last()));
+        first <= last && moved.touches(v4(first), v4(last))
+    })
 }
 
 /// The number of ranges of a family in a horizon's table.

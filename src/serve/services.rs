@@ -21,15 +21,16 @@ use super::tries;
 use super::web::Web;
 use crate::acme::AcmeService;
 use crate::base::diagnostic::Diagnostic;
+use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, needs_restart};
-use crate::control::Control;
+use crate::control::{Chronicle, Control};
 use crate::hosts::HostService;
-use crate::inspect;
+use crate::inspect::{self, Moves};
 use crate::live::{
-    CandidateInbox, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig,
-    SourceStates, Updates,
+    AppliedChange, AppliedChanges, CandidateInbox, ChangeCause, Published, Readiness, ReloadHistory, ReloadInbox,
+    ReloadOutcome, ReloadTerms, ServedConfig, SourceStates, Updates,
 };
 use crate::load::hosts::ServedInputs;
 use crate::process::Clock;
@@ -66,6 +67,10 @@ pub(super) struct Services {
     pub(super) sources: SourceStates,
     /// The contents of sources that were fetched.
     pub(super) candidates: CandidateInbox,
+    /// The changes that moved clients.
+    pub(super) changes: AppliedChanges,
+    /// The last 24 hours of mirrors.
+    pub(super) chronicle: Chronicle,
 }
 
 impl Services {
@@ -83,10 +88,11 @@ impl Services {
     /// Serves the content of a source that was fetched, judged and kept, and answers its sender.
     pub(super) async fn take_content(&self, judged: JudgedCandidate) {
         let JudgedCandidate { source, steering, mut outcome, reply } = judged;
-        if let Some(steering) = steering {
+        if let Some((steering, moves)) = steering {
             match self.updates.change_and_wait(Change::Steering(Box::new(steering))).await {
                 Ok(generation) => {
                     outcome.generation = generation;
+                    self.note_feed(&source, generation, moves);
                     outcome.changes.iter().for_each(|change| info!("{change}"));
                     info!("network {source}: its new content is served with generation {}", generation.0);
                 }
@@ -116,7 +122,7 @@ impl Services {
             let problem = Diagnostic::error("internal", "failed to count the clients that move");
             return self.refuse(vec![problem], Vec::new(), terms);
         };
-        let GuardedReload { snapshot, moves, warnings, errors } = judged;
+        let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
         prepared.built.snapshot = snapshot;
         prepared.built.warnings.extend(warnings);
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
@@ -140,7 +146,26 @@ impl Services {
                 restart_keys,
             };
         }
-        self.take_over(prepared, &before, changes).await
+        let outcome = self.take_over(prepared, &before, changes).await;
+        self.note_reload(outcome.generation, moves, &by_source);
+        outcome
+    }
+
+    /// Notes the clients that a fetched content moved.
+    fn note_feed(&self, source: &Arc<str>, generation: Generation, moves: Moves) {
+        let guard = self.history.served().guards.get(source).cloned();
+        self.changes.note_source(source, moves.most_moved(Family::V4));
+        let (at, cause) = (Clock::civil(), ChangeCause::Feed(source.clone()));
+        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
+    }
+
+    /// Notes the clients that a reload moved, and those that each changed source moved alone.
+    fn note_reload(&self, generation: Generation, moves: Moves, by_source: &[(Arc<str>, u128)]) {
+        let guard = self.config.guard.as_ref().map(|guard| guard.moved.to_string());
+        self.changes.retain(|name| self.config.networks.iter().any(|network| &*network.name == name));
+        by_source.iter().for_each(|(source, moved)| self.changes.note_source(source, *moved));
+        let (at, cause) = (Clock::civil(), ChangeCause::Reload);
+        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
     }
 
     /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words.
@@ -230,7 +255,9 @@ impl Services {
     /// Finishes the requests in flight.
     pub(super) async fn stop(self) {
         self.readiness.stop();
-        tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE));
+        let keep = tokio::time::timeout(GRACE, self.chronicle.keep());
+        // A disk that hangs costs the last minutes of the history, and does not delay the end.
+        let (_, _, _) = tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE), keep);
         if let Some(control) = self.control {
             control.stop().await;
         }

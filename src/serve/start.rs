@@ -20,11 +20,11 @@ use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
 use crate::config::{AcmeConfig, Config};
-use crate::control::{About, Control, Desk, OperatorRequests};
+use crate::control::{self, About, Chronicle, Control, Desk, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
 use crate::listen::Common;
-use crate::live::{self, Published, Readiness, ReloadHistory, SourceStates, Updates};
+use crate::live::{self, AppliedChanges, Published, Readiness, ReloadHistory, SourceStates, Updates};
 use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
@@ -73,6 +73,8 @@ impl Services {
         counters.push(certificates.clone());
         announce(&published.load_full(), &dns);
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
+        let changes = AppliedChanges::default();
+        let chronicle = chronicle(config, &states);
         let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
         let shown = certificates.clone();
         let about = About {
@@ -83,14 +85,19 @@ impl Services {
             acme: acme.as_ref().map(AcmeService::standing),
             traffic: Traffic { dns: dns.counters(), http: http.clone() },
             host_name: process::host_name(),
+            changes: changes.clone(),
+            chronicle: chronicle.clone(),
         };
+        let (watched, seen) = (published.clone(), about.probes.clone());
+        let traffic = Traffic { dns: dns.counters(), http: http.clone() };
+        tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic)));
         let requests = OperatorRequests { retransfers, reloads, refreshes };
         match &control {
             Some(control) => {
                 control.start(&published, updates.clone(), clock, requests, about, vital);
                 counters.push(desk);
             }
-            None => crate::control::open_for_readers(&desk, &published, clock, requests, about),
+            None => control::open_for_readers(&desk, &published, clock, requests, about),
         }
         let transfers = TransferService::start(
             config,
@@ -106,6 +113,7 @@ impl Services {
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
         certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
         certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());
+        certificates.watch_admin(&prepared.built.config, &prepared.identities, web.admin_tls());
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
         let started = prepared.built.config;
         readiness.serve();
@@ -128,6 +136,8 @@ impl Services {
             refresh,
             sources,
             candidates,
+            changes,
+            chronicle,
         })
     }
 }
@@ -163,7 +173,7 @@ impl Opened {
         let desk = Arc::new(Desk::new(readiness.clone(), states.clone()));
         let control = super::control::open(config, prepared.group, &readiness, &states, &desk, &common)?;
         let handler = super::control::handler(&desk);
-        let token = prepared.token.take();
+        let token = (prepared.token.take(), prepared.identities.admin.clone());
         let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), handler, token, &common)?;
         Ok(Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin })
     }
@@ -194,6 +204,12 @@ fn publish(snapshot: Snapshot, clock: Clock, vital: &Vital) -> (Arc<Published>, 
     let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
     tokio::spawn(vital.guard("publisher", publisher.run()));
     (published, updates)
+}
+
+/// The history of mirrors, with that of the run before if `[admin] state` has one.
+fn chronicle(config: &Config, states: &StateFiles) -> Chronicle {
+    let path = config.admin.as_ref().and_then(|admin| admin.state.clone());
+    Chronicle::open(path.map(|path| states.file(path, &control::HISTORY, control::HISTORY_UNKEPT)))
 }
 
 fn first_history(config: &Config) -> ReloadHistory {

@@ -103,6 +103,7 @@ pub(super) struct AdminListener {
     server: Listeners,
     clients: Arc<Clients>,
     admin: Admin,
+    tls: Option<Arc<Tls>>,
 }
 
 impl AdminListener {
@@ -112,25 +113,29 @@ impl AdminListener {
         config: &Config,
         readiness: Arc<Readiness>,
         desk: DeskHandler,
-        token: Option<Token>,
+        (token, identity): (Option<Token>, Option<Identity>),
         common: &Common,
     ) -> Result<Option<Self>, Failure> {
         let (Some(bound), Some(config)) = (ports.admin.take(), &config.admin) else { return Ok(None) };
+        // A refusal leaves the body unread, which over HTTP/2 some clients take for a broken stream.
+        let tls = http_tls(identity, &[b"http/1.1"])?;
+        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
         for address in bound.addresses() {
-            info!("listening on {address} (health and metrics over HTTP)");
+            info!("listening on {address} (health and metrics over {scheme})");
         }
         if let Some(address) = bound.addresses().first() {
-            info!(target: HINTS, "try: curl http://{}/ready", super::tries::reachable_at(*address));
+            let scheme = scheme.to_lowercase();
+            info!(target: HINTS, "try: curl {scheme}://{}/ready", super::tries::reachable_at(*address));
         }
         let admin = Admin::new(readiness, Some(desk), MAX_BODY_LEN);
         admin.set_token(token);
         admin.set_names(config.names.clone());
         // The requests of the operator's probes are not counted as requests of clients.
         let clients = Clients::new(limits(&config.connections));
-        let terms = Terms { kind: "admin", clients: clients.clone(), tls: None, common: common.clone() };
+        let terms = Terms { kind: "admin", clients: clients.clone(), tls: tls.clone(), common: common.clone() };
         let server = HttpServer::start(bound, terms, admin.clone(), Arc::new(Http::default()))
             .map_err(Failure::system("start the admin listener"))?;
-        Ok(Some(AdminListener { server, clients, admin }))
+        Ok(Some(AdminListener { server, clients, admin, tls }))
     }
 }
 
@@ -205,6 +210,11 @@ impl Web {
     /// The TLS settings of the listener of ACME clients; `None` if it does not use TLS.
     pub(super) fn acme_tls(&self) -> Option<&Arc<Tls>> {
         self.acme.as_ref()?.tls.as_ref()
+    }
+
+    /// The TLS settings of the admin listener; `None` if it does not use TLS.
+    pub(super) fn admin_tls(&self) -> Option<&Arc<Tls>> {
+        self.admin.as_ref()?.tls.as_ref()
     }
 
     /// Applies the settings that a reload prepared.

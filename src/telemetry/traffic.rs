@@ -11,7 +11,7 @@ use crate::base::client::Vantage;
 use crate::snapshot::Meters;
 
 /// The counters of the listeners for clients.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Traffic {
     /// Those of the DNS listeners.
     pub(crate) dns: Arc<DnsCounters>,

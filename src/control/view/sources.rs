@@ -49,7 +49,7 @@ struct SourceDetailView {
 /// The sources of a snapshot.
 pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixTime) -> SourcesView {
     let states = about.sources.all();
-    let served = about.history.served();
+    let (served, moved) = (about.history.served(), about.changes.by_source());
     let one = |source: &Arc<Source>| {
         let fetch: Option<&FetchState> = states.get(&source.name).and_then(|state| state.fetch.as_ref());
         let at = fetch.and_then(|fetch| fetch.checked).or(source.modified);
@@ -66,8 +66,8 @@ pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixT
             trouble: trouble.map(|outcome| outcome.word()),
             reason: trouble.and_then(|outcome| outcome.reason()).map(Into::into),
             guard: served.guards.get(&source.name).cloned(),
-            moved_ipv4: None,
-            moved_addresses: None,
+            moved_ipv4: moved.get(&source.name).map(|addresses| *addresses as f64 / 2f64.powi(32)),
+            moved_addresses: moved.get(&source.name).map(u128::to_string),
         }
     };
     SourcesView { sources: snapshot.provenance().networks.sources.iter().map(one).collect() }

@@ -8,6 +8,7 @@ use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::inspect::{self, Space, SpacePlan};
+use crate::live::AppliedChange;
 use crate::snapshot::Snapshot;
 
 /// `/space`
@@ -28,6 +29,9 @@ pub(in crate::control) struct SpaceView {
     /// For each run of equal cells three numbers: the plan by its index, the share of a cell in fifteenths, and the number of cells.
     runs: Vec<u32>,
     totals: Vec<SpaceTotalView>,
+    /// For each run of equal cells two numbers: 1 if the last change moved clients in it, else 0, and the number of cells. Null if no
+    /// change of this horizon has moved clients since the start.
+    changed: Option<Vec<u32>>,
 }
 
 /// The plan of cells.
@@ -52,7 +56,12 @@ struct SpaceTotalView {
 }
 
 /// The picture of a block under a horizon.
-pub(in crate::control) fn space(snapshot: &Snapshot, id: HorizonId, name: Option<NameBuf>, block: Prefix) -> SpaceView {
+pub(in crate::control) fn space(
+    snapshot: &Snapshot,
+    change: Option<&AppliedChange>,
+    (id, name): (HorizonId, Option<NameBuf>),
+    block: Prefix,
+) -> SpaceView {
     let horizon = &snapshot.horizons()[id.index()];
     let Space { cell_bits, plans, runs, totals, size } = inspect::space(horizon, block);
     let mirror = |id: MirrorId| snapshot.mirrors()[id.index()].name.to_string();
@@ -78,5 +87,12 @@ pub(in crate::control) fn space(snapshot: &Snapshot, id: HorizonId, name: Option
         // There are at most 65,536 plans.
         runs: runs.iter().flat_map(|run| [run.plan as u32, run.share.into(), run.count]).collect(),
         totals: totals.into_iter().map(total).collect(),
+        changed: change.and_then(|change| changed(change, &horizon.name, block)),
     }
+}
+
+/// The cells of a block in which a change moved clients; `None` if the horizon is newer than the change.
+fn changed(change: &AppliedChange, horizon: &str, block: Prefix) -> Option<Vec<u32>> {
+    let moves = change.moves.horizons.iter().find(|moves| &*moves.horizon == horizon)?;
+    Some(inspect::changed_cells(block, moves.families.each_ref().map(|family| &family.stretches)))
 }
