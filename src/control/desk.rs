@@ -47,6 +47,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// A desk that is not open yet.
     pub(crate) fn new(readiness: Arc<Readiness>, files: StateFiles) -> Self {
         Desk { readiness, files, running: OnceLock::new(), rulings: Arc::new(Semaphore::new(1)) }
     }

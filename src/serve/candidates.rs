@@ -29,7 +29,7 @@ pub(super) struct JudgedCandidate {
     /// The candidate's source.
     pub(super) source: Arc<str>,
     /// The content to serve, with the clients that it moves. `None` if it is refused, or the terms are dry.
-    pub(super) steering: Option<(CompiledSteering, Moves)>,
+    pub(super) steering: Option<Box<(CompiledSteering, Moves)>>,
     /// The outcome for the sender.
     pub(super) outcome: ReloadOutcome,
     /// The sender of the answer.
@@ -55,7 +55,7 @@ pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCa
         outcome.is_accepted = false;
         false
     });
-    JudgedCandidate { source, steering, outcome, reply }
+    JudgedCandidate { source, steering: steering.map(Box::new), outcome, reply }
 }
 
 fn try_judge(

@@ -88,7 +88,7 @@ impl Services {
     /// Serves the content of a source that was fetched, judged and kept, and answers its sender.
     pub(super) async fn take_content(&self, judged: JudgedCandidate) {
         let JudgedCandidate { source, steering, mut outcome, reply } = judged;
-        if let Some((steering, moves)) = steering {
+        if let Some((steering, moves)) = steering.map(|judged| *judged) {
             match self.updates.change_and_wait(Change::Steering(Box::new(steering))).await {
                 Ok(generation) => {
                     outcome.generation = generation;
@@ -146,9 +146,7 @@ impl Services {
                 restart_keys,
             };
         }
-        let outcome = self.take_over(prepared, &before, changes).await;
-        self.note_reload(outcome.generation, moves, &by_source);
-        outcome
+        self.take_over(prepared, &before, changes, (moves, by_source)).await
     }
 
     /// Notes the clients that a fetched content moved.
@@ -160,16 +158,23 @@ impl Services {
     }
 
     /// Notes the clients that a reload moved, and those that each changed source moved alone.
-    fn note_reload(&self, generation: Generation, moves: Moves, by_source: &[(Arc<str>, u128)]) {
-        let guard = self.config.guard.as_ref().map(|guard| guard.moved.to_string());
-        self.changes.retain(|name| self.config.networks.iter().any(|network| &*network.name == name));
+    fn note_reload(&self, config: &Config, generation: Generation, (moves, by_source): (Moves, Vec<(Arc<str>, u128)>)) {
+        let guard = config.guard.as_ref().map(|guard| guard.moved.to_string());
+        self.changes.retain(|name| config.networks.iter().any(|network| &*network.name == name));
         by_source.iter().for_each(|(source, moved)| self.changes.note_source(source, *moved));
         let (at, cause) = (Clock::civil(), ChangeCause::Reload);
         self.changes.note(AppliedChange { at, cause, generation, guard, moves });
     }
 
-    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words.
-    async fn take_over(&mut self, mut prepared: Prepared, before: &Snapshot, changes: Vec<String>) -> ReloadOutcome {
+    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words; `moved` are
+    /// the clients that move, and by each changed source the addresses that it moves alone.
+    async fn take_over(
+        &mut self,
+        mut prepared: Prepared,
+        before: &Snapshot,
+        changes: Vec<String>,
+        moved: (Moves, Vec<(Arc<str>, u128)>),
+    ) -> ReloadOutcome {
         self.web.reload(&mut prepared);
         self.dns.reload(&prepared.built.config.dns);
         self.certificates.reload(&prepared.built.config, &prepared.identities);
@@ -187,6 +192,7 @@ impl Services {
         }
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
+                self.note_reload(&config, Generation(number), moved);
                 remarks.extend(reload::unraised(before, &self.published.load_full()));
                 remarks.iter().for_each(|remark| warn!("{remark}"));
                 changes.iter().for_each(|change| info!("{change}"));

@@ -76,6 +76,7 @@ impl Services {
         let changes = AppliedChanges::default();
         let chronicle = chronicle(config, &states);
         let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
+        let traffic = Traffic { dns: dns.counters(), http };
         let shown = certificates.clone();
         let about = About {
             probes: mirrors.as_ref().map(RunningWatcher::counters),
@@ -83,14 +84,13 @@ impl Services {
             certificates: Box::new(move || shown.shown()),
             sources: sources.clone(),
             acme: acme.as_ref().map(AcmeService::standing),
-            traffic: Traffic { dns: dns.counters(), http: http.clone() },
+            traffic: traffic.clone(),
             host_name: process::host_name(),
             changes: changes.clone(),
             chronicle: chronicle.clone(),
         };
         let (watched, seen) = (published.clone(), about.probes.clone());
-        let traffic = Traffic { dns: dns.counters(), http: http.clone() };
-        tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic)));
+        tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic.clone())));
         let requests = OperatorRequests { retransfers, reloads, refreshes };
         match &control {
             Some(control) => {
@@ -109,7 +109,7 @@ impl Services {
             (vital.clone(), states),
         );
         counters.push(transfers.counters());
-        let counters = (counters, dns.counters(), http);
+        let counters = (counters, &traffic);
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
         certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
         certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());

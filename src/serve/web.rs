@@ -23,9 +23,9 @@ use crate::process::Clock;
 use crate::registry::RegistrySettings;
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
-use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::http::Http;
 use crate::telemetry::served::ServedGauges;
+use crate::telemetry::traffic::Traffic;
 use crate::tls::{Identity, Tls};
 
 /// Ports that are bound but not yet answered on.
@@ -163,13 +163,13 @@ impl Web {
         prepared: &mut Prepared,
         published: &Arc<Published>,
         (clock, queue): (Clock, UpdateQueue),
-        (mut counters, dns, pulls): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>, Option<Arc<Http>>),
+        (mut counters, traffic): (Vec<Arc<dyn Collect>>, &Traffic),
         common: &Common,
     ) -> Result<Self, Failure> {
         let clients = registry_clients(&prepared.built.config);
         let registry = match (ports.registry, prepared.settings.take(), clients) {
             (Some(bound), Some(settings), Some(clients)) => {
-                let http = pulls.clone().unwrap_or_default();
+                let http = traffic.http.clone().unwrap_or_default();
                 let asker = BlobAsker::new(prepared.means.take());
                 let config = prepared.built.config.registry.as_ref();
                 let log = RequestLog::start(config.and_then(|config| config.log.as_ref())).map_err(Failure::Threads)?;
@@ -189,7 +189,7 @@ impl Web {
             let age_ms = clock.now().0.saturating_sub(served.published_at().0);
             (served.load_full(), age_ms / 1000)
         };
-        counters.insert(0, Arc::new(ServedGauges::new(source, dns, pulls)));
+        counters.insert(0, Arc::new(ServedGauges::new(source, traffic.dns.clone(), traffic.http.clone())));
         if let Some(listener) = &admin {
             counters.push(listener.admin.counters());
             listener.admin.show(counters);
