@@ -20,7 +20,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 section! {
     /// `[admin]` as written.
     pub(super) struct AdminSpec: "[admin]" {
-        /// Listen addresses of `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
+        /// Listen addresses of the status page, `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
@@ -46,12 +46,12 @@ section! {
         /// As for `[registry]`: longer than the 60 s of AWS's load balancer.
         idle: Duration = duration("idle", secs(1)..=hours(1)).default(limits::HTTP_IDLE_DEFAULT).example("\"30s\""),
 
-        /// File with the bearer token for overrides over this listener: 20 to 344 characters, for example of
-        /// `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
+        /// File with the bearer token for overrides over this listener and for the data of the status page: 20 to 344
+        /// characters, for example of `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
         ///
         /// A file of its own can have a stricter mode than the configuration.
         token_file: Option<PlacedText> = file("token-file", FileUse::Token)
-            .otherwise("no overrides over this listener")
+            .otherwise("no overrides over this listener, data only for this machine")
             .example("\"/etc/pharos/admin.token\""),
 
         /// The bearer token itself.

@@ -1,6 +1,6 @@
 //! Answers of the desk as HTTP responses.
 //!
-//! **Invariants**: the body of every answer is a JSON document, but for `/ready` and the table of mirrors; the response to HEAD has the headers of that to
+//! **Invariants**: the body of an answer is a JSON document, except those of `/ready` and of the table of mirrors; the response to HEAD has the headers of that to
 //! GET.
 //! **Not here**: the documents ([`super::view`]).
 

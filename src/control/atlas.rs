@@ -1,6 +1,6 @@
 //! Pictures of address spaces, and the clients of each mirror: made on demand, off the threads that answer, and kept for a while.
 //!
-//! **Invariants**: one is made at a time, because each walks a whole table; further requests wait, and at most [`MAX_WAIT`]; the
+//! **Invariants**: [`MAX_AT_ONCE`] is made at a time, because each walks a whole table; further requests wait, and at most [`MAX_WAIT`]; the
 //! kept ones are [`MAX_KEPT`] documents of a generation each.
 //! **Not here**: the pictures themselves ([`crate::inspect`]), JSON ([`super::view`]).
 
@@ -28,6 +28,9 @@ use crate::snapshot::Snapshot;
 /// The most documents that are kept. Each has at most a run for each of 65,536 cells, which are 0.8 MB; with the feeds of
 /// providers it has 0.1 MB. A page shows both families and one block of each.
 const MAX_KEPT: usize = 8;
+
+/// The pictures that are made at once. A query thread may share its core with the one that makes them.
+const MAX_AT_ONCE: usize = 1;
 
 /// The longest time that a request waits for others: the table of a database of cities takes a tenth of a second.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -63,7 +66,7 @@ struct Kept {
 
 impl Default for Atlas {
     fn default() -> Self {
-        Atlas { turn: Semaphore::new(1), kept: Mutex::default() }
+        Atlas { turn: Semaphore::new(MAX_AT_ONCE), kept: Mutex::default() }
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::{Method, StatusCode};
 
 use super::guesses::{Guess, Guesses};
 use super::host;
-use super::page::{StatusPage, for_own_pages};
+use super::page::{StatusDocument, for_own_pages};
 use super::token::{Presented, Token};
 use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
 use crate::listen::http_response;
@@ -35,7 +35,7 @@ pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 const DESK_PATHS: [&str; 10] =
     ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/explain", "/space", "/history", "/sources"];
 
-/// Those of them that may be read without a token, if none is configured, by clients on this machine. The paths below each of
+/// Those of them that may be read without a token, unless one is configured, by clients on this machine. The paths below each of
 /// them are included.
 const READ_PATHS: [&str; 6] = ["/mirrors", "/status", "/explain", "/space", "/history", "/sources"];
 
@@ -55,7 +55,7 @@ struct Inner {
     guesses: Guesses,
     counters: Arc<AdminCounters>,
     max_body_len: usize,
-    page: StatusPage,
+    page: StatusDocument,
 }
 
 /// The admission of a control request.
@@ -80,7 +80,7 @@ impl Admin {
             guesses: Guesses::default(),
             counters: Arc::default(),
             max_body_len,
-            page: StatusPage::new(),
+            page: StatusDocument::new(),
         }))
     }
 

@@ -25,11 +25,11 @@ const PAGE: &str = include_str!("page/status.html");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The page with its policy.
-pub(super) struct StatusPage {
+pub(super) struct StatusDocument {
     policy: HeaderValue,
 }
 
-impl StatusPage {
+impl StatusDocument {
     /// Computes the hashes of its script and its style.
     pub(super) fn new() -> Self {
         let [script, style] = ["script", "style"].map(|name| hash(content(PAGE, name).unwrap_or_default()));
@@ -37,7 +37,7 @@ impl StatusPage {
             "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; img-src data:; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
-        StatusPage { policy: HeaderValue::try_from(policy).expect("a policy is plain ASCII") }
+        StatusDocument { policy: HeaderValue::try_from(policy).expect("a policy is plain ASCII") }
     }
 
     /// The response to a request for the page.
@@ -96,7 +96,7 @@ mod tests {
     fn the_policy_has_the_hashes_of_both() {
         // SHA-256 of the empty text, as the standard's examples write it.
         assert_eq!(hash(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
-        let policy = StatusPage::new().policy.to_str().unwrap().to_string();
+        let policy = StatusDocument::new().policy.to_str().unwrap().to_string();
         let script = format!("script-src '{}';", hash(content(PAGE, "script").unwrap()));
         let style = format!("style-src '{}';", hash(content(PAGE, "style").unwrap()));
         assert!(policy.contains(&script) && policy.contains(&style), "{policy}");

@@ -1,4 +1,4 @@
-//! The clients that rules lead to each mirror: their share of the addresses, and the labels by which they are led there.
+//! The clients that rules lead to each mirror: their share of the addresses, and the labels in the conditions of these rules.
 //!
 //! **Invariants**: only IPv4 counts, because no table of IPv6 says how much of a prefix is used; health has no say.
 //! **Not here**: the addresses themselves ([`super::space`]), JSON ([`crate::control`]).

@@ -62,7 +62,7 @@ pub(crate) struct SpacePlan {
     pub(crate) kind: SpaceKind,
     /// Its mirrors, in order.
     pub(crate) mirrors: Vec<MirrorId>,
-    /// The share of clients for which each mirror is first, 0 to 1, in the order of the mirrors; `None` if they have no weights.
+    /// The share of clients for which each mirror is first, 0 to 1, in the order of the mirrors; `None` if no mirror has a weight.
     pub(crate) spread: Option<Vec<f64>>,
 }
 

@@ -20,7 +20,7 @@ use crate::base::ids::MirrorId;
 use crate::base::time::UnixTime;
 use crate::files::state::{Useless, recall};
 use crate::live::Published;
-use crate::mirror::Health;
+use crate::mirror::{Health, Verdict};
 use crate::process::Clock;
 use crate::process::state::StateFile;
 use crate::process::work::{self, Lane};
@@ -33,10 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The number of observations between two writes of the file: five minutes, which a killed process loses.
 const KEEP_AFTER: u32 = 60;
-
-/// The time before the end of a mirror's certificate in which it counts as ending soon, in seconds: three days, as for the
-/// certificates of listeners.
-const EXPIRING_SECS: u64 = 72 * 3600;
 
 /// The consequence of a file that cannot be written, for the log.
 pub(crate) const UNKEPT: &str = "a restart begins with an older history of mirrors";
@@ -91,7 +87,7 @@ impl Chronicle {
     fn look(&self, snapshot: &Snapshot, probes: Option<&Probes>, answers: u64, now: UnixTime) {
         let ids = (0..snapshot.mirrors().len()).map(MirrorId::from_index);
         let states: Vec<_> =
-            ids.map(|id| (snapshot.mirrors()[id.index()].name.clone(), state(snapshot, id, probes, now))).collect();
+            ids.map(|id| (snapshot.mirrors()[id.index()].name.clone(), state(snapshot, id, probes))).collect();
         self.ring().observe(now, answers, states.into_iter());
     }
 
@@ -110,7 +106,7 @@ fn remember(path: &Path) -> Option<Ring> {
 }
 
 /// The state of a mirror; `None` if it is not probed, or not yet.
-fn state(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>, now: UnixTime) -> Option<SeenState> {
+fn state(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> Option<SeenState> {
     if snapshot.override_of(id).is_some() {
         return Some(SeenState::Overridden);
     }
@@ -120,8 +116,10 @@ fn state(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>, now: UnixTi
     let all: Vec<Health> = of_addresses.chain(of_redirects).collect();
     let has = |wanted: &[Health]| all.iter().any(|health| wanted.contains(health));
     if has(&[Health::Up]) {
-        let ends = mirror.addresses().filter_map(|address| probes.last(&mirror.name, address)?.not_after);
-        let is_expiring = ends.min().is_some_and(|end| end < now.0 + EXPIRING_SECS);
+        let is_found = |address| {
+            probes.last(&mirror.name, address).is_some_and(|found| found.standing.verdict == Verdict::Expiring)
+        };
+        let is_expiring = mirror.addresses().any(is_found);
         return Some(if is_expiring { SeenState::Expiring } else { SeenState::Up });
     }
     match () {

@@ -1,7 +1,7 @@
 //! The addresses that move, as stretches of bounded number.
 //!
 //! **Invariants**: stretches are disjoint and in address order; every address that moves is in one. If there would be more than
-//! [`MAX_STRETCHES`], they are widened to blocks, so that an address which stays may be in one too.
+//! [`MAX_STRETCHES`], all are widened to blocks, so that an address which stays may be in one too.
 //! **Not here**: the number of addresses that move, which is exact ([`super::families`]).
 
 use crate::base::prefix::Family;
