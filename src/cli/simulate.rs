@@ -8,7 +8,6 @@
 //! **Not here**: counting ([`crate::inspect`]).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::ServerTarget;
 use super::{BAD_CONFIG, OK, complain, complain_of, put};
-use crate::base::prefix::{Family, Prefix};
+use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::base::time::Generation;
 use crate::compile;
@@ -219,7 +218,11 @@ fn family_text(horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> 
     text.push_str("  largest ranges\n");
     for one in &family.ranges {
         let (from, to, before, after) = (end(&one.from), end(&one.to), &one.before, &one.after);
-        text += &layout.sentence("  ", 4, &format!("{}: {from} to {to}; {before}, now {after}", range_text(one)));
+        text += &layout.sentence(
+            "  ",
+            4,
+            &format!("{}: {from} to {to}; {before}, now {after}", words::range(one.first, one.last)),
+        );
     }
     text
 }
@@ -232,23 +235,6 @@ fn shortened(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
         rows.push(vec![format!("and {more} more")]);
     }
     rows
-}
-
-/// A range as a prefix, or with both ends if it is none.
-fn range_text(range: &RangeMove) -> String {
-    let family = Family::of(range.first);
-    let bits = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let (first, last) = (bits(range.first), bits(range.last));
-    // A prefix if the differing bits are the lowest: all 0 in the first address, and all 1 in the last.
-    let differing = first ^ last;
-    if differing & differing.wrapping_add(1) == 0 && first & differing == 0 {
-        Prefix::holding(range.first, family.width() - differing.count_ones() as u8).to_string()
-    } else {
-        format!("{} to {}", range.first, range.last)
-    }
 }
 
 fn end(end: &MoveEnd) -> String {

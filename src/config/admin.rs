@@ -1,24 +1,26 @@
-//! `[admin]`: health and metrics over HTTP, and the token for overrides.
+//! `[admin]`: health, metrics and the status page over HTTP, and the token for overrides.
 //!
 //! **Invariants**: a token is never shown, not even a wrong one.
 //! **Not here**: comparing tokens ([`crate::http`]).
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
 use super::control::ControlSpec;
+use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
-use super::row::{LISTEN_FORM, duration, file, hours, number, secs, text, texts};
+use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
 use super::{Config, Connections, FileUse, PlacedText, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 section! {
     /// `[admin]` as written.
     pub(super) struct AdminSpec: "[admin]" {
-        /// Listen addresses of `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
+        /// Listen addresses of the status page, `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
@@ -44,12 +46,12 @@ section! {
         /// As for `[registry]`: longer than the 60 s of AWS's load balancer.
         idle: Duration = duration("idle", secs(1)..=hours(1)).default(limits::HTTP_IDLE_DEFAULT).example("\"30s\""),
 
-        /// File with the bearer token for overrides over this listener: 20 to 344 characters, for example of
-        /// `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
+        /// File with the bearer token for overrides over this listener and for the data of the status page: 20 to 344
+        /// characters, for example of `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
         ///
         /// A file of its own can have a stricter mode than the configuration.
         token_file: Option<PlacedText> = file("token-file", FileUse::Token)
-            .otherwise("no overrides over this listener")
+            .otherwise("no overrides over this listener, data only for this machine")
             .example("\"/etc/pharos/admin.token\""),
 
         /// The bearer token itself.
@@ -60,7 +62,32 @@ section! {
         ///
         /// The check stops a web page that points its own name at this listener (DNS rebinding).
         names: Vec<PlacedText> = texts("names", "host name").example("[\"pharos.example.com\"]"),
+
+        /// Certificate and key. With them the listener serves HTTPS.
+        ///
+        /// Off loopback, the token and the status page need it, unless a proxy with TLS is in front.
+        tls: Option<TlsSpec> = table::<TlsSpec>("tls")
+            .otherwise("plain HTTP")
+            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
+            .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
+
+        /// File that keeps the history of mirrors, of which the status page shows 24 hours, across restarts. Written every five
+        /// minutes, and at the end.
+        ///
+        /// Not kept by default, because the history fills again within a day.
+        state: Option<PlacedText> = file("state", FileUse::History)
+            .otherwise("not kept")
+            .restart_unless(|a, b| state(a) == state(b))
+            .example("\"/var/lib/pharos/history.json\""),
     }
+}
+
+fn has_tls(config: &Config) -> Option<bool> {
+    config.admin.as_ref().map(|admin| admin.tls.is_some())
+}
+
+fn state(config: &Config) -> Option<&PathBuf> {
+    config.admin.as_ref().and_then(|admin| admin.state.as_ref())
 }
 
 fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
@@ -78,6 +105,10 @@ pub(crate) struct AdminConfig {
     pub(crate) token: Option<TokenConfig>,
     /// The host names that requests may name, besides address literals and `localhost`; in lower case.
     pub(crate) names: Vec<Arc<str>>,
+    /// The certificate and key of HTTPS. `None` means plain HTTP.
+    pub(crate) tls: Option<TlsFiles>,
+    /// The file that keeps the history of mirrors. `None` if it is not kept.
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// A bearer token.
@@ -129,9 +160,12 @@ impl Check<'_> {
             Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
         let token = self.check_token(spec);
         let names = self.parse_all(&spec.names, value::host_name).into_iter().map(|name| name.value).collect();
+        let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
+        let state = spec.state.as_ref().and_then(|state| self.path(state));
+        let admin = AdminConfig { listen, connections, token, names, tls, state };
         let Some(place) = place_of(spec) else {
             self.check_open_admin(&spec.listen);
-            return AdminConfig { listen, connections, token, names };
+            return admin;
         };
         if control.is_none() {
             self.report(
@@ -140,14 +174,15 @@ impl Check<'_> {
                     .help("add `[control]` with `socket` and `state`, or remove the token"),
             );
         }
-        if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback()) {
+        let is_open = |address: &&SocketAddr| spec.tls.is_none() && !address.ip().is_loopback();
+        if let Some(open) = admin.listen.iter().find(is_open) {
             self.report(
                 Diagnostic::warning("token-in-clear", format!("the token of `[admin]` is sent in the clear to {open}"))
                     .at(place, "an eavesdropper can set overrides")
-                    .help("listen on loopback, behind a proxy with TLS, or use the socket of `[control]`"),
+                    .help("add `tls`, listen on loopback behind a proxy with TLS, or use the socket of `[control]`"),
             );
         }
-        AdminConfig { listen, connections, token, names }
+        admin
     }
 
     fn check_open_admin(&mut self, listen: &[PlacedText]) {

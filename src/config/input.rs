@@ -54,6 +54,8 @@ pub enum FileUse {
     Overrides,
     /// Tokens of ACME challenges.
     Challenges,
+    /// The last 24 hours of mirrors.
+    History,
     /// The last verdicts of probes.
     ProbeState,
     /// The last good addresses of hosts.
@@ -146,6 +148,7 @@ impl FileUse {
             | FileUse::Socket
             | FileUse::Overrides
             | FileUse::Challenges
+            | FileUse::History
             | FileUse::ProbeState
             | FileUse::HostState
             | FileUse::RequestLog => FileKind::State,
@@ -170,6 +173,7 @@ impl FileUse {
             FileUse::Fetched(_) => 12,
             FileUse::Challenges => 13,
             FileUse::RequestLog => 14,
+            FileUse::History => 15,
         }
     }
 

@@ -4,16 +4,15 @@
 
 use std::sync::Arc;
 
+use super::chronicle::Chronicle;
 use crate::base::time::UnixTime;
-use crate::live::{ReloadHistory, SourceStates};
+use crate::live::{AppliedChanges, ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
-use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::probe::Probes;
+use crate::telemetry::traffic::Traffic;
 
 /// Facts about the server that the snapshot does not have.
 pub(crate) struct About {
-    /// The counters of the DNS listeners.
-    pub(crate) dns: Arc<DnsCounters>,
     /// The results of probes; `None` if mirrors are not probed.
     pub(crate) probes: Option<Arc<Probes>>,
     /// The configuration and its last reload.
@@ -24,6 +23,14 @@ pub(crate) struct About {
     pub(crate) sources: SourceStates,
     /// The state of ACME challenges; `None` without `[acme]`.
     pub(crate) acme: Option<Box<dyn Fn() -> AcmeStanding + Send + Sync>>,
+    /// The counters of the listeners for clients.
+    pub(crate) traffic: Traffic,
+    /// The changes that moved clients.
+    pub(crate) changes: AppliedChanges,
+    /// The last 24 hours of mirrors.
+    pub(crate) chronicle: Chronicle,
+    /// The name of the host; `None` if the system does not tell.
+    pub(crate) host_name: Option<String>,
 }
 
 /// The certificate of a listener.

@@ -17,7 +17,7 @@ use super::answer::{DeskAnswer, render};
 use super::client::MAX_ANSWER_LEN;
 use super::ledger::LedgerAsk;
 use super::operator::{self, Caller};
-use super::request::{self, ControlRequest, Refusal};
+use super::request::{self, ControlRequest, ListForm, Refusal};
 use super::running::RunningServer;
 use super::view;
 use crate::base::diagnostic::did_you_mean;
@@ -31,7 +31,7 @@ use crate::live::Readiness;
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
 use crate::process::state::StateFiles;
-use crate::process::work::{self, Lane, Lost};
+use crate::process::work::{self, Lane};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::{Collect, MetricsPage};
@@ -47,7 +47,8 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(readiness: Arc<Readiness>, files: StateFiles) -> Self {
+    /// A desk that is not open yet.
+    pub(crate) fn new(readiness: Arc<Readiness>, files: StateFiles) -> Self {
         Desk { readiness, files, running: OnceLock::new(), rulings: Arc::new(Semaphore::new(1)) }
     }
 
@@ -72,7 +73,6 @@ impl Desk {
         let unavailable = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let running = self.running.get().ok_or_else(|| unavailable(obstacle.as_deref().unwrap_or("starting")))?;
         let snapshot = running.published.load_full();
-        let probes = running.about.probes.as_deref();
         match request {
             ControlRequest::Ready | ControlRequest::Status => {
                 let (readiness, failing, now) = (&self.readiness, self.files.failing(), running.clock.now());
@@ -84,10 +84,30 @@ impl Desk {
                 let age_ms = running.age_ms(now);
                 Ok(DeskAnswer::json(&view::top(&snapshot, &self.readiness, &running.about, age_ms, now)))
             }
-            ControlRequest::Mirrors => Ok(DeskAnswer::json(&view::mirrors(&snapshot, probes))),
-            ControlRequest::Mirror(name) => {
-                Ok(DeskAnswer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes)))
+            ControlRequest::Mirrors(form) => {
+                // Without a thread for it, the list lacks the clients of mirrors.
+                let reaches = running.atlas.reaches(&snapshot).await.ok().flatten();
+                let view = view::mirrors(&snapshot, &running.about, reaches.as_deref());
+                Ok(match form {
+                    ListForm::Json => DeskAnswer::json(&view),
+                    ListForm::Html => DeskAnswer::Html(view::mirrors_page(&view)),
+                })
             }
+            ControlRequest::Mirror(name) => {
+                let id = find(&snapshot, &name)?;
+                let reaches = running.atlas.reaches(&snapshot).await.ok().flatten();
+                Ok(DeskAnswer::json(&view::mirror(&snapshot, id, &running.about, reaches.as_deref())))
+            }
+            ControlRequest::Space { block, name } => {
+                let change = running.about.changes.last();
+                running.atlas.space(&snapshot, change, block, name.map(|name| *name)).await.map(DeskAnswer::Written)
+            }
+            ControlRequest::History => {
+                let (about, change) = (&running.about, running.about.changes.last());
+                let ring = about.chronicle.until(Clock::civil());
+                Ok(DeskAnswer::json(&view::history(&ring, change.as_deref())))
+            }
+            ControlRequest::Sources => Ok(DeskAnswer::json(&view::sources(&snapshot, &running.about, Clock::civil()))),
             ControlRequest::Explain { client, resolver, name } => {
                 let age_secs = running.age_ms(running.clock.now()) / 1000;
                 let probes = running.about.probes.clone();
@@ -183,11 +203,7 @@ async fn explain(
         }
         view
     });
-    match described.await {
-        Ok(view) => Ok(DeskAnswer::json(&view)),
-        Err(Lost::Panicked) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Lost::Panicked.to_string())),
-        Err(lost) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, lost.to_string())),
-    }
+    described.await.map(|view| DeskAnswer::json(&view)).map_err(Refusal::lost)
 }
 
 /// An answer with rulings, which holds the permit until it is sent.
@@ -207,13 +223,12 @@ async fn rulings(snapshot: Arc<Snapshot>, permit: OwnedSemaphorePermit) -> Resul
     let made = work::submit(Lane::Compute, move || serde_json::to_vec(&Rulings::of(&snapshot)));
     match made.await {
         Ok(Ok(json)) if json.len() <= MAX_ANSWER_LEN => {
-            Ok(DeskAnswer::Rulings(Bytes::from_owner(HeldRulings { json, _permit: permit })))
+            Ok(DeskAnswer::Written(Bytes::from_owner(HeldRulings { json, _permit: permit })))
         }
         Ok(Ok(_)) => Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the rulings are longer than any answer")
             .help("compare two configurations: `pharos simulate --against OLD`")),
         Ok(Err(error)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-        Err(Lost::Panicked) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Lost::Panicked.to_string())),
-        Err(lost) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, lost.to_string())),
+        Err(lost) => Err(Refusal::lost(lost)),
     }
 }
 

@@ -17,6 +17,8 @@
 
 mod about;
 mod answer;
+mod atlas;
+mod chronicle;
 pub(crate) mod client;
 mod desk;
 mod ledger;
@@ -35,6 +37,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 pub(crate) use about::{About, ListenerCertificate};
+pub use chronicle::FORM as HISTORY;
+pub(crate) use chronicle::{Chronicle, UNKEPT as HISTORY_UNKEPT};
 pub(crate) use desk::Desk;
 pub(crate) use operator::Caller;
 pub(crate) use request::encode;
@@ -85,6 +89,7 @@ impl Control {
         group: Option<u32>,
         readiness: Arc<Readiness>,
         files: StateFiles,
+        desk: Arc<Desk>,
         common: &Common,
     ) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket, group)?;
@@ -94,18 +99,12 @@ impl Control {
             warn!("`/ready` answers 503, as before the restart: the server is {}", ledger::told(order));
             readiness.drain(Some(order.clone()));
         }
-        let desk = Arc::new(Desk::new(readiness.clone(), files.clone()));
         info!("listening at {} (control)", config.socket.display());
         info!(target: HINTS, "try: pharos mirror list --socket {}", config.socket.display());
         let system = |error| OpenError::System { path: config.socket.clone(), error };
         let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
         let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
         Ok(Control { desk, serving, standing, readiness, state, published, _lock: lock })
-    }
-
-    /// The desk, which answers authorized clients.
-    pub(crate) fn desk(&self) -> Arc<Desk> {
-        self.desk.clone()
     }
 
     /// The overrides of mirrors that were in force when the process started.
@@ -128,7 +127,7 @@ impl Control {
         let ledger_task =
             Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of overrides", ledger_task));
-        self.desk.open(RunningServer { published: published.clone(), clock, ledger, requests, about });
+        self.desk.open(RunningServer::new(published.clone(), clock, ledger, requests, about));
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
     }
@@ -144,6 +143,19 @@ impl Control {
     pub(crate) async fn stop(self) {
         self.serving.stop().await;
     }
+}
+
+/// Opens a desk without `[control]`. It answers requests to read. Its overrides have no ledger, and no listener lets such
+/// requests in.
+pub(crate) fn open_for_readers(
+    desk: &Desk,
+    published: &Arc<Published>,
+    clock: Clock,
+    requests: OperatorRequests,
+    about: About,
+) {
+    let (ledger, _) = mpsc::channel(ledger::MAX_WAITING);
+    desk.open(RunningServer::new(published.clone(), clock, ledger, requests, about));
 }
 
 /// Warns of overrides whose mirrors the configuration does not have.

@@ -14,13 +14,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::name::NameBuf;
-use crate::base::prefix::Prefix;
+use crate::base::prefix::{Block, Family, Prefix};
 use crate::base::share::Share;
 use crate::base::time::UnixTime;
 use crate::base::when::parse_end;
 use crate::base::words::Worded as _;
 use crate::live::ReloadTerms;
 use crate::mirror::{Forced, Reason};
+use crate::process::work::Lost;
 
 /// A request that was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +32,14 @@ pub(super) enum ControlRequest {
     Status,
     /// `GET /top`: counters; queries are recorded for some seconds from then on.
     Top,
-    /// `GET /mirrors`
-    Mirrors,
+    /// `GET /mirrors?as=html`
+    Mirrors(ListForm),
+    /// `GET /space?family=…&block=…&name=…`
+    Space { block: Prefix, name: Option<Box<NameBuf>> },
+    /// `GET /sources`
+    Sources,
+    /// `GET /history`
+    History,
     /// `GET /mirrors/NAME`
     Mirror(Arc<str>),
     /// `PUT /mirrors/NAME/override`, formerly `…/order`
@@ -58,6 +65,15 @@ pub(super) enum ControlRequest {
     Explain { client: Prefix, resolver: Option<IpAddr>, name: Option<Box<NameBuf>> },
 }
 
+/// The form of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListForm {
+    /// A JSON document, for programs.
+    Json,
+    /// A page without scripts, for browsers.
+    Html,
+}
+
 /// The response to a request that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -75,6 +91,15 @@ impl Refusal {
 
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Refusal { help: Some(help.into()), ..self }
+    }
+
+    /// The refusal of a request whose work was not done.
+    pub(super) fn lost(lost: Lost) -> Self {
+        let status = match lost {
+            Lost::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Lost::Full | Lost::NoThread => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::new(status, lost.to_string())
     }
 
     /// The refusal of a body that is too long or broke off.
@@ -126,7 +151,10 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         ["ready"] => (is_read.then_some(Ok(ControlRequest::Ready)), "GET, HEAD"),
         ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
         ["top"] => (is_read.then_some(Ok(ControlRequest::Top)), "GET, HEAD"),
-        ["mirrors"] => (is_read.then_some(Ok(ControlRequest::Mirrors)), "GET, HEAD"),
+        ["mirrors"] => (is_read.then(|| mirrors(head.uri.query().unwrap_or_default())), "GET, HEAD"),
+        ["space"] => (is_read.then(|| space(head.uri.query().unwrap_or_default())), "GET, HEAD"),
+        ["history"] => (is_read.then_some(Ok(ControlRequest::History)), "GET, HEAD"),
+        ["sources"] => (is_read.then_some(Ok(ControlRequest::Sources)), "GET, HEAD"),
         ["rulings"] => (is_read.then_some(Ok(ControlRequest::Rulings)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
         ["mirrors", mirror] => (is_read.then(|| name(mirror).map(ControlRequest::Mirror)), "GET, HEAD"),
@@ -161,7 +189,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /rulings, /top, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /history, /sources, /rulings, /top, /status and /ready",
             ));
         }
     };
@@ -283,6 +311,48 @@ fn explain(query: &str) -> Result<ControlRequest, Refusal> {
     }
     let missing = || Refusal::bad("the client is missing").help("add `?client=192.0.2.0/24`");
     Ok(ControlRequest::Explain { client: client.ok_or_else(missing)?, resolver, name })
+}
+
+fn mirrors(query: &str) -> Result<ControlRequest, Refusal> {
+    let mut form = ListForm::Json;
+    for (key, value) in pairs(query) {
+        form = match (key, value) {
+            ("as", "html") => ListForm::Html,
+            ("as", "json") => ListForm::Json,
+            _ => return Err(unclear(key, value).help("there are as=html and as=json")),
+        };
+    }
+    Ok(ControlRequest::Mirrors(form))
+}
+
+fn space(query: &str) -> Result<ControlRequest, Refusal> {
+    let (mut family, mut block, mut name) = (None, None, None);
+    for (key, value) in pairs(query) {
+        let bad = || unclear(key, value);
+        let value = decode(value).ok_or_else(bad)?;
+        match (key, &*value) {
+            ("family", "4") => family = Some(Family::V4),
+            ("family", "6") => family = Some(Family::V6),
+            ("family", _) => return Err(bad().help("a family is 4 or 6")),
+            ("block", text) => {
+                block = Some(text.parse::<Prefix>().map_err(|error| bad().help(error.to_string()))?);
+            }
+            ("name", text) => {
+                name = Some(Box::new(NameBuf::parse(text).map_err(|error| bad().help(error.to_string()))?));
+            }
+            _ => return Err(bad().help("there are family, block and name")),
+        }
+    }
+    let family = family.or(block.map(Prefix::family)).unwrap_or(Family::V4);
+    let block = block.unwrap_or(match family {
+        Family::V4 => Prefix::V4(Block::holding(0, 0)),
+        Family::V6 => Prefix::V6(Block::holding(0, 0)),
+    });
+    if block.family() != family {
+        let help = format!("leave `family` out, or name a block of {family}");
+        return Err(Refusal::bad(format!("`{block}` is no block of {family}")).help(help));
+    }
+    Ok(ControlRequest::Space { block, name })
 }
 
 /// Percent-encodes a text for a path or query.

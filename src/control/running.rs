@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::about::About;
 use super::answer::DeskAnswer;
+use super::atlas::Atlas;
 use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::request::Refusal;
 use super::standing::OverrideSubject;
@@ -41,6 +42,8 @@ pub(super) struct RunningServer {
     pub(super) ledger: mpsc::Sender<LedgerEntry>,
     pub(super) requests: OperatorRequests,
     pub(super) about: About,
+    /// The pictures of address spaces that were made last.
+    pub(super) atlas: Atlas,
 }
 
 /// The senders of operators' requests to other services.
@@ -54,6 +57,16 @@ pub(crate) struct OperatorRequests {
 }
 
 impl RunningServer {
+    pub(super) fn new(
+        published: Arc<Published>,
+        clock: Clock,
+        ledger: mpsc::Sender<LedgerEntry>,
+        requests: OperatorRequests,
+        about: About,
+    ) -> Self {
+        RunningServer { published, clock, ledger, requests, about, atlas: Atlas::default() }
+    }
+
     /// The time since the snapshot was published.
     pub(super) fn age_ms(&self, now: Moment) -> u64 {
         now.0.saturating_sub(self.published.published_at().0)

@@ -5,16 +5,25 @@
 
 #![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
 
+mod history;
+mod html;
 mod outcome;
+mod sources;
+mod space;
 mod status;
 mod top;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use history::history;
+pub(super) use html::mirrors_page;
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};
+pub(super) use sources::sources;
+pub(super) use space::space;
 pub(super) use status::status;
 pub(crate) use status::{
     AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
@@ -23,10 +32,12 @@ pub(crate) use status::{
 pub(super) use top::top;
 pub(crate) use top::{TopMirrorView, TopView};
 
+use super::about::About;
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
+use crate::inspect::MirrorReach;
 use crate::inspect::view::{AddressView, OverrideView};
 use crate::mirror::{AddressStanding, Health, Override};
 use crate::snapshot::Snapshot;
@@ -53,6 +64,23 @@ pub(crate) struct MirrorDetailView {
     /// The horizons that name it.
     pub(crate) horizons: Vec<String>,
     pub(crate) addresses: Vec<AddressView>,
+    /// The DNS answers with it in the first place, since the start; null if it shares its count with others.
+    #[serde(default)]
+    pub(crate) answers: Option<u64>,
+    /// Its share of the IPv4 addresses for which rules of the first steered horizon decide, 0 to 1; null if the horizon does not
+    /// name it.
+    #[serde(default)]
+    pub(crate) share: Option<f64>,
+    #[serde(default)]
+    pub(crate) place: PlaceView,
+}
+
+/// The labels of the rules that lead most clients to a mirror; null if the rules do not name one label.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct PlaceView {
+    pub(crate) provider: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) continent: Option<String>,
 }
 
 /// An override and the mirror that it is about.
@@ -75,13 +103,18 @@ pub(crate) struct RefusalView {
 }
 
 /// All mirrors.
-pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsView {
+pub(super) fn mirrors(
+    snapshot: &Snapshot,
+    about: &About,
+    reaches: Option<&BTreeMap<MirrorId, MirrorReach>>,
+) -> MirrorsView {
+    let facts = MirrorFacts::of(snapshot, about, reaches);
     // One pass over the horizons, because there may be many mirrors and many horizons.
     let mut horizons = vec![Vec::new(); snapshot.mirrors().len()];
     for horizon in snapshot.horizons().iter() {
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
     }
-    let one = |(at, horizons)| one(snapshot, MirrorId::from_index(at), horizons, probes);
+    let one = |(at, horizons)| facts.one(MirrorId::from_index(at), horizons);
     let gone = gone(snapshot).map(|(name, order)| OverriddenView::of(name, order));
     MirrorsView {
         generation: snapshot.generation.0,
@@ -91,9 +124,14 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
 }
 
 /// One mirror.
-pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorDetailView {
+pub(super) fn mirror(
+    snapshot: &Snapshot,
+    id: MirrorId,
+    about: &About,
+    reaches: Option<&BTreeMap<MirrorId, MirrorReach>>,
+) -> MirrorDetailView {
     let using = snapshot.horizons().iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
-    one(snapshot, id, using.map(|horizon| horizon.name.to_string()).collect(), probes)
+    MirrorFacts::of(snapshot, about, reaches).one(id, using.map(|horizon| horizon.name.to_string()).collect())
 }
 
 /// The consequence of an override for the horizons that name a mirror: those in which no other mirror is up for a family that
@@ -129,13 +167,35 @@ pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Override
     orders.filter(move |(name, _)| !known.contains(name))
 }
 
-fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorDetailView {
-    MirrorDetailView {
-        mirror: snapshot.mirrors()[id.index()].name.to_string(),
-        contact: snapshot.mirrors()[id.index()].contact.as_deref().map(Into::into),
-        order: snapshot.override_of(id).map(OverrideView::of),
-        horizons,
-        addresses: addresses(snapshot, id, probes),
+/// The origins of the facts about mirrors.
+struct MirrorFacts<'s> {
+    snapshot: &'s Snapshot,
+    probes: Option<&'s Probes>,
+    answers: BTreeMap<&'s str, u64>,
+    reaches: Option<&'s BTreeMap<MirrorId, MirrorReach>>,
+}
+
+impl<'s> MirrorFacts<'s> {
+    fn of(snapshot: &'s Snapshot, about: &'s About, reaches: Option<&'s BTreeMap<MirrorId, MirrorReach>>) -> Self {
+        let answers = about.traffic.by_mirror(snapshot.meters());
+        MirrorFacts { snapshot, probes: about.probes.as_deref(), answers, reaches }
+    }
+
+    fn one(&self, id: MirrorId, horizons: Vec<String>) -> MirrorDetailView {
+        let mirror = &self.snapshot.mirrors()[id.index()];
+        let reach = self.reaches.and_then(|reaches| reaches.get(&id));
+        let [provider, region, continent] = reach.map(|reach| reach.labels.clone()).unwrap_or_default();
+        let text = |label: Option<Arc<str>>| label.map(|label| label.to_string());
+        MirrorDetailView {
+            mirror: mirror.name.to_string(),
+            contact: mirror.contact.as_deref().map(Into::into),
+            order: self.snapshot.override_of(id).map(OverrideView::of),
+            horizons,
+            addresses: addresses(self.snapshot, id, self.probes),
+            answers: self.answers.get(&*mirror.name).copied(),
+            share: reach.map(|reach| reach.share),
+            place: PlaceView { provider: text(provider), region: text(region), continent: text(continent) },
+        }
     }
 }
 

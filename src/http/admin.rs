@@ -1,10 +1,10 @@
-//! The admin listener's handler: `/healthz`, `/ready` and `/metrics` for every client, and control requests for clients
-//! with the token.
+//! The admin listener's handler: `/healthz`, `/ready`, `/metrics` and the status page for every client, and control requests for
+//! clients with the token. Without a configured token, clients on this machine may make those that only read.
 //!
-//! **Invariants**: without the right token, no request body is read and only these three paths are served. A request for
-//! a host that is not this listener's is refused on every path, because a foreign domain name may have led a browser here
-//! (DNS rebinding).
-//! **Not here**: the control requests (`control`).
+//! **Invariants**: without the right token, no request body is read and nothing is changed. A request for a host that is not
+//! this listener's is refused on every path, because a foreign domain name may have led a browser here (DNS rebinding). No
+//! response allows the pages of other origins to read it.
+//! **Not here**: the control requests (`control`), the page ([`super::page`]).
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,7 @@ use hyper::{Method, StatusCode};
 
 use super::guesses::{Guess, Guesses};
 use super::host;
+use super::page::{StatusDocument, for_own_pages};
 use super::token::{Presented, Token};
 use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
 use crate::listen::http_response;
@@ -31,7 +32,14 @@ pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of control requests. The paths below each of them are included. `/rulings` is not among them, because whole databases
 /// of addresses are not for the network.
-const DESK_PATHS: [&str; 8] = ["/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/top", "/explain"];
+const DESK_PATHS: [&str; 11] = [
+    "/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/top", "/explain", "/space", "/history",
+    "/sources",
+];
+
+/// Those of them that may be read without a token, unless one is configured, by clients on this machine. The paths below each of
+/// them are included.
+const READ_PATHS: [&str; 6] = ["/mirrors", "/status", "/explain", "/space", "/history", "/sources"];
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]
@@ -49,6 +57,7 @@ struct Inner {
     guesses: Guesses,
     counters: Arc<AdminCounters>,
     max_body_len: usize,
+    page: StatusDocument,
 }
 
 /// The admission of a control request.
@@ -73,6 +82,7 @@ impl Admin {
             guesses: Guesses::default(),
             counters: Arc::default(),
             max_body_len,
+            page: StatusDocument::new(),
         }))
     }
 
@@ -110,8 +120,16 @@ impl Admin {
     }
 
     fn is_for_desk(path: &str) -> bool {
-        let is_below = |at: &str| path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        DESK_PATHS.into_iter().any(is_below)
+        is_below(&DESK_PATHS, path)
+    }
+
+    /// True if a request without a token only reads, no token is configured, and the client is on this machine.
+    fn may_read(&self, head: &Parts, peer: IpAddr) -> bool {
+        is_read(head)
+            && is_below(&READ_PATHS, head.uri.path())
+            && self.is_own(head)
+            && self.0.token.load().is_none()
+            && peer.to_canonical().is_loopback()
     }
 
     fn admit(&self, head: &Parts) -> Admitted {
@@ -136,18 +154,27 @@ impl Handler for Admin {
 
     fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
         // A body is read only for a control request with the right token: `body_limit`.
-        if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
-            self.0.counters.presented(TokenOutcome::Right);
-            return HttpAnswer::Later(desk(peer, head.clone(), Bytes::copy_from_slice(octets)));
+        let asked = match (body, &self.0.desk) {
+            (Body::Whole(octets), Some(desk)) => {
+                self.0.counters.presented(TokenOutcome::Right);
+                Some((desk, Bytes::copy_from_slice(octets)))
+            }
+            (Body::Unread, Some(desk)) if self.may_read(head, peer) => Some((desk, Bytes::new())),
+            _ => None,
+        };
+        match asked {
+            Some((desk, octets)) => {
+                let answer = desk(peer, head.clone(), octets);
+                HttpAnswer::Later(Box::pin(async { for_own_pages(answer.await) }))
+            }
+            None => HttpAnswer::Now(self.tell(head, body, peer)),
         }
-        HttpAnswer::Now(self.tell(head, body, peer))
     }
 }
 
 impl Admin {
     /// The response to any request that is not a complete control request with the right token.
     fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
-        let is_read = matches!(head.method, Method::GET | Method::HEAD);
         match head.uri.path() {
             _ if !self.is_own(head) => {
                 self.0.counters.misdirected.increment();
@@ -158,10 +185,11 @@ impl Admin {
                 )
             }
             path if Admin::is_for_desk(path) => self.refuse(head, body, peer),
-            _ if !is_read => {
+            _ if !is_read(head) => {
                 let response = text(head, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
                 with(response, ALLOW, HeaderValue::from_static("GET, HEAD"))
             }
+            "/" => self.0.page.response(head),
             "/healthz" => text(head, StatusCode::OK, "ok\n"),
             "/ready" => match self.0.readiness.obstacle() {
                 None => text(head, StatusCode::OK, "ready\n"),
@@ -188,6 +216,11 @@ impl Admin {
         match self.admit(head) {
             Admitted::Yes if body == Body::TooLong => text(head, StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
             Admitted::Yes => text(head, StatusCode::BAD_REQUEST, "the body broke off\n"),
+            Admitted::NoToken if is_read(head) && is_below(&READ_PATHS, head.uri.path()) => text(
+                head,
+                StatusCode::FORBIDDEN,
+                "without a token only this machine may read this: ask on loopback, or see `[admin] token-file` and `[control]`\n",
+            ),
             Admitted::NoToken => text(
                 head,
                 StatusCode::FORBIDDEN,
@@ -204,6 +237,15 @@ impl Admin {
             },
         }
     }
+}
+
+fn is_read(head: &Parts) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD)
+}
+
+/// True if a path is one of a list, or below one.
+fn is_below(paths: &[&str], path: &str) -> bool {
+    paths.iter().any(|at| path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 fn text(head: &Parts, status: StatusCode, text: &str) -> HttpResponse {

@@ -21,6 +21,7 @@ mod guesses;
 mod host;
 mod log;
 mod paced;
+mod page;
 mod pull;
 mod token;
 

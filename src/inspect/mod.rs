@@ -11,12 +11,15 @@
 mod ask;
 mod changes;
 mod explain;
+mod first;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ground;
 mod labels;
 mod moves;
+mod reach;
 mod reason;
+mod space;
 mod state;
 mod sweep;
 mod tally;
@@ -33,10 +36,13 @@ pub(crate) use explain::{
 };
 pub(crate) use ground::Judged;
 pub use moves::{
-    FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
+    FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, MovedStretches, Moves, RangeMove, SourceMoves,
+    moves,
 };
 pub(crate) use moves::{Rulings, compare};
+pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason};
+pub(crate) use space::{Space, SpacePlan, changed_cells, range_count, space};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
     Wrong, sweep,

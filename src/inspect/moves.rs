@@ -11,6 +11,7 @@
 mod families;
 mod rulings;
 mod sources;
+mod stretches;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use families::MoveSide;
 pub(crate) use rulings::Rulings;
 use rulings::highest;
 use sources::sources;
+pub use stretches::MovedStretches;
 
 /// The longest list of ranges that move.
 pub(crate) const MAX_RANGES: usize = 10;
@@ -69,6 +71,8 @@ pub struct FamilyMoves {
     pub by_label: Vec<LabelMove>,
     /// The largest ranges that move, [`MAX_RANGES`] at most.
     pub ranges: Vec<RangeMove>,
+    /// The addresses that move.
+    pub stretches: MovedStretches,
 }
 
 /// The addresses that move from one mirror to another.
@@ -80,6 +84,10 @@ pub struct MirrorMove {
     pub to: MoveEnd,
     /// The number of addresses.
     pub addresses: u128,
+    /// The number of ranges of which most addresses move so.
+    pub ranges: usize,
+    /// The first and the last address of the largest of them; `None` if there are none.
+    pub largest: Option<(IpAddr, IpAddr)>,
 }
 
 /// One end of a move.
@@ -144,6 +152,13 @@ impl FamilyMoves {
     /// The share of the addresses that a rule decided for that move, 0 to 1.
     pub fn share(&self) -> f64 {
         if self.decided == 0 { 0.0 } else { self.moved as f64 / self.decided as f64 }
+    }
+}
+
+impl Moves {
+    /// The largest number of addresses of a family that move in a horizon.
+    pub(crate) fn most_moved(&self, family: Family) -> u128 {
+        self.horizons.iter().map(|horizon| horizon.families[family as usize].moved_of_all).max().unwrap_or_default()
     }
 }
 

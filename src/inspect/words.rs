@@ -3,6 +3,8 @@
 //! **Invariants**: this module decides nothing; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
+use std::net::IpAddr;
+
 use super::state::{AddressView, OverrideView, RedirectView};
 use super::{ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, Neighbour, ScopeReason, SteeredExplanation};
 use crate::answer::Outcome;
@@ -296,6 +298,21 @@ pub(crate) fn moved(family: &FamilyMoves) -> String {
     }
     let (decided, moved) = (amount(of, family.decided), amount(of, family.moved));
     format!("{all}; of the {decided} that rules decide for, {moved} ({})", percent(family.share()))
+}
+
+/// A range as a prefix, or with both ends if it is none.
+pub(crate) fn range(first: IpAddr, last: IpAddr) -> String {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    // A prefix if the differing bits are the lowest: all 0 in the first address, and all 1 in the last.
+    let differing = bits(first) ^ bits(last);
+    if differing & differing.wrapping_add(1) == 0 && bits(first) & differing == 0 {
+        Prefix::holding(first, Family::of(first).width() - differing.count_ones() as u8).to_string()
+    } else {
+        format!("{first} to {last}")
+    }
 }
 
 /// A number of addresses: of IPv4 itself, of IPv6 in prefixes of 48 bits, because nearly all of a larger prefix is unused.

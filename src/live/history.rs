@@ -4,6 +4,7 @@
 //! another succeeds or is refused.
 //! **Not here**: reloading and the metrics (`serve`), the text of `pharos status` (`cli`).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::time::UnixTime;
@@ -28,6 +29,10 @@ pub(crate) struct ServedConfig {
     pub(crate) digest: Arc<str>,
     /// The keys that have other values than at the start, and get them by a restart alone.
     pub(crate) restart_keys: Arc<[String]>,
+    /// True if the admin listener has a token.
+    pub(crate) has_token: bool,
+    /// The share of clients that a change of each source may move, as an operator writes it. A source without a limit is left out.
+    pub(crate) guards: BTreeMap<Arc<str>, String>,
 }
 
 /// The file of the configuration, and its reloads.

@@ -7,6 +7,7 @@
 //! snapshot: the publisher keeps a replaced one until it is the last to hold it.
 //! **Not here**: applying a change ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
+mod changes;
 mod history;
 mod readiness;
 mod refreshes;
@@ -24,6 +25,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
 pub(crate) use refreshes::{

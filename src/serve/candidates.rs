@@ -15,7 +15,7 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::compile;
 use crate::config::GuardConfig;
 use crate::files;
-use crate::inspect;
+use crate::inspect::{self, Moves};
 use crate::live::{ReloadOutcome, ReloadTerms, SourceCandidate};
 use crate::load::networks;
 use crate::process::{Clock, sys};
@@ -28,8 +28,8 @@ const KEEP_DEADLINE: Duration = Duration::from_secs(120);
 pub(super) struct JudgedCandidate {
     /// The candidate's source.
     pub(super) source: Arc<str>,
-    /// The content to serve. `None` if it is refused, or the terms are dry.
-    pub(super) steering: Option<CompiledSteering>,
+    /// The content to serve, with the clients that it moves. `None` if it is refused, or the terms are dry.
+    pub(super) steering: Option<Box<(CompiledSteering, Moves)>>,
     /// The outcome for the sender.
     pub(super) outcome: ReloadOutcome,
     /// The sender of the answer.
@@ -55,7 +55,7 @@ pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCa
         outcome.is_accepted = false;
         false
     });
-    JudgedCandidate { source, steering, outcome, reply }
+    JudgedCandidate { source, steering: steering.map(Box::new), outcome, reply }
 }
 
 fn try_judge(
@@ -64,7 +64,7 @@ fn try_judge(
     path: &Path,
     (terms, command): (&ReloadTerms, &str),
     outcome: &mut ReloadOutcome,
-) -> Option<CompiledSteering> {
+) -> Option<(CompiledSteering, Moves)> {
     let config = &*served.config;
     let found = config.networks.iter().find(|network| &*network.name == source);
     let Some((network, fetch)) = found.and_then(|network| Some((network, network.fetched()?))) else {
@@ -100,5 +100,5 @@ fn try_judge(
     }
     now.areas().for_each(sys::prefer_large_pages);
     outcome.is_accepted = true;
-    Some(steering)
+    Some((steering, moves))
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::UnixTime;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use super::identities::{ACME, DNS, Identities, REGISTRY, acme_files, dns_files, registry_files};
+use super::identities::{ACME, ADMIN, DNS, Identities, REGISTRY, acme_files, admin_files, dns_files, registry_files};
 use super::one_line;
 use crate::base::time::UnixTime as CivilTime;
 use crate::config::{Config, TlsFiles};
@@ -49,6 +49,13 @@ impl Certificates {
         }
     }
 
+    /// Watches the certificate of the admin listener.
+    pub(super) fn watch_admin(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
+        if let (Some(files), Some(identity), Some(served)) = (admin_files(config), &identities.admin, served) {
+            self.add(WatchedIdentity::new(ADMIN, vec![served.clone()], files.clone(), identity, Clock::unix()));
+        }
+    }
+
     /// The files of the served certificates, each with its listener.
     pub(super) fn files(&self) -> Vec<(&'static str, TlsFiles)> {
         self.all().iter().map(|watched| (watched.listener, watched.files())).collect()
@@ -60,6 +67,7 @@ impl Certificates {
             let (files, identity) = match watched.listener {
                 DNS => (dns_files(config), &identities.dns),
                 ACME => (acme_files(config), &identities.acme),
+                ADMIN => (admin_files(config), &identities.admin),
                 _ => (registry_files(config), &identities.registry),
             };
             let refused = identities.refused.iter().find(|(listener, _)| *listener == watched.listener);

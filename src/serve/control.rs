@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::config::Config;
-use crate::control::{Caller, Control};
+use crate::control::{Caller, Control, Desk};
 use crate::http::DeskHandler;
 use crate::listen::Common;
 use crate::live::Readiness;
@@ -20,16 +20,18 @@ pub(super) fn open(
     group: Option<u32>,
     readiness: &Arc<Readiness>,
     files: &StateFiles,
+    desk: &Arc<Desk>,
     common: &Common,
 ) -> Result<Option<Control>, Failure> {
-    let open =
-        |control| Control::open(control, group, readiness.clone(), files.clone(), common).map_err(Failure::Control);
+    let open = |control| {
+        Control::open(control, group, readiness.clone(), files.clone(), desk.clone(), common).map_err(Failure::Control)
+    };
     config.control.as_ref().map(open).transpose()
 }
 
 /// The desk as a handler of the admin listener.
-pub(super) fn desk(control: &Control) -> DeskHandler {
-    let desk = control.desk();
+pub(super) fn handler(desk: &Arc<Desk>) -> DeskHandler {
+    let desk = desk.clone();
     Arc::new(move |address, head, body| {
         let desk = desk.clone();
         Box::pin(async move { desk.answer(Caller::Token(address), head, body).await })

@@ -5,13 +5,14 @@
 //! served with the served sources. The first content of a source is not judged.
 //! **Not here**: counting the clients that move ([`crate::inspect`]), the limits ([`crate::config`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::compile;
-use crate::config::{Config, GuardConfig};
+use crate::config::{Config, GuardConfig, Network};
 use crate::inspect::{self, Moves, Rulings, words};
 use crate::live::ReloadTerms;
 use crate::load::networks;
@@ -52,6 +53,9 @@ pub(super) struct GuardedReload {
     pub(super) warnings: Vec<Diagnostic>,
     /// The errors for which all of it is refused.
     pub(super) errors: Vec<Diagnostic>,
+    /// The changed sources that pass, each with the addresses of IPv4 that it moves alone. Without `[guard]` sources are not
+    /// judged alone.
+    pub(super) by_source: Vec<(Arc<str>, u128)>,
 }
 
 /// Judges a reload. It walks whole address spaces.
@@ -63,7 +67,7 @@ pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) 
         let over = guard.map(|guard| limits_exceeded(guard, terms, &moves, RELOAD_COMMAND)).unwrap_or_default();
         (moves, over)
     };
-    let (mut sources, mut warnings) = (new.networks().clone(), Vec::new());
+    let (mut sources, mut warnings, mut by_source) = (new.networks().clone(), Vec::new(), Vec::new());
     let mut refuse = |sources: &mut Networks, source: &Source, over: &[Diagnostic]| {
         let (Some(before), Some(why)) = (changed(served, source), over.first()) else { return };
         let Some(network) = new.config.networks.iter().find(|network| network.name == source.name) else { return };
@@ -79,7 +83,8 @@ pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) 
     };
     if new.config.guard.is_some() {
         for source in changed_of(&sources) {
-            let (_, over) = judged(&served.with(&served.networks().with(&source)));
+            let (moves, over) = judged(&served.with(&served.networks().with(&source)));
+            by_source.push((source.name.clone(), moves.most_moved(Family::V4)));
             refuse(&mut sources, &source, &over);
         }
     }
@@ -94,7 +99,20 @@ pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) 
         snapshot = new.with(&sources);
         (moves, errors) = judged(&snapshot);
     }
-    GuardedReload { snapshot, moves, warnings, errors }
+    let is_taken = |name: &str| changed_of(&snapshot.provenance().networks).iter().any(|source| *source.name == *name);
+    by_source.retain(|(name, _)| is_taken(name));
+    GuardedReload { snapshot, moves, warnings, errors, by_source }
+}
+
+/// The share of clients that a change of each source may move, as an operator writes it. Without `[guard]`, a source that is
+/// fetched has the default limit, and others have none.
+pub(super) fn guards(config: &Config) -> BTreeMap<Arc<str>, String> {
+    let of = |network: &Network| {
+        let of_fetch = || network.fetched().map(|fetch| GuardConfig::of_fetch(fetch.place.clone()));
+        let guard = config.guard.clone().or_else(of_fetch)?;
+        Some((network.name.clone(), guard.moved.to_string()))
+    };
+    config.networks.iter().filter_map(of).collect()
 }
 
 /// The served content of a source, if the source has another one now. The first content is no change.

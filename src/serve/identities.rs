@@ -10,10 +10,11 @@ use crate::load::hosts::Purpose;
 use crate::process::Clock;
 use crate::tls::{self, Identity};
 
-/// The names of the listeners: those that share `[dns.tls]`, the registry's, and that of ACME clients.
+/// The names of the listeners: those that share `[dns.tls]`, the registry's, that of ACME clients, and the admin listener.
 pub(super) const DNS: &str = "dns";
 pub(super) const REGISTRY: &str = "registry";
 pub(super) const ACME: &str = "acme";
+pub(super) const ADMIN: &str = "admin";
 
 /// The code of the warning about a listener that keeps its served certificate.
 pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
@@ -27,6 +28,8 @@ pub(super) struct Identities {
     pub(super) registry: Option<Identity>,
     /// Of the listener of ACME clients, as of the registry's.
     pub(super) acme: Option<Identity>,
+    /// Of the admin listener, as of the registry's.
+    pub(super) admin: Option<Identity>,
     /// The listeners that keep their served certificates, each with the problems of the files.
     pub(super) refused: Vec<(&'static str, Vec<Diagnostic>)>,
 }
@@ -38,6 +41,7 @@ impl Identities {
         identities.dns = identities.of(DNS, dns_files(config), purpose, problems);
         identities.registry = identities.of(REGISTRY, registry_files(config), purpose, problems);
         identities.acme = identities.of(ACME, acme_files(config), purpose, problems);
+        identities.admin = identities.of(ADMIN, admin_files(config), purpose, problems);
         identities
     }
 
@@ -80,6 +84,11 @@ pub(super) fn registry_files(config: &Config) -> Option<&TlsFiles> {
 /// The files of the listener of ACME clients.
 pub(super) fn acme_files(config: &Config) -> Option<&TlsFiles> {
     config.acme.as_ref().and_then(|acme| acme.tls.as_ref())
+}
+
+/// The files of the admin listener.
+pub(super) fn admin_files(config: &Config) -> Option<&TlsFiles> {
+    config.admin.as_ref().and_then(|admin| admin.tls.as_ref())
 }
 
 /// The consequence, in words, of files that are refused at a reload while the listener serves a certificate that was read from

@@ -48,6 +48,7 @@ pub(super) struct Prepared {
 fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
     let form = match named.usage {
         FileUse::Overrides => &control::STATE,
+        FileUse::History => &control::HISTORY,
         FileUse::ProbeState => &probe::STATE,
         FileUse::HostState => &load::hosts::keep::FORM,
         FileUse::Challenges => &acme::STATE,

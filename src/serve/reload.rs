@@ -233,7 +233,7 @@ pub(super) struct ReloadMetrics {
 
 impl Collect for ReloadMetrics {
     fn collect(&self, page: &mut MetricsPage) {
-        let ServedConfig { since, digest, restart_keys } = self.history.served();
+        let ServedConfig { since, digest, restart_keys, .. } = self.history.served();
         page.gauge(
             "pharos_reload_last_success",
             "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",

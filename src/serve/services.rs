@@ -13,7 +13,7 @@ use super::candidates::JudgedCandidate;
 use super::certificates::Certificates;
 use super::dns::DnsListeners;
 use super::failure::{log_warnings, one_line};
-use super::guard::{Configured, GuardedReload};
+use super::guard::{self, Configured, GuardedReload};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
 use super::reload;
@@ -21,15 +21,16 @@ use super::tries;
 use super::web::Web;
 use crate::acme::AcmeService;
 use crate::base::diagnostic::Diagnostic;
+use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, needs_restart};
-use crate::control::Control;
+use crate::control::{Chronicle, Control};
 use crate::hosts::HostService;
-use crate::inspect;
+use crate::inspect::{self, Moves};
 use crate::live::{
-    CandidateInbox, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig,
-    SourceStates, Updates,
+    AppliedChange, AppliedChanges, CandidateInbox, ChangeCause, Published, Readiness, ReloadHistory, ReloadInbox,
+    ReloadOutcome, ReloadTerms, ServedConfig, SourceStates, Updates,
 };
 use crate::load::hosts::ServedInputs;
 use crate::process::Clock;
@@ -66,6 +67,10 @@ pub(super) struct Services {
     pub(super) sources: SourceStates,
     /// The contents of sources that were fetched.
     pub(super) candidates: CandidateInbox,
+    /// The changes that moved clients.
+    pub(super) changes: AppliedChanges,
+    /// The last 24 hours of mirrors.
+    pub(super) chronicle: Chronicle,
 }
 
 impl Services {
@@ -83,10 +88,11 @@ impl Services {
     /// Serves the content of a source that was fetched, judged and kept, and answers its sender.
     pub(super) async fn take_content(&self, judged: JudgedCandidate) {
         let JudgedCandidate { source, steering, mut outcome, reply } = judged;
-        if let Some(steering) = steering {
+        if let Some((steering, moves)) = steering.map(|judged| *judged) {
             match self.updates.change_and_wait(Change::Steering(Box::new(steering))).await {
                 Ok(generation) => {
                     outcome.generation = generation;
+                    self.note_feed(&source, generation, moves);
                     outcome.changes.iter().for_each(|change| info!("{change}"));
                     info!("network {source}: its new content is served with generation {}", generation.0);
                 }
@@ -116,7 +122,7 @@ impl Services {
             let problem = Diagnostic::error("internal", "failed to count the clients that move");
             return self.refuse(vec![problem], Vec::new(), terms);
         };
-        let GuardedReload { snapshot, moves, warnings, errors } = judged;
+        let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
         prepared.built.snapshot = snapshot;
         prepared.built.warnings.extend(warnings);
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
@@ -140,11 +146,35 @@ impl Services {
                 restart_keys,
             };
         }
-        self.take_over(prepared, &before, changes).await
+        self.take_over(prepared, &before, changes, (moves, by_source)).await
     }
 
-    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words.
-    async fn take_over(&mut self, mut prepared: Prepared, before: &Snapshot, changes: Vec<String>) -> ReloadOutcome {
+    /// Notes the clients that a fetched content moved.
+    fn note_feed(&self, source: &Arc<str>, generation: Generation, moves: Moves) {
+        let guard = self.history.served().guards.get(source).cloned();
+        self.changes.note_source(source, moves.most_moved(Family::V4));
+        let (at, cause) = (Clock::civil(), ChangeCause::Feed(source.clone()));
+        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
+    }
+
+    /// Notes the clients that a reload moved, and those that each changed source moved alone.
+    fn note_reload(&self, config: &Config, generation: Generation, (moves, by_source): (Moves, Vec<(Arc<str>, u128)>)) {
+        let guard = config.guard.as_ref().map(|guard| guard.moved.to_string());
+        self.changes.retain(|name| config.networks.iter().any(|network| &*network.name == name));
+        by_source.iter().for_each(|(source, moved)| self.changes.note_source(source, *moved));
+        let (at, cause) = (Clock::civil(), ChangeCause::Reload);
+        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
+    }
+
+    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words; `moved` are
+    /// the clients that move, and by each changed source the addresses that it moves alone.
+    async fn take_over(
+        &mut self,
+        mut prepared: Prepared,
+        before: &Snapshot,
+        changes: Vec<String>,
+        moved: (Moves, Vec<(Arc<str>, u128)>),
+    ) -> ReloadOutcome {
         self.web.reload(&mut prepared);
         self.dns.reload(&prepared.built.config.dns);
         self.certificates.reload(&prepared.built.config, &prepared.identities);
@@ -162,6 +192,7 @@ impl Services {
         }
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
+                self.note_reload(&config, Generation(number), moved);
                 remarks.extend(reload::unraised(before, &self.published.load_full()));
                 remarks.iter().for_each(|remark| warn!("{remark}"));
                 changes.iter().for_each(|change| info!("{change}"));
@@ -230,7 +261,9 @@ impl Services {
     /// Finishes the requests in flight.
     pub(super) async fn stop(self) {
         self.readiness.stop();
-        tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE));
+        let keep = tokio::time::timeout(GRACE, self.chronicle.keep());
+        // A disk that hangs costs the last minutes of the history, and does not delay the end.
+        let (_, _, _) = tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE), keep);
         if let Some(control) = self.control {
             control.stop().await;
         }
@@ -239,5 +272,11 @@ impl Services {
 
 /// A configuration that is served from now on.
 pub(super) fn served_config(config: &Config, restart_keys: &[String]) -> ServedConfig {
-    ServedConfig { since: Clock::civil(), digest: config.digest.clone(), restart_keys: restart_keys.into() }
+    ServedConfig {
+        since: Clock::civil(),
+        digest: config.digest.clone(),
+        restart_keys: restart_keys.into(),
+        has_token: config.admin.as_ref().is_some_and(|admin| admin.token.is_some()),
+        guards: guard::guards(config),
+    }
 }

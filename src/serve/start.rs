@@ -20,17 +20,19 @@ use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
 use crate::config::{AcmeConfig, Config};
-use crate::control::{About, Control, OperatorRequests};
+use crate::control::{self, About, Chronicle, Control, Desk, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
 use crate::listen::Common;
-use crate::live::{self, Published, Readiness, ReloadHistory, SourceStates, Updates};
+use crate::live::{self, AppliedChanges, Published, Readiness, ReloadHistory, SourceStates, Updates};
 use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
-use crate::process::{Clock, Vital};
+use crate::process::{self, Clock, Vital};
 use crate::refresh::RefreshService;
 use crate::snapshot::Snapshot;
+use crate::telemetry::http::Http;
+use crate::telemetry::traffic::Traffic;
 use crate::telemetry::{Collect, HINTS};
 use crate::transfer::TransferService;
 
@@ -40,7 +42,7 @@ impl Services {
         let opened = Opened::open(&mut prepared, vital)?;
         let clock = Clock::start();
         let FirstSnapshot { snapshot, watcher, tokens } = opened.first_snapshot(&mut prepared, clock).await?;
-        let Opened { dns_ports, web_ports, readiness, states, common, control, admin } = opened;
+        let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
         let (published, updates) = publish(snapshot, clock, vital);
         let moved = Arc::new(Notify::new());
         let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
@@ -71,16 +73,31 @@ impl Services {
         counters.push(certificates.clone());
         announce(&published.load_full(), &dns);
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
-        if let Some(control) = &control {
-            let probes = mirrors.as_ref().map(RunningWatcher::counters);
-            let shown = certificates.clone();
-            let certificates = Box::new(move || shown.shown());
-            let acme = acme.as_ref().map(AcmeService::standing);
-            let (dns, history, sources) = (dns.counters(), history.clone(), sources.clone());
-            let about = About { dns, probes, history, certificates, sources, acme };
-            let requests = OperatorRequests { retransfers, reloads, refreshes };
-            control.start(&published, updates.clone(), clock, requests, about, vital);
-            counters.push(control.desk());
+        let changes = AppliedChanges::default();
+        let chronicle = chronicle(config, &states);
+        let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
+        let traffic = Traffic { dns: dns.counters(), http };
+        let shown = certificates.clone();
+        let about = About {
+            probes: mirrors.as_ref().map(RunningWatcher::counters),
+            history: history.clone(),
+            certificates: Box::new(move || shown.shown()),
+            sources: sources.clone(),
+            acme: acme.as_ref().map(AcmeService::standing),
+            traffic: traffic.clone(),
+            host_name: process::host_name(),
+            changes: changes.clone(),
+            chronicle: chronicle.clone(),
+        };
+        let (watched, seen) = (published.clone(), about.probes.clone());
+        tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic.clone())));
+        let requests = OperatorRequests { retransfers, reloads, refreshes };
+        match &control {
+            Some(control) => {
+                control.start(&published, updates.clone(), clock, requests, about, vital);
+                counters.push(desk);
+            }
+            None => control::open_for_readers(&desk, &published, clock, requests, about),
         }
         let transfers = TransferService::start(
             config,
@@ -92,10 +109,11 @@ impl Services {
             (vital.clone(), states),
         );
         counters.push(transfers.counters());
-        let counters = (counters, dns.counters());
+        let counters = (counters, &traffic);
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
         certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
         certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());
+        certificates.watch_admin(&prepared.built.config, &prepared.identities, web.admin_tls());
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
         let started = prepared.built.config;
         readiness.serve();
@@ -118,6 +136,8 @@ impl Services {
             refresh,
             sources,
             candidates,
+            changes,
+            chronicle,
         })
     }
 }
@@ -129,6 +149,7 @@ struct Opened {
     readiness: Arc<Readiness>,
     states: StateFiles,
     common: Common,
+    desk: Arc<Desk>,
     control: Option<Control>,
     admin: Option<AdminListener>,
 }
@@ -149,11 +170,12 @@ impl Opened {
         let readiness = Arc::new(Readiness::default());
         let states = states::files();
         let common = Common::new(vital.clone());
-        let control = super::control::open(config, prepared.group, &readiness, &states, &common)?;
-        let desk = control.as_ref().map(super::control::desk);
-        let token = prepared.token.take();
-        let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), desk, token, &common)?;
-        Ok(Opened { dns_ports, web_ports, readiness, states, common, control, admin })
+        let desk = Arc::new(Desk::new(readiness.clone(), states.clone()));
+        let control = super::control::open(config, prepared.group, &readiness, &states, &desk, &common)?;
+        let handler = super::control::handler(&desk);
+        let token = (prepared.token.take(), prepared.identities.admin.clone());
+        let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), handler, token, &common)?;
+        Ok(Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin })
     }
 
     /// Adds the results of the first probes, the overrides in force, and the tokens of ACME challenges to the compiled snapshot.
@@ -182,6 +204,12 @@ fn publish(snapshot: Snapshot, clock: Clock, vital: &Vital) -> (Arc<Published>, 
     let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
     tokio::spawn(vital.guard("publisher", publisher.run()));
     (published, updates)
+}
+
+/// The history of mirrors, with that of the run before if `[admin] state` has one.
+fn chronicle(config: &Config, states: &StateFiles) -> Chronicle {
+    let path = config.admin.as_ref().and_then(|admin| admin.state.clone());
+    Chronicle::open(path.map(|path| states.file(path, &control::HISTORY, control::HISTORY_UNKEPT)))
 }
 
 fn first_history(config: &Config) -> ReloadHistory {

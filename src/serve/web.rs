@@ -23,9 +23,9 @@ use crate::process::Clock;
 use crate::registry::RegistrySettings;
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
-use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::http::Http;
 use crate::telemetry::served::ServedGauges;
+use crate::telemetry::traffic::Traffic;
 use crate::tls::{Identity, Tls};
 
 /// Ports that are bound but not yet answered on.
@@ -103,6 +103,7 @@ pub(super) struct AdminListener {
     server: Listeners,
     clients: Arc<Clients>,
     admin: Admin,
+    tls: Option<Arc<Tls>>,
 }
 
 impl AdminListener {
@@ -111,26 +112,30 @@ impl AdminListener {
         ports: &mut WebPorts,
         config: &Config,
         readiness: Arc<Readiness>,
-        desk: Option<DeskHandler>,
-        token: Option<Token>,
+        desk: DeskHandler,
+        (token, identity): (Option<Token>, Option<Identity>),
         common: &Common,
     ) -> Result<Option<Self>, Failure> {
         let (Some(bound), Some(config)) = (ports.admin.take(), &config.admin) else { return Ok(None) };
+        // A refusal leaves the body unread, which over HTTP/2 some clients take for a broken stream.
+        let tls = http_tls(identity, &[b"http/1.1"])?;
+        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
         for address in bound.addresses() {
-            info!("listening on {address} (health and metrics over HTTP)");
+            info!("listening on {address} (health and metrics over {scheme})");
         }
         if let Some(address) = bound.addresses().first() {
-            info!(target: HINTS, "try: curl http://{}/ready", super::tries::reachable_at(*address));
+            let scheme = scheme.to_lowercase();
+            info!(target: HINTS, "try: curl {scheme}://{}/ready", super::tries::reachable_at(*address));
         }
-        let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
+        let admin = Admin::new(readiness, Some(desk), MAX_BODY_LEN);
         admin.set_token(token);
         admin.set_names(config.names.clone());
         // The requests of the operator's probes are not counted as requests of clients.
         let clients = Clients::new(limits(&config.connections));
-        let terms = Terms { kind: "admin", clients: clients.clone(), tls: None, common: common.clone() };
+        let terms = Terms { kind: "admin", clients: clients.clone(), tls: tls.clone(), common: common.clone() };
         let server = HttpServer::start(bound, terms, admin.clone(), Arc::new(Http::default()))
             .map_err(Failure::system("start the admin listener"))?;
-        Ok(Some(AdminListener { server, clients, admin }))
+        Ok(Some(AdminListener { server, clients, admin, tls }))
     }
 }
 
@@ -158,15 +163,13 @@ impl Web {
         prepared: &mut Prepared,
         published: &Arc<Published>,
         (clock, queue): (Clock, UpdateQueue),
-        (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>),
+        (mut counters, traffic): (Vec<Arc<dyn Collect>>, &Traffic),
         common: &Common,
     ) -> Result<Self, Failure> {
-        let mut pulls = None;
         let clients = registry_clients(&prepared.built.config);
         let registry = match (ports.registry, prepared.settings.take(), clients) {
             (Some(bound), Some(settings), Some(clients)) => {
-                let http = Arc::new(Http::default());
-                pulls = Some(http.clone());
+                let http = traffic.http.clone().unwrap_or_default();
                 let asker = BlobAsker::new(prepared.means.take());
                 let config = prepared.built.config.registry.as_ref();
                 let log = RequestLog::start(config.and_then(|config| config.log.as_ref())).map_err(Failure::Threads)?;
@@ -186,7 +189,7 @@ impl Web {
             let age_ms = clock.now().0.saturating_sub(served.published_at().0);
             (served.load_full(), age_ms / 1000)
         };
-        counters.insert(0, Arc::new(ServedGauges::new(source, dns, pulls)));
+        counters.insert(0, Arc::new(ServedGauges::new(source, traffic.dns.clone(), traffic.http.clone())));
         if let Some(listener) = &admin {
             counters.push(listener.admin.counters());
             listener.admin.show(counters);
@@ -207,6 +210,11 @@ impl Web {
     /// The TLS settings of the listener of ACME clients; `None` if it does not use TLS.
     pub(super) fn acme_tls(&self) -> Option<&Arc<Tls>> {
         self.acme.as_ref()?.tls.as_ref()
+    }
+
+    /// The TLS settings of the admin listener; `None` if it does not use TLS.
+    pub(super) fn admin_tls(&self) -> Option<&Arc<Tls>> {
+        self.admin.as_ref()?.tls.as_ref()
     }
 
     /// Applies the settings that a reload prepared.

@@ -72,6 +72,13 @@ impl Meters {
         Some(Meter(self.places.get(mirror)? * Tier::ALL.len() as u16 + tier as u16))
     }
 
+    /// The places of mirrors that have counts of their own, in every tier, each with the mirror's name.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (Meter, &str)> {
+        self.all()
+            .filter(|(meter, ..)| meter.index() < (MAX_METERED - 1) * Tier::ALL.len())
+            .map(|(meter, name, _)| (meter, name))
+    }
+
     /// Every place with its mirror's name and the tier's word.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Meter, &str, &'static str)> {
         let named = (0..).zip(self.names.iter().map(|name| &**name));

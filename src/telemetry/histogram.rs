@@ -47,9 +47,37 @@ impl Histogram {
     }
 }
 
+/// The duration within which a share of all durations lies, in seconds: a bucket's durations count as spread evenly over it.
+/// `None` if there is no duration, or if the bound lies in the last bucket, which has no end.
+pub(crate) fn quantile(buckets: &[u64; BUCKETS], share: f64) -> Option<f64> {
+    let count: u64 = buckets.iter().sum();
+    let wanted = count as f64 * share;
+    let (mut below, mut begin) = (0.0, 0);
+    for (hits, end) in buckets.iter().zip(BOUNDS_US).filter(|_| count > 0) {
+        let hits = *hits as f64;
+        if hits > 0.0 && below + hits >= wanted {
+            let within = (wanted - below) / hits;
+            return Some((begin as f64 + within * (end - begin) as f64) / 1e6);
+        }
+        (below, begin) = (below + hits, end);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_lies_in_the_bucket_that_reaches_it() {
+        let mut buckets = [0; BUCKETS];
+        assert_eq!(quantile(&buckets, 0.99), None);
+        (buckets[0], buckets[2]) = (98, 2);
+        assert_eq!(quantile(&buckets, 0.49), Some(8e-6));
+        assert_eq!(quantile(&buckets, 0.99), Some((64.0 + 96.0) / 1e6));
+        buckets[BUCKETS - 1] = 100;
+        assert_eq!(quantile(&buckets, 0.99), None);
+    }
 
     #[test]
     fn a_time_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {

@@ -64,6 +64,11 @@ impl Http {
         self.regions.of(region).of(target).value()
     }
 
+    /// The number of all requests.
+    pub(crate) fn all_requests(&self) -> u64 {
+        RouteOutcome::ALL.iter().map(|outcome| self.requests(*outcome)).sum()
+    }
+
     /// The number of requests with an outcome.
     pub fn requests(&self, outcome: RouteOutcome) -> u64 {
         self.outcomes.of(outcome).value()

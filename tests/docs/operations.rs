@@ -1,13 +1,16 @@
 //! `docs/operations.md`: its delegation is loaded as a part of a zone, its commands are run against a server.
 
 use std::fs::{self, Permissions};
-use std::net::Ipv4Addr;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::common::server::{PATIENCE, Server};
-use super::page::{Page, root};
+use super::page::{Fence, Page, root};
 use super::{parts_of_sources, shell};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -38,7 +41,11 @@ addresses = ["192.0.2.10"]
 [mirrors.gcp-us]
 addresses = ["192.0.2.20"]
 
+[networks.office]
+list = "office.txt"
+
 [horizons.blobs]
+rules = [{ network = "office", mirrors = ["gcp-us"] }]
 default = ["aws-use1", "gcp-us"]
 "#;
 
@@ -63,7 +70,8 @@ pub(crate) fn run(page: &Page) {
     assert!(former.is_empty(), "{}: no alert is called {former:?}", page.path.display());
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let files = [("blob.k8s.io.zone", ZONE), ("pharos.toml", CONFIG), ("admin.token", TOKEN)];
+    let files =
+        [("blob.k8s.io.zone", ZONE), ("pharos.toml", CONFIG), ("admin.token", TOKEN), ("office.txt", "3.0.0.0/12\n")];
     files.iter().for_each(|(name, text)| write(folder, name, text));
     fs::set_permissions(folder.join("admin.token"), Permissions::from_mode(0o600)).unwrap();
     delegation(page);
@@ -75,8 +83,49 @@ pub(crate) fn run(page: &Page) {
         assert!(Instant::now() < deadline, "the control socket does not exist");
     }
     let stand = [("/run/pharos/control.sock", "control.sock"), ("127.0.0.1:9153", &*admin), ("$TOKEN", TOKEN)];
+    page.claim_all("data").iter().for_each(|fence| data(fence, &admin));
     for attribute in ["check", "overrides", "drain", "http"] {
         page.claim_all(attribute).iter().for_each(|fence| shell::script(page, fence, folder, &stand));
+    }
+}
+
+/// An example of data has the keys that the server gives, and no others; all of them, unless it is a part.
+fn data(fence: &Fence, admin: &str) {
+    let path = fence.info.get("data").unwrap();
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let served: Value = serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let shown: Value = serde_json::from_str(&fence.text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut wrong = Vec::new();
+    compare(path, &shown, &served, fence.info.get("part").is_some(), &mut wrong);
+    assert!(wrong.is_empty(), "line {}: {wrong:#?}", fence.line);
+}
+
+/// Compares the keys of documents. Names of mirrors are no keys.
+fn compare(at: &str, shown: &Value, served: &Value, is_part: bool, wrong: &mut Vec<String>) {
+    match (shown, served) {
+        (Value::Object(shown), Value::Object(served)) => {
+            let is_by_name = at.ends_with(".mirrors");
+            for (key, one) in shown {
+                match served.get(key) {
+                    Some(other) => compare(&format!("{at}.{key}"), one, other, is_part, wrong),
+                    None if is_by_name => {}
+                    None => wrong.push(format!("{at}.{key} is not served")),
+                }
+            }
+            let missing = served.keys().filter(|key| !shown.contains_key(*key) && !is_part && !is_by_name);
+            wrong.extend(missing.map(|key| format!("{at}.{key} is not shown")));
+        }
+        (Value::Array(shown), Value::Array(served)) => {
+            if let (Some(one), Some(other)) = (shown.first(), served.first()) {
+                compare(&format!("{at}[]"), one, other, is_part, wrong);
+            }
+        }
+        _ => {}
     }
 }
 

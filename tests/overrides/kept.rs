@@ -39,7 +39,7 @@ fn zone(serial: u32, more: &str) -> String {
 }
 
 /// Writes a new certificate with its key, and returns the certificate.
-fn renew(folder: &Path, listener: &str) -> CertificateDer<'static> {
+pub(crate) fn renew(folder: &Path, listener: &str) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec![NAME.to_string()]).unwrap();
     for (suffix, text) in [("pem", made.cert.pem()), ("key", made.signing_key.serialize_pem())] {
         let path = folder.join(format!("{listener}.{suffix}"));
@@ -50,7 +50,7 @@ fn renew(folder: &Path, listener: &str) -> CertificateDer<'static> {
 }
 
 /// The certificate that a listener serves, which must be one of those.
-fn certificate(at: SocketAddr, known: &[&CertificateDer<'static>]) -> CertificateDer<'static> {
+pub(crate) fn certificate(at: SocketAddr, known: &[&CertificateDer<'static>]) -> CertificateDer<'static> {
     let mut roots = rustls::RootCertStore::empty();
     known.iter().for_each(|one| roots.add((*one).clone()).unwrap());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Reloads, and returns the exit code and the output.
-    fn reload(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn reload(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(&[&["reload"], arguments].concat());
         (output.status.code().unwrap(), texts(&output).0)
     }

@@ -9,6 +9,7 @@ mod compared;
 mod kept;
 mod operators;
 mod reloads;
+mod status_page;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};

@@ -29,7 +29,7 @@ fn requests_are_understood() {
     let drain = ControlRequest::Drain { reason: reason.clone(), until: Some(UnixTime(8200)) };
     assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
     assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(ControlRequest::Undrain { reason: None }));
-    assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors));
+    assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors(ListForm::Json)));
     assert_eq!(
         parsed(Method::POST, "/reload", ""),
         Ok(ControlRequest::Reload { terms: ReloadTerms::default(), width: None })

@@ -23,6 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
 use crate::telemetry::acme::{CredentialStanding, PeerStanding};
 use crate::telemetry::probe::Probes;
+use crate::telemetry::traffic::TrafficTotals;
 use crate::zone::Zone;
 
 /// `/status`
@@ -81,6 +82,32 @@ pub(crate) struct StatusView {
     /// The other servers that take ACME challenges.
     #[serde(default)]
     pub(crate) acme_peers: Vec<AcmePeerView>,
+    /// The name of this server: that of NSID, else the name of the host; null if neither is known.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Counts since the start.
+    #[serde(default)]
+    pub(crate) traffic: Option<TrafficView>,
+    /// True if the admin listener has a token.
+    #[serde(default)]
+    pub(crate) has_token: bool,
+}
+
+/// Counts of the listeners for clients, since the start.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TrafficView {
+    /// DNS responses.
+    pub(crate) answers: u64,
+    /// Steered answers by the client's subnet, and by the resolver's address.
+    pub(crate) by_subnet: u64,
+    pub(crate) by_resolver: u64,
+    /// DNS messages without a reply, or whose reply was not sent.
+    pub(crate) lost: u64,
+    /// The duration within which 99 % of DNS messages were answered; null before the first message.
+    pub(crate) p99_seconds: Option<f64>,
+    pub(crate) servfail: u64,
+    /// Requests to the registry listener; null without it.
+    pub(crate) http_requests: Option<u64>,
 }
 
 /// A credential for ACME challenges.
@@ -255,6 +282,9 @@ pub(in crate::control) fn status(
             .collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
+        name: server_name(snapshot).or_else(|| about.host_name.clone()),
+        traffic: Some(traffic_view(about.traffic.totals())),
+        has_token: served.has_token,
     }
 }
 
@@ -265,6 +295,16 @@ pub(super) fn panics(snapshot: &Snapshot) -> Vec<PanicView> {
         family: family.as_str().into(),
     };
     snapshot.panics().map(view).collect()
+}
+
+/// The name of NSID.
+fn server_name(snapshot: &Snapshot) -> Option<String> {
+    snapshot.settings().identity.nsid.as_ref().map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
+fn traffic_view(totals: TrafficTotals) -> TrafficView {
+    let TrafficTotals { answers, by_subnet, by_resolver, lost, p99_seconds, servfail, http_requests } = totals;
+    TrafficView { answers, by_subnet, by_resolver, lost, p99_seconds, servfail, http_requests }
 }
 
 /// True if a mirror has an address that is up.

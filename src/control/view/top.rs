@@ -4,7 +4,7 @@
 //!
 //! **Not here**: counting ([`crate::telemetry`]), the screen (`cli`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ pub(in crate::control) fn top(
     age_ms: u64,
     now: Moment,
 ) -> TopView {
-    let traffic = about.dns.traffic();
+    let traffic = about.traffic.dns.traffic();
     let words = |counts: Vec<(&str, u64)>| counts.into_iter().map(|(word, count)| (word.to_string(), count)).collect();
     TopView {
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -106,15 +106,12 @@ pub(in crate::control) fn top(
         steered: words(traffic.vantages),
         panics: panics(snapshot),
         mirrors: mirrors(snapshot, about),
-        recent: RecentView::of(about.dns.recent().read(now)),
+        recent: RecentView::of(about.traffic.dns.recent().read(now)),
     }
 }
 
 fn mirrors(snapshot: &Snapshot, about: &About) -> Vec<TopMirrorView> {
-    let mut answers: HashMap<&str, u64> = HashMap::new();
-    for (meter, mirror, _) in snapshot.meters().all() {
-        *answers.entry(mirror).or_default() += about.dns.steered(meter);
-    }
+    let answers = about.traffic.by_mirror(snapshot.meters());
     let view = |id: MirrorId| {
         let mirror = &snapshot.mirrors()[id.index()];
         let addresses = addresses(snapshot, id, about.probes.as_deref());

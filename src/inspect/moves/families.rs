@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::rulings::{AddressClass, Rulings};
+use super::stretches::MovedStretches;
 use super::{FamilyMoves, KINDS, LabelMove, MAX_RANGES, MirrorMove, MoveEnd, Pairs, RangeMove};
 use crate::base::prefix::Family;
 use crate::inspect::tally::share;
@@ -15,7 +16,7 @@ use crate::steer::spread::SLOTS;
 
 /// The moves over all stretches of a family, between the sides of one horizon.
 pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
-    let mut tally = FamilyTally::default();
+    let mut tally = FamilyTally::new(pairs.family);
     let mut shifts: HashMap<[usize; 2], Vec<Shift>> = HashMap::new();
     for (first, last, old, new) in pairs.iter() {
         let count = (last - first).saturating_add(1);
@@ -35,6 +36,7 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
         };
         let addresses = tally.count_mirrors(count, shifts);
         tally.moved_of_all = tally.moved_of_all.saturating_add(addresses);
+        tally.stretches.add(first, last);
         if was_decided {
             tally.moved = tally.moved.saturating_add(addresses);
         }
@@ -64,20 +66,36 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
 }
 
 /// The moves of one family, as far as its stretches are counted.
-#[derive(Default)]
 struct FamilyTally {
     decided: u128,
     moved: u128,
     moved_of_all: u128,
     by_mirror: BTreeMap<(MoveEnd, MoveEnd), u128>,
+    /// For each pair of mirrors: the number of ranges of which most addresses move so, and the largest.
+    by_range: BTreeMap<(MoveEnd, MoveEnd), (usize, u128, [IpAddr; 2])>,
     /// By the index in [`KINDS`], and the label.
     by_label: BTreeMap<(usize, Option<String>), u128>,
     ranges: Vec<RangeMove>,
     /// The range of the last stretch. `None` if that did not move.
     run: Option<MoveRun>,
+    stretches: MovedStretches,
 }
 
 impl FamilyTally {
+    fn new(family: Family) -> Self {
+        FamilyTally {
+            decided: 0,
+            moved: 0,
+            moved_of_all: 0,
+            by_mirror: BTreeMap::new(),
+            by_range: BTreeMap::new(),
+            by_label: BTreeMap::new(),
+            ranges: Vec::new(),
+            run: None,
+            stretches: MovedStretches::none(family),
+        }
+    }
+
     /// Counts the addresses of a stretch that move, by mirror, and returns their number.
     fn count_mirrors(&mut self, count: u128, shifts: &[Shift]) -> u128 {
         let mut of_stretch = 0u128;
@@ -99,14 +117,29 @@ impl FamilyTally {
     }
 
     fn end_run(&mut self) {
-        keep(&mut self.ranges, self.run.take().map(|run| run.range));
+        let Some(MoveRun { range, .. }) = self.run.take() else { return };
+        let ends = [range.first, range.last];
+        let (count, most, largest) =
+            self.by_range.entry((range.from.clone(), range.to.clone())).or_insert((0, 0, ends));
+        *count += 1;
+        if range.addresses > *most {
+            (*most, *largest) = (range.addresses, ends);
+        }
+        keep(&mut self.ranges, range);
     }
 
     fn finish(mut self, family: Family) -> FamilyMoves {
         self.end_run();
-        let FamilyTally { decided, moved, moved_of_all, by_mirror, by_label, ranges, .. } = self;
-        let mut by_mirror: Vec<MirrorMove> =
-            by_mirror.into_iter().map(|((from, to), addresses)| MirrorMove { from, to, addresses }).collect();
+        let FamilyTally { decided, moved, moved_of_all, by_mirror, mut by_range, by_label, ranges, run: _, stretches } =
+            self;
+        let of = |(pair, addresses): ((MoveEnd, MoveEnd), u128)| {
+            let of_pair = by_range.remove(&pair);
+            let (ranges, largest) =
+                of_pair.map_or((0, None), |(ranges, _, [first, last])| (ranges, Some((first, last))));
+            let (from, to) = pair;
+            MirrorMove { from, to, addresses, ranges, largest }
+        };
+        let mut by_mirror: Vec<MirrorMove> = by_mirror.into_iter().map(of).collect();
         by_mirror.sort_by_key(|one| std::cmp::Reverse(one.addresses));
         let mut by_label: Vec<(usize, LabelMove)> = by_label
             .into_iter()
@@ -114,13 +147,12 @@ impl FamilyTally {
             .collect();
         by_label.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.addresses.cmp(&one.addresses)));
         let by_label = by_label.into_iter().map(|(_, label)| label).collect();
-        FamilyMoves { family, decided, moved, moved_of_all, by_mirror, by_label, ranges }
+        FamilyMoves { family, decided, moved, moved_of_all, by_mirror, by_label, ranges, stretches }
     }
 }
 
 /// Keeps a range if it is among the largest.
-fn keep(ranges: &mut Vec<RangeMove>, range: Option<RangeMove>) {
-    let Some(range) = range else { return };
+fn keep(ranges: &mut Vec<RangeMove>, range: RangeMove) {
     let at = ranges.partition_point(|known| known.addresses >= range.addresses);
     ranges.insert(at, range);
     ranges.truncate(MAX_RANGES);

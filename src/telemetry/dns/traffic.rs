@@ -1,4 +1,4 @@
-//! Sums over all blocks of counters, for `pharos top`.
+//! Sums over all blocks of counters, for `pharos top` and the status page.
 //!
 //! **Not here**: counting ([`super`]), the page of metrics.
 
@@ -6,6 +6,7 @@ use super::{DnsCells, DnsCounters, LostReply, RcodeCell};
 use crate::base::client::Vantage;
 use crate::base::prefix::Family;
 use crate::base::words::Worded as _;
+use crate::telemetry::histogram::quantile;
 use crate::wire::Transport;
 
 /// Counts since the start of the server.
@@ -29,7 +30,7 @@ impl DnsCounters {
             Vantage::ALL.iter().map(|word| (word.word(), self.sum(|cells| cells.vantages.of(*word).value())));
         DnsTraffic {
             queries: self.queries(),
-            lost: LostReply::ALL.iter().map(|why| self.sum(|cells| cells.lost.of(*why).value())).sum(),
+            lost: self.all_losses(),
             rcodes: rcodes.filter(|(_, count)| *count > 0).collect(),
             vantages: vantages.collect(),
         }
@@ -44,5 +45,33 @@ impl DnsCounters {
     pub(crate) fn queries(&self) -> u64 {
         let each = Transport::ALL.into_iter().flat_map(|transport| Family::ALL.map(|family| (transport, family)));
         each.map(|(transport, family)| self.sum(|cells| cells.requests.of(transport).of(family).value())).sum()
+    }
+
+    /// The number of responses.
+    pub(crate) fn answers(&self) -> u64 {
+        self.sum(|cells| RcodeCell::ALL.iter().map(|rcode| cells.rcodes.of(*rcode).value()).sum())
+    }
+
+    /// The number of responses SERVFAIL.
+    pub(crate) fn failures(&self) -> u64 {
+        self.sum(|cells| cells.rcodes.of(RcodeCell::ServFail).value())
+    }
+
+    /// The number of steered answers for which this address decided.
+    pub(crate) fn steered_by(&self, vantage: Vantage) -> u64 {
+        self.sum(|cells| cells.vantages.of(vantage).value())
+    }
+
+    /// The number of messages without a reply, or whose reply was not sent.
+    pub(crate) fn all_losses(&self) -> u64 {
+        self.sum(|cells| LostReply::ALL.iter().map(|why| cells.lost.of(*why).value()).sum())
+    }
+
+    /// The duration within which this share of all messages were answered, in seconds; `None` before the first message.
+    pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
+        let of = |at: usize| {
+            self.sum(|cells| Transport::ALL.iter().map(|one| cells.durations.of(*one).buckets[at].value()).sum())
+        };
+        quantile(&std::array::from_fn(of), share)
     }
 }

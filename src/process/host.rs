@@ -1,0 +1,7 @@
+//! The host that the process runs on.
+
+/// The name of the host (uname(2)); `None` if it has none.
+pub(crate) fn host_name() -> Option<String> {
+    let system = rustix::system::uname();
+    Some(system.nodename().to_string_lossy().into_owned()).filter(|name| !name.is_empty() && name != "(none)")
+}
