@@ -67,6 +67,7 @@ pages! {
     differences_have_nothing_to_run: "docs/differences.md" by nothing;
     metrics_have_nothing_to_run: "docs/metrics.md" by nothing;
     mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;
+    the_status_page_has_nothing_to_run: "docs/status-page.md" by nothing;
 }
 
 /// At most one fence in this many is not used by a test.
