@@ -40,16 +40,16 @@
 //! folder use each other in one direction; the same test enforces this.
 //!
 //! ```text
-//! 10 main → cli → demo → serve                     composition
-//! 9  dns  http  probe  hosts  transfer  refresh  control  acme   services
-//! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
-//! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
-//! 6  compile → load → config → files               files to snapshot
-//! 5  inspect → wire → rates → registry → answer    decisions on a snapshot; message codec; rate limits; explain  ┐
-//! 4  snapshot                                      the served state, and how changes fold into it                │
-//! 3  steer                                         horizons: labels and health to a decision                     │ pure
-//! 2  networks  zone  mirror  challenge             the parts of the state                                        │
-//! 1  base                                          prefixes, names, client, ids, time, diagnostics               ┘
+//! 10 main → cli → demo → serve                                        composition
+//! 9  dns  http  probe  hosts  transfer  refresh  control  acme  tap   services
+//! 8  listen                                                           ports, connections and their limits, handshakes, unsent bytes
+//! 7  live  tls  telemetry  process                                    shared shell: publisher, certificates, counters, OS
+//! 6  compile → load → config → files                                  files to snapshot
+//! 5  dnstap → inspect → wire → rates → registry → answer              decisions on a snapshot; codecs; rate limits; explain  ┐
+//! 4  snapshot                                                         the served state, and how changes fold into it         │
+//! 3  steer                                                            horizons: labels and health to a decision              │ pure
+//! 2  networks  zone  mirror  challenge                                the parts of the state                                 │
+//! 1  base                                                             prefixes, names, client, ids, time, diagnostics        ┘
 //! ```
 //!
 //! # Reading order
@@ -123,6 +123,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod dnstap;
 pub mod files;
 pub mod hosts;
 pub mod http;
@@ -140,6 +141,7 @@ pub mod registry;
 pub mod serve;
 pub mod snapshot;
 pub mod steer;
+pub mod tap;
 pub mod telemetry;
 pub mod tls;
 pub mod transfer;

@@ -1,4 +1,5 @@
-//! The UDP path allocates nothing: a counting allocator around `wire::respond` over the messages of all cases.
+//! The UDP path allocates nothing: a counting allocator around `wire::respond`, and the copies for dnstap, over the messages of
+//! all cases.
 
 mod common;
 #[allow(unreachable_pub, dead_code, unused_imports, reason = "in the fuzzers it is a crate of its own")]
@@ -9,13 +10,17 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use common::{cases, fixture};
+use pharos::base::ends::SocketEnds;
+use pharos::base::logged::LoggedClients;
 use pharos::base::name::Suffixes;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Now;
 use pharos::rates::Rates;
-use pharos::snapshot::{RateLimit, Settings};
+use pharos::snapshot::{RateLimit, Settings, TapTerms};
+use pharos::telemetry::tap::{TapReply, Taps};
 use pharos::wire::{self, Peer, Transport};
 
 /// The system's allocator, counting what the current thread asks of it.
@@ -62,7 +67,8 @@ fn answering_allocates_nothing() {
         ipv6_prefix: 56,
         exempt: Some(exempt),
     };
-    let settings = Settings { rate_limit: Some(rate_limit), ..snapshot.settings().clone() };
+    let terms = TapTerms { sample: 1, only: None, clients: LoggedClients::Network };
+    let settings = Settings { rate_limit: Some(rate_limit), tap: Some(terms), ..snapshot.settings().clone() };
     snapshot = snapshot.with_settings(settings);
     let rates = Rates::new([1, 2]);
     rates.prepare();
@@ -70,9 +76,14 @@ fn answering_allocates_nothing() {
     let mut out = vec![0; wire::MAX_STREAM];
     let mut allocating = Vec::new();
     let mut suffixes = Suffixes::new();
+    let taps = Taps::new(now_ns);
+    taps.prepare();
+    taps.set_connected(true);
     for transport in [Transport::Udp, Transport::Tcp] {
         for case in &cases {
             let peer = Peer { address: case.asked.from, transport };
+            // Each case has rings of its own, so that the copies have room.
+            let (mut own, shared) = (taps.own(), taps.shared(2));
             let before = ALLOCATIONS.get();
             let way = wire::peek(&case.asked.message, case.asked.from).map(|inquiry| {
                 let mut touch = |place| _ = std::hint::black_box(place);
@@ -95,6 +106,20 @@ fn answering_allocates_nothing() {
                 .ok(),
                 _ => wire::respond(&case.asked.message, peer, &snapshot, Now::default(), &mut out),
             };
+            if let Some(reply) = &reply {
+                let copy = TapReply {
+                    message: &out[..reply.len],
+                    summary: &reply.summary,
+                    snapshot: &snapshot,
+                    ends: SocketEnds { peer: (case.asked.from, 4242).into(), local: ([192, 0, 2, 53], 53).into() },
+                    transport,
+                    http: None,
+                    received_ns: now_ns(),
+                };
+                own.note(&terms, &copy);
+                shared.note(&terms, &copy);
+                assert!(own.has_copies() && shared.has_copies(), "{} was not copied", case.name);
+            }
             let allocations = ALLOCATIONS.get() - before;
             std::hint::black_box(reply);
             if allocations > 0 {
@@ -103,6 +128,11 @@ fn answering_allocates_nothing() {
         }
     }
     assert!(allocating.is_empty(), "{}", allocating.join("\n"));
+}
+
+/// As the server reads it.
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[test]

@@ -15,10 +15,14 @@ mod world;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use pharos::base::ends::SocketEnds;
+use pharos::base::logged::LoggedClients;
 use pharos::base::time::Now;
-use pharos::wire::{self, MAX_UDP, Peer, Transport};
+use pharos::snapshot::{Snapshot, TapTerms};
+use pharos::telemetry::tap::{Tap, TapReply, Taps};
+use pharos::wire::{self, MAX_UDP, Peer, Summary, Transport};
 use world::World;
 
 /// The number of times that each figure is taken; the median is printed.
@@ -45,30 +49,66 @@ fn main() {
     }
 }
 
-/// Answers a number of queries for callgrind.
+/// Answers a number of queries for callgrind. With `-tapped` behind the name of the workload, one response in a hundred is copied
+/// for dnstap.
 fn count(workload: &str, number: usize) {
     let world = World::build();
-    let queries = queries::workload(workload, &world.prefixes).expect("a known workload");
+    let (name, mut tapped) = match workload.strip_suffix("-tapped") {
+        Some(name) => (name, Some(Tapped::new())),
+        None => (workload, None),
+    };
+    let queries = queries::workload(name, &world.prefixes).expect("a known workload");
     // The first round makes all values that are made on first use.
     let mut out = vec![0; MAX_UDP];
-    respond_all(&world, &queries, 1000, &mut out);
-    measured(&world, &queries, number, &mut out);
+    respond_all(&world, &queries, 1000, &mut out, &mut tapped);
+    measured(&world, &queries, number, &mut out, &mut tapped);
     println!("answered {number}");
+}
+
+/// Copies of one response in a hundred, as a UDP thread takes these.
+struct Tapped {
+    tap: Tap,
+    terms: TapTerms,
+}
+
+impl Tapped {
+    fn new() -> Self {
+        let taps = Taps::new(now_ns);
+        taps.prepare();
+        taps.set_connected(true);
+        let terms = TapTerms { sample: 100, only: None, clients: LoggedClients::Network };
+        Tapped { tap: taps.own(), terms }
+    }
+
+    #[inline]
+    fn note(&mut self, snapshot: &Snapshot, summary: &Summary, message: &[u8]) {
+        let ends = SocketEnds { peer: ([203, 0, 113, 9], 4242).into(), local: ([192, 0, 2, 53], 53).into() };
+        let (transport, http) = (Transport::Udp, None);
+        self.tap.note(&self.terms, &TapReply { message, summary, snapshot, ends, transport, http, received_ns: 0 });
+    }
+}
+
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// The function that callgrind watches.
 #[inline(never)]
-fn measured(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8]) {
-    respond_all(world, queries, number, out);
+fn measured(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8], tapped: &mut Option<Tapped>) {
+    respond_all(world, queries, number, out, tapped);
 }
 
 #[inline]
-fn respond_all(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8]) {
+fn respond_all(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8], tapped: &mut Option<Tapped>) {
     let peer = Peer { address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)), transport: Transport::Udp };
     let mut next = queries.iter().cycle();
     for _ in 0..number {
         let query = next.next().expect("a workload has queries");
-        black_box(wire::respond(query, peer, &world.snapshot, Now::default(), out));
+        let reply = wire::respond(query, peer, &world.snapshot, Now::default(), out);
+        if let (Some(tapped), Some(reply)) = (&mut *tapped, &reply) {
+            tapped.note(&world.snapshot, &reply.summary, &out[..reply.len]);
+        }
+        black_box(reply);
     }
 }
 
@@ -80,7 +120,7 @@ fn answers() {
         let queries = queries::workload(name, &world.prefixes).expect("a known workload");
         let nanoseconds = median(|| {
             let start = Instant::now();
-            respond_all(&world, &queries, ANSWERS, &mut out);
+            respond_all(&world, &queries, ANSWERS, &mut out, &mut None);
             start.elapsed().as_secs_f64() * 1e9 / ANSWERS as f64
         });
         println!("{name:12} {nanoseconds:10.1}");

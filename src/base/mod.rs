@@ -5,8 +5,10 @@
 
 pub mod client;
 pub mod diagnostic;
+pub mod ends;
 pub mod geo;
 pub mod ids;
+pub mod logged;
 pub(crate) mod memory;
 pub mod name;
 mod place;

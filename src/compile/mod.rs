@@ -110,7 +110,10 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         horizons: steering.horizons,
         mirrors: config.mirrors.iter().map(|entry| entry.mirror.clone()).collect(),
         services: config.services.as_slice().into(),
-        settings: Arc::new(settings(&config.dns, cookies)),
+        settings: Arc::new(Settings {
+            tap: config.dnstap.as_ref().map(|dnstap| dnstap.terms),
+            ..settings(&config.dns, cookies)
+        }),
         transfers: Arc::new(transfers(config, keys)),
         challenges: config.acme.as_ref().map(|acme| acme.challenges.clone()).unwrap_or_default(),
         regions: steering.regions,
@@ -178,6 +181,7 @@ fn settings(dns: &config::DnsConfig, cookies: CookieSecrets) -> Settings {
             ipv6_prefix: rrl.ipv6_prefix,
             exempt: (!rrl.exempt.is_empty()).then(|| PrefixSet::new(&rrl.exempt)),
         }),
+        tap: None,
     }
 }
 

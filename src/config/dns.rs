@@ -275,7 +275,7 @@ impl Check<'_> {
     }
 
     /// A text that goes into responses as it is.
-    fn check_response(&mut self, text: &PlacedText, max_len: usize) -> Option<Arc<str>> {
+    pub(super) fn check_response(&mut self, text: &PlacedText, max_len: usize) -> Option<Arc<str>> {
         let response = self.parse(text, value::word)?;
         if response.len() > max_len {
             self.report(

@@ -26,6 +26,7 @@ mod check;
 mod control;
 mod credential;
 mod dns;
+mod dnstap;
 mod encrypted;
 mod fetch;
 mod field;
@@ -69,6 +70,7 @@ pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
 pub(crate) use control::ControlConfig;
 pub(crate) use credential::CredentialConfig;
 pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
+pub(crate) use dnstap::{DnstapConfig, TapAddress};
 pub use encrypted::TlsFiles;
 #[cfg(test)]
 pub(crate) use encrypted::{Encrypted, Https};
@@ -83,7 +85,7 @@ pub(crate) use probe::TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT;
 pub use probe::{Canary, Probe};
 use reader::ConfigReader;
 pub(crate) use registry::{AskConfig, RegistryConfig};
-pub(crate) use request_log::{LoggedClients, RequestLogConfig};
+pub(crate) use request_log::RequestLogConfig;
 pub(crate) use resolver::Resolver;
 use ring::digest::{Context, SHA256};
 use row::Rows as _;
@@ -202,6 +204,8 @@ pub struct Config {
     pub(crate) allow: Vec<&'static str>,
     /// `[dns]`
     pub(crate) dns: DnsConfig,
+    /// `[dnstap]`. `None` without the table: no response is copied.
+    pub(crate) dnstap: Option<DnstapConfig>,
     /// `[registry]`. `None` without the table.
     pub(crate) registry: Option<RegistryConfig>,
     /// `[admin]`. `None` without the table.

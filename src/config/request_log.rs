@@ -7,8 +7,9 @@ use super::check::Check;
 use super::value::{self, Fault};
 use super::{FileUse, InputFile, PlacedText};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::logged::LoggedClients;
 use crate::base::share::Share;
-use crate::base::words::{Worded as _, words};
+use crate::base::words::Worded as _;
 
 /// The name of standard output as a log.
 pub(super) const STDOUT: &str = "-";
@@ -37,20 +38,6 @@ pub(crate) struct RequestLogConfig {
     pub(crate) clients: LoggedClients,
     /// The share of requests that are logged.
     pub(crate) sample: Share,
-}
-
-words! {
-    /// The part of a client's address that is logged.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) enum LoggedClients {
-        /// No part of it.
-        #[default]
-        Nothing = "none",
-        /// The /24 of IPv4, or the /48 of IPv6.
-        Network = "24/48",
-        /// All of it.
-        Whole = "whole",
-    }
 }
 
 fn clients(text: &str) -> Result<LoggedClients, Fault> {

@@ -13,6 +13,7 @@ use super::acme::{AcmeSpec, same_acme};
 use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};
 use super::dns::DnsSpec;
+use super::dnstap::DnstapSpec;
 use super::fetch::RefreshSpec;
 use super::field::{Field, Named, Section as _, section};
 use super::guard::GuardSpec;
@@ -48,6 +49,9 @@ section! {
 
         /// DNS over UDP and TCP.
         dns: DnsSpec = table::<DnsSpec>("dns").otherwise("the defaults of its keys"),
+
+        /// Copies of responses, as dnstap over Frame Streams.
+        dnstap: Option<DnstapSpec> = table::<DnstapSpec>("dnstap").otherwise("off"),
 
         /// The companion HTTP listener.
         registry: Option<RegistrySpec> = table::<RegistrySpec>("registry").otherwise("off"),

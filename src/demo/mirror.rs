@@ -6,8 +6,6 @@
 //!
 //! OCI distribution specification v1.1 §pull; RFC 9110 §14 (ranges).
 
-use std::net::IpAddr;
-
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, RANGE};
@@ -15,6 +13,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::image::{Blob, Image, MANIFEST_TYPE, REPOSITORY, TAG};
+use crate::base::ends::SocketEnds;
 use crate::http::{Body, Handler, HttpResponse};
 use crate::listen::http_response;
 
@@ -50,7 +49,7 @@ impl Handler for DemoRegistry {
     type Answer = HttpResponse;
     const RESPONSE_LEN: usize = 64 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> HttpResponse {
+    fn respond(&self, head: &Parts, _: Body<'_>, _: &SocketEnds) -> HttpResponse {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED);
         }

@@ -40,7 +40,7 @@ impl Ahead {
         let Ahead { ways, suffixes } = self;
         for datagram in batch.datagrams() {
             let inquiry = match datagram {
-                Datagram::Whole { bytes, peer } => wire::peek(bytes, peer.ip()),
+                Datagram::Whole { bytes, peer, .. } => wire::peek(bytes, peer.ip()),
                 Datagram::TooLong | Datagram::None => None,
             };
             // A batch has no more datagrams than there is room for.

@@ -12,7 +12,6 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::thread;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
@@ -20,7 +19,7 @@ use tracing::info;
 use crate::config;
 use crate::listen::{self, BindError};
 use crate::process::sys::{self, Fragments};
-use crate::process::{SocketKind, address};
+use crate::process::{SocketKind, address, work};
 
 /// The bytes of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
 ///
@@ -117,12 +116,7 @@ pub(crate) fn udp_threads(dns: &config::DnsConfig) -> usize {
 
 /// The UDP threads of one address.
 fn threads_of_one(dns: &config::DnsConfig) -> usize {
-    dns.udp_threads.unwrap_or_else(cores).max(1)
-}
-
-/// The number of cores that the process may use; 1 if the system does not say.
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    dns.udp_threads.unwrap_or_else(work::cores).max(1)
 }
 
 /// Binds one port for both transports. TCP is first, because binding it fails if a second server of ours has the port.

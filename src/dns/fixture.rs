@@ -11,6 +11,7 @@ use crate::config;
 use crate::live;
 use crate::process::Clock;
 use crate::snapshot::{Compiled, Settings, Snapshot};
+use crate::telemetry::tap::Taps;
 use crate::wire::{self, MAX_STREAM, Peer, Transport};
 use crate::zone::{ZoneBuilder, ZoneSet};
 
@@ -57,7 +58,8 @@ fn snapshot() -> Snapshot {
 pub(super) fn engine() -> Engine {
     let clock = Clock::start();
     let (published, _, _) = live::publish(snapshot(), move || clock.now());
-    Engine { published, clock, notices: live::notices().0, updates: live::update_queue().0 }
+    let tap = Taps::new(Clock::civil_nanos).shared(1);
+    Engine { published, clock, notices: live::notices().0, updates: live::update_queue().0, tap }
 }
 
 /// A query for the address of the apex.

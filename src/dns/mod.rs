@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::base::ends::SocketEnds;
 use crate::base::rr::{Ede, Rcode};
 use crate::base::time::Now;
 use crate::config;
@@ -40,8 +41,9 @@ use crate::listen::{Clients, Common, Endpoints, Limits, Listeners, Terms};
 use crate::live::{Loaded, Notices, PendingUpdate, Published, UpdateQueue, UpdateReplySender};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
-use crate::snapshot::Way;
+use crate::snapshot::{TapTerms, Way};
 use crate::telemetry::dns::DnsCounters;
+use crate::telemetry::tap::{SharedTap, TapReply};
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
 use crate::wire::{self, Notice, Peer, Reply, Silence, Transport, update};
@@ -63,6 +65,21 @@ pub(crate) struct Engine {
     pub(crate) notices: Notices,
     /// Passes on dynamic updates.
     pub(crate) updates: UpdateQueue,
+    /// Takes copies of responses for dnstap.
+    pub(crate) tap: SharedTap,
+}
+
+/// The sender of a query, by both ends of the conversation.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    ends: SocketEnds,
+    transport: Transport,
+}
+
+impl Sender {
+    fn peer(&self) -> Peer {
+        Peer { address: self.ends.peer.ip(), transport: self.transport }
+    }
 }
 
 /// The engine for as long as one batch lasts: one snapshot, one reading of the clocks.
@@ -77,7 +94,7 @@ impl Engine {
     /// Begins a batch. The caller must end it before it waits for anything, because it keeps its snapshot alive.
     #[inline]
     fn begin(&self) -> Session<'_> {
-        let Engine { published, clock, notices, updates } = self;
+        let Engine { published, clock, notices, updates, tap: _ } = self;
         Session { snapshot: published.load(), now: clock.read(), notices, updates }
     }
 }
@@ -117,6 +134,20 @@ impl Session<'_> {
             let (message, summary) = update.reply(busy, &self.snapshot, self.now);
             reply(&message, &summary, &self.snapshot);
         }
+    }
+
+    /// The terms of copies for dnstap, and the time in nanoseconds since 1970. `None` if no response is copied.
+    #[inline]
+    fn tapped(&self) -> Option<(&TapTerms, u64)> {
+        self.snapshot.settings().tap.as_ref().map(|terms| (terms, Clock::civil_nanos()))
+    }
+
+    /// The reply to copy for dnstap.
+    #[inline]
+    fn copy_of<'r>(&'r self, reply: &'r Reply, message: &'r [u8], sender: Sender, received_ns: u64) -> TapReply<'r> {
+        let (summary, snapshot) = (&reply.summary, &*self.snapshot);
+        let Sender { ends, transport } = sender;
+        TapReply { message, summary, snapshot, ends, transport, http: None, received_ns }
     }
 
     /// Passes on a fact that a service needs.

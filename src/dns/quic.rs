@@ -6,6 +6,7 @@
 //!
 //! RFC 9250: §4.1 (connections), §4.2 (streams and IDs), §4.3 (errors), §5.5 (lifetime).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::{Connection, ConnectionError, ReadToEndError, RecvStream, SendStream, VarInt};
@@ -13,15 +14,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
 use super::stream::{MESSAGE_TIMEOUT, ROOM, WRITE_TIMEOUT};
 use super::tcp::note;
+use super::{Engine, Sender};
 use crate::answer::Keepalive;
+use crate::base::ends::SocketEnds;
 use crate::listen::{Clients, Closed, Common, ConnectionPlace, Event, MESSAGE, QuicConnection, QuicService, QuicTerms};
 use crate::telemetry::Gauge;
 use crate::telemetry::dns::{Count, DnsCounters, LostReply, SharedBlock};
 use crate::tls::Tls;
-use crate::wire::{self, Peer, Transport};
+use crate::wire::{self, Transport};
 
 /// The longest query, in bytes; the same as over UDP. A hundred streams at once are 400 KB.
 const MAX_QUERY_LEN: usize = 4096;
@@ -56,8 +58,8 @@ pub(super) fn terms(tls: Arc<Tls>, clients: Arc<Clients>, common: Common) -> Qui
 
 impl QuicService for Quic {
     async fn serve(self: Arc<Self>, connection: QuicConnection) -> Closed {
-        let QuicConnection { connection, place, stop } = connection;
-        serve(&connection, &place, &self.engine, &self.shared, &stop).await
+        let QuicConnection { connection, local, place, stop } = connection;
+        serve(&connection, local, &place, &self.engine, &self.shared, &stop).await
     }
 
     fn note(&self, event: Event) {
@@ -72,6 +74,7 @@ impl QuicService for Quic {
 /// Answers stream by stream, until either side ends it.
 async fn serve(
     connection: &Connection,
+    local: SocketAddr,
     place: &Arc<ConnectionPlace>,
     engine: &Engine,
     counters: &SharedBlock,
@@ -85,8 +88,9 @@ async fn serve(
             // First: a query that has arrived is answered even if a stop or the end of the idle time is due.
             accepted = connection.accept_bi() => match accepted {
                 Ok((send, receive)) => {
-                    let peer = Peer { address: connection.remote_address().ip(), transport: Transport::Quic };
-                    exchanges.spawn(exchange(send, receive, peer, engine.clone(), counters.clone(), place.clone()));
+                    let ends = SocketEnds { peer: connection.remote_address(), local };
+                    let sender = Sender { ends, transport: Transport::Quic };
+                    exchanges.spawn(exchange(send, receive, sender, engine.clone(), counters.clone(), place.clone()));
                 }
                 Err(ConnectionError::TimedOut) => return Closed::Idle,
                 Err(_) => return Closed::Client,
@@ -121,7 +125,7 @@ enum StreamEnd {
 async fn exchange(
     mut send: SendStream,
     mut receive: RecvStream,
-    peer: Peer,
+    sender: Sender,
     engine: Engine,
     mut counters: SharedBlock,
     place: Arc<ConnectionPlace>,
@@ -149,8 +153,8 @@ async fn exchange(
     let Ok(room) = timeout(WRITE_TIMEOUT, place.room(MESSAGE, octets.len())).await else {
         return give_up(&mut send, EXCESSIVE_LOAD);
     };
-    counters.query(&peer);
-    let Some(answer) = answer(message, peer, &engine, &mut counters) else {
+    counters.query(&sender.peer());
+    let Some(answer) = answer(message, sender, &engine, &mut counters) else {
         counters.lost(LostReply::Unanswerable, 1);
         return StreamEnd::Violation;
     };
@@ -174,19 +178,23 @@ fn only_message(octets: &[u8]) -> Option<&[u8]> {
 }
 
 /// The answer with its length before it; `None` if the message is none that a client may send over QUIC.
-fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut SharedBlock) -> Option<Vec<u8>> {
+fn answer(message: &[u8], sender: Sender, engine: &Engine, counters: &mut SharedBlock) -> Option<Vec<u8>> {
     let query = wire::decode(message)?;
     // RFC 9250 §4.2.1: the ID is 0. §5.5.2: no keepalive option.
     if query.id != 0 || query.edns.is_some_and(|edns| edns.keepalive != Keepalive::No) {
         return None;
     }
     let (session, begun) = (engine.begin(), Instant::now());
+    let tapped = session.tapped();
     ROOM.with_borrow_mut(|room| {
         // Updates are refused over QUIC, so that every other message has its reply at once.
-        let reply = session.respond(message, peer, room).ok()?;
+        let reply = session.respond(message, sender.peer(), room).ok()?;
         counters.reply(&reply.summary, &session.snapshot);
-        counters.record(&peer, message, session.now.monotonic);
-        counters.took(peer.transport, 1, begun.elapsed());
+        counters.record(&sender.peer(), message, session.now.monotonic);
+        counters.took(sender.transport, 1, begun.elapsed());
+        if let Some((terms, received_ns)) = tapped {
+            engine.tap.note(terms, &session.copy_of(&reply, &room[..reply.len], sender, received_ns));
+        }
         // The answer fits: the room has as many bytes as the largest length.
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())
     })

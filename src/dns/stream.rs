@@ -10,7 +10,6 @@
 //! RFC 1035 §4.2.2, RFC 7766 §6.2.1.1 (pipelining), §6.2.3 (idle), §8 (one write for length and message).
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +19,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Session};
+use super::{Engine, Sender, Session};
 use crate::base::rr::{Rcode, Rtype};
 use crate::listen::ConnectionPlace;
 use crate::snapshot::Snapshot;
 use crate::telemetry::dns::{Closed, Count, LostReply, SharedBlock, TransferEnd};
 use crate::wire::transfer::Transfer;
-use crate::wire::{MAX_STREAM, Peer, Silence, Summary, Transport};
+use crate::wire::{MAX_STREAM, Peer, Silence, Summary};
 
 /// The longest duration of a message from its first byte to its last: several round trips around the world, with losses.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,9 +53,8 @@ thread_local! {
 /// The state of a connection beside its stream.
 pub(super) struct StreamContext {
     pub(super) engine: Engine,
-    pub(super) address: IpAddr,
-    /// TCP or TLS.
-    pub(super) transport: Transport,
+    /// The client; its transport is TCP or TLS.
+    pub(super) sender: Sender,
     pub(super) place: Arc<ConnectionPlace>,
     pub(super) counters: SharedBlock,
     /// Zones may be sent over this connection: over TCP, and over TLS from version 1.3 on (RFC 9103 §7.1).
@@ -227,7 +225,8 @@ impl StreamContext {
     /// answers to be sent, and maybe more messages; false if there is no whole message.
     fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> bool {
         let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
-        let peer = Peer { address: self.address, transport: self.transport };
+        let (sender, tapped) = (self.sender, session.tapped());
+        let peer = sender.peer();
         ROOM.with_borrow_mut(|room| {
             while outbound.len() < FLUSH_AT && self.update.is_none() {
                 if let Some(transfer) = &mut self.transfer {
@@ -263,6 +262,10 @@ impl StreamContext {
                         // The answer fits: the room has as many bytes as the largest length.
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
+                        if let Some((terms, received_ns)) = tapped {
+                            let copy = session.copy_of(&reply, &room[..reply.len], sender, received_ns);
+                            self.engine.tap.note(terms, &copy);
+                        }
                     }
                     Err(Silence::Update) => self.update = Some(defer(&session, message, peer, &self.counters)),
                     Err(_) => self.counters.lost(LostReply::Unanswerable, 1),
@@ -271,7 +274,7 @@ impl StreamContext {
                 inbound.advance(consumed);
             }
         });
-        self.counters.took(self.transport, replies, begun.elapsed());
+        self.counters.took(sender.transport, replies, begun.elapsed());
         !outbound.is_empty()
     }
 }

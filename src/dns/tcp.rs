@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use rustls::ProtocolVersion;
 
-use super::Engine;
 use super::stream::{self, StreamContext};
-use crate::listen::{Closed, Connection, ConnectionPeer, Event, Protocol};
+use super::{Engine, Sender};
+use crate::listen::{Closed, Connection, Event, Protocol};
 use crate::telemetry::Gauge;
 use crate::telemetry::dns::{Count, DnsCounters, SharedBlock, SocketFailure};
 use crate::wire::Transport;
@@ -31,13 +31,12 @@ impl DnsStreams {
 
 impl Protocol for DnsStreams {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
-        let Connection { stream, peer, place, stop } = connection;
+        let Connection { stream, ends, place, stop, .. } = connection;
         // A Unix socket has no client address; no DNS listener has a Unix socket.
-        let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
+        let Some(ends) = ends else { return Closed::Violation };
         let context = StreamContext {
             engine: self.engine.clone(),
-            address,
-            transport: self.transport,
+            sender: Sender { ends, transport: self.transport },
             place,
             counters: self.shared.clone(),
             // RFC 9103 §7.1

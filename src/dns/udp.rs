@@ -9,7 +9,7 @@
 //! **Not here**: the system calls ([`crate::process::sys`]), the answers ([`crate::wire`]).
 
 use std::io;
-use std::net::{Shutdown, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,13 +22,15 @@ use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
 use super::bind::Datagrams;
-use super::{Engine, Session};
+use super::{Engine, Sender, Session};
+use crate::base::ends::SocketEnds;
 use crate::listen::is_service_port;
 use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
 use crate::snapshot::Snapshot;
 use crate::telemetry::dns::{Count, DnsCounters, LostReply, Own, SharedBlock, SocketFailure};
 use crate::telemetry::recent::QueryTable;
+use crate::telemetry::tap::Tap;
 use crate::wire::{MAX_UDP, Peer, Silence, Summary, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
@@ -64,6 +66,8 @@ impl Threads {
         for (at, Datagrams { socket, is_wildcard }) in sockets.into_iter().enumerate() {
             let socket = Arc::new(socket);
             let worker = Worker {
+                bound: socket.local_addr()?,
+                tap: engine.tap.own(),
                 socket: socket.clone(),
                 batch: Batch::new(is_wildcard, most),
                 ahead: Ahead::new(),
@@ -124,6 +128,10 @@ impl Threads {
 /// The state of one thread.
 struct Worker {
     socket: Arc<UdpSocket>,
+    /// The address of the socket.
+    bound: SocketAddr,
+    /// Takes copies of responses for dnstap.
+    tap: Tap,
     batch: Batch,
     ahead: Ahead,
     engine: Engine,
@@ -160,7 +168,7 @@ impl Worker {
     /// Takes a batch of datagrams, answers it, and sends the replies; returns the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
-        let Worker { socket, batch, ahead, engine, rates, counters, recent, shared, .. } = self;
+        let Worker { socket, bound, tap, batch, ahead, engine, rates, counters, recent, shared, .. } = self;
         let taken = match batch.receive(socket.as_fd(), wait) {
             Ok(taken) => taken,
             Err(error) => {
@@ -174,6 +182,7 @@ impl Worker {
         let begun = Instant::now();
         let session = engine.begin();
         let mut watched = recent.watched(session.now.monotonic);
+        let tapped = session.tapped();
         let mut ways = ahead.look(batch, &session.snapshot).iter();
         let mut replies = 0;
         // Without an update it stays empty, and takes no memory.
@@ -182,9 +191,10 @@ impl Worker {
         batch.reply(|datagram, out| {
             let place = places.next().unwrap_or_default();
             let way = ways.next();
-            let (bytes, peer, port) = match datagram {
-                Datagram::Whole { bytes, peer } => {
-                    (bytes, Peer { address: peer.ip(), transport: Transport::Udp }, peer.port())
+            let (bytes, sender) = match datagram {
+                Datagram::Whole { bytes, peer, local } => {
+                    let local = local.map_or(*bound, |address| SocketAddr::new(address, bound.port()));
+                    (bytes, Sender { ends: SocketEnds { peer, local }, transport: Transport::Udp })
                 }
                 // We advertise no payload of this length, so it is not from a resolver; a truncated query gets no reply.
                 Datagram::TooLong => {
@@ -193,8 +203,9 @@ impl Worker {
                 }
                 Datagram::None => return None,
             };
+            let peer = sender.peer();
             counters.query(&peer);
-            if is_service_port(port) {
+            if is_service_port(sender.ends.peer.port()) {
                 counters.lost(LostReply::SourcePort, 1);
                 return None;
             }
@@ -203,6 +214,9 @@ impl Worker {
                     counters.reply(&reply.summary, &session.snapshot);
                     if let Some(watched) = &mut watched {
                         watched.record(peer.address, bytes);
+                    }
+                    if let Some((terms, received_ns)) = tapped {
+                        tap.note(terms, &session.copy_of(&reply, &out[..reply.len], sender, received_ns));
                     }
                     replies += 1;
                     Some(reply.len)

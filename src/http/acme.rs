@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 use super::guesses::{Guess, Guesses};
 use super::{Body, Handler, HttpAnswer, HttpResponse};
+use crate::base::ends::SocketEnds;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
 use crate::challenge::{ChallengeToken, Challenges, Credential, PasswordDigest, Removal, USER_PREFIX};
@@ -159,7 +160,8 @@ impl Handler for AcmeHandler {
         (is_change && is_known()).then_some(MAX_BODY_LEN)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
+    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+        let peer = ends.peer.ip();
         if AcmeAction::of(head.uri.path()) == Some(AcmeAction::Health) {
             return HttpAnswer::Now(match head.method {
                 Method::GET | Method::HEAD => http_response(&head.method, StatusCode::OK, PLAIN, "ok\n".into()),

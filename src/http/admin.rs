@@ -20,6 +20,7 @@ use super::host;
 use super::page::{StatusDocument, for_own_pages};
 use super::token::{Presented, Token};
 use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
+use crate::base::ends::SocketEnds;
 use crate::listen::http_response;
 use crate::live::Readiness;
 use crate::telemetry::admin::{AdminCounters, TokenOutcome};
@@ -152,7 +153,8 @@ impl Handler for Admin {
         wanted.then_some(self.0.max_body_len)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
+    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+        let peer = ends.peer.ip();
         // A body is read only for a control request with the right token: `body_limit`.
         let asked = match (body, &self.0.desk) {
             (Body::Whole(octets), Some(desk)) => {

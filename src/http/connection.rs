@@ -5,7 +5,6 @@
 //! **Not here**: accepting, TLS and limits ([`crate::listen`]).
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::host;
 use super::paced::{Paced, RequestProgress};
 use super::{Body, Handler, HttpResponse, HttpServer, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS};
+use crate::base::ends::SocketEnds;
 use crate::listen::{Closed, ConnectionPlace};
 
 /// The most streams that a client may open and reset before the answer (CVE-2023-44487). Beyond it, the connection ends.
@@ -47,7 +47,7 @@ const RECEIVE_WINDOWS: [u32; 2] = [16 << 10, 65_535];
 /// Serves a connection to its end.
 pub(super) async fn serve<H, S>(
     stream: S,
-    peer: IpAddr,
+    ends: SocketEnds,
     place: Arc<ConnectionPlace>,
     server: &Arc<HttpServer<H>>,
     stop: &CancellationToken,
@@ -61,7 +61,7 @@ where
         let (server, progress, place) = (server.clone(), progress.clone(), place.clone());
         service_fn(move |request| {
             let (server, progress, place) = (server.clone(), progress.clone(), place.clone());
-            async move { Ok::<_, Infallible>(respond(&*server, request, peer, &place, &progress).await) }
+            async move { Ok::<_, Infallible>(respond(&*server, request, &ends, &place, &progress).await) }
         })
     };
     let builder = builder();
@@ -84,7 +84,7 @@ where
 async fn respond<H: Handler>(
     HttpServer { handler, counters }: &HttpServer<H>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    ends: &SocketEnds,
     place: &Arc<ConnectionPlace>,
     progress: &RequestProgress,
 ) -> HttpResponse {
@@ -115,7 +115,7 @@ async fn respond<H: Handler>(
         Err(true) => Body::TooLong,
         Err(false) => Body::Broken,
     };
-    let answer = handler.respond(&head, body, peer);
+    let answer = handler.respond(&head, body, ends);
     // A response may take time. No part of the request is kept meanwhile.
     drop((head, whole));
     let mut response = answer.into().wait().await.map(|body| {

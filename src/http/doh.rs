@@ -7,7 +7,6 @@
 //! RFC 8484: §4.1 (GET and POST), §4.2.1 (statuses), §5.1 (caches), §6 (media type).
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,12 +15,15 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
 use super::{Body, Handler, HttpResponse};
+use crate::base::ends::SocketEnds;
 use crate::base::time::{Now, Ttl};
 use crate::live::Published;
+use crate::process::Clock;
 use crate::telemetry::dns::{Count as _, LostReply, SharedBlock};
+use crate::telemetry::tap::{SharedTap, TapHttp, TapReply};
 use crate::wire::{self, Cookie, MAX_STREAM, Peer, Transport};
 
 /// The longest query, in bytes; the same as over UDP.
@@ -41,12 +43,19 @@ pub(crate) struct Doh<C> {
     clock: C,
     path: Arc<str>,
     counters: SharedBlock,
+    tap: SharedTap,
 }
 
 impl<C> Doh<C> {
     /// Answers from the published snapshot, at this path.
-    pub(crate) fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: SharedBlock) -> Self {
-        Doh { published, clock, path, counters }
+    pub(crate) fn new(
+        published: Arc<Published>,
+        clock: C,
+        path: Arc<str>,
+        counters: SharedBlock,
+        tap: SharedTap,
+    ) -> Self {
+        Doh { published, clock, path, counters, tap }
     }
 }
 
@@ -76,8 +85,9 @@ impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
         takes.then_some(MAX_QUERY_LEN)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
-        let answer = self.message(head, body).and_then(|message| self.answer(&message, peer));
+    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpResponse {
+        let http = if head.version <= Version::HTTP_11 { TapHttp::One } else { TapHttp::Two };
+        let answer = self.message(head, body).and_then(|message| self.answer(&message, ends, http));
         let mut response = match answer {
             Ok(answer) => render(answer),
             Err(refusal) => refuse(refusal),
@@ -111,12 +121,13 @@ impl<C: Fn() -> Now> Doh<C> {
         }
     }
 
-    fn answer(&self, message: &[u8], peer: IpAddr) -> Result<DohAnswer, DohRefusal> {
+    fn answer(&self, message: &[u8], ends: &SocketEnds, http: TapHttp) -> Result<DohAnswer, DohRefusal> {
         let mut counters = self.counters.clone();
-        let peer = Peer { address: peer, transport: Transport::Https };
+        let peer = Peer { address: ends.peer.ip(), transport: Transport::Https };
         counters.query(&peer);
         let begun = Instant::now();
         let snapshot = self.published.load();
+        let tapped = snapshot.settings().tap.as_ref().map(|terms| (terms, Clock::civil_nanos()));
         ROOM.with_borrow_mut(|room| {
             let now = (self.clock)();
             let Some(reply) = wire::respond(message, peer, &snapshot, now, room) else {
@@ -127,6 +138,20 @@ impl<C: Fn() -> Now> Doh<C> {
             counters.record(&peer, message, now.monotonic);
             counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
+            if let Some((terms, received_ns)) = tapped {
+                self.tap.note(
+                    terms,
+                    &TapReply {
+                        message: octets,
+                        summary: &reply.summary,
+                        snapshot: &snapshot,
+                        ends: *ends,
+                        transport: peer.transport,
+                        http: Some(http),
+                        received_ns,
+                    },
+                );
+            }
             // The client's address decides about a steered answer, and is not part of the URL.
             let is_private = reply.summary.basis.steering.is_some();
             // A cookie is bound to one client address and one timestamp (RFC 9018 §4), so no cache may store the response.

@@ -26,7 +26,6 @@ mod pull;
 mod token;
 
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +40,9 @@ pub use log::RequestLog;
 pub use pull::Pull;
 pub use token::Token;
 
+use crate::base::ends::SocketEnds;
 pub use crate::listen::HttpResponse;
-use crate::listen::{BoundListeners, Closed, Connection, ConnectionPeer, Event, Listeners, Protocol, Terms};
+use crate::listen::{BoundListeners, Closed, Connection, Event, Listeners, Protocol, Terms};
 use crate::telemetry::Gauge;
 use crate::telemetry::http::Http;
 
@@ -108,7 +108,7 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Answers a request.
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Self::Answer;
+    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> Self::Answer;
 }
 
 /// A request's body.
@@ -139,10 +139,10 @@ impl<H: Handler> HttpServer<H> {
 
 impl<H: Handler> Protocol for HttpServer<H> {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
-        let Connection { stream, peer, place, stop } = connection;
+        let Connection { stream, ends, place, stop, .. } = connection;
         // No HTTP listener here is a Unix socket. The one of `control` is a service of its own.
-        let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
-        connection::serve(stream, address, place, &self, &stop).await
+        let Some(ends) = ends else { return Closed::Violation };
+        connection::serve(stream, ends, place, &self, &stop).await
     }
 
     fn note(&self, event: Event) {

@@ -1,6 +1,5 @@
 //! The registry listener's handler: HTTP around [`crate::registry::route`].
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
 use super::log::{LogLine, RequestLog};
 use super::{Body, Handler, HttpAnswer, HttpResponse};
 use crate::base::client::Client;
+use crate::base::ends::SocketEnds;
 use crate::base::prefix::Prefix;
 use crate::live::Published;
 use crate::registry::known::Holding;
@@ -58,7 +58,8 @@ impl Handler for Pull {
     type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = 2 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> HttpAnswer {
+    fn respond(&self, head: &Parts, _: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+        let peer = ends.peer.ip();
         let since = Instant::now();
         let (settings, snapshot) = (self.settings.load(), self.published.load());
         let meter = |reply: &RouteReply| {

@@ -148,6 +148,11 @@ pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, l
     shares
 }
 
+/// The rule that decides about the clients at an address, or the default.
+pub(crate) fn winner_at(snapshot: &Snapshot, horizon: HorizonId, address: IpAddr) -> Won {
+    winner(snapshot, horizon, &snapshot.provenance().networks.entries_at(address))
+}
+
 /// The rule that wins for an address with these entries, or the default.
 pub(super) fn winner(snapshot: &Snapshot, horizon: HorizonId, entries: &[Option<FoundEntry>]) -> Won {
     let labels: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();

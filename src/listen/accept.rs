@@ -23,6 +23,7 @@ use super::bind::{BoundListeners, Listening};
 use super::clients::{Clients, ConnectionPeer, ConnectionPlace};
 use super::stream::{Stream, StreamSocket, TLS_BUFFER};
 use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, ListenersEnd, Protocol};
+use crate::base::ends::SocketEnds;
 use crate::tls::Tls;
 
 /// The pause of a listener when the system has no descriptor or memory left; the connections wait in its queue.
@@ -100,18 +101,19 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(StreamSocket, ConnectionPeer)> {
+    async fn accept(&self) -> io::Result<(StreamSocket, ConnectionPeer, Option<SocketEnds>)> {
         match self {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // An answer is one write, which gains nothing from waiting for more. If this fails, answers are only slower.
                 let _ = stream.set_nodelay(true);
-                Ok((StreamSocket::Tcp(stream), ConnectionPeer::Address(peer.ip())))
+                let ends = SocketEnds { peer, local: stream.local_addr()? };
+                Ok((StreamSocket::Tcp(stream), ConnectionPeer::Address(peer.ip()), Some(ends)))
             }
             Accepting::Local(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                Ok((StreamSocket::Local(stream), ConnectionPeer::User(user)))
+                Ok((StreamSocket::Local(stream), ConnectionPeer::User(user), None))
             }
         }
     }
@@ -138,12 +140,12 @@ impl<S: Protocol> Acceptor<S> {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, ends)) => {
                     if is_exhausted {
                         info!("{kind} connections are accepted again");
                         is_exhausted = false;
                     }
-                    self.admit(stream, peer);
+                    self.admit(stream, peer, ends);
                 }
                 // accept(2): an error of one connection does not affect the next.
                 Err(error) if is_of_one_connection(&error) => self.service.note(Event::AcceptFailed),
@@ -167,14 +169,14 @@ impl<S: Protocol> Acceptor<S> {
         }
     }
 
-    fn admit(&self, socket: StreamSocket, peer: ConnectionPeer) {
+    fn admit(&self, socket: StreamSocket, peer: ConnectionPeer, ends: Option<SocketEnds>) {
         let Ok(place) = self.terms.clients.admit(peer) else {
             self.service.note(Event::OverClientLimit);
             return;
         };
         self.service.note(Event::Accepted);
         let (service, cut) = (self.service.clone(), self.cut.clone());
-        let begin = Begin { tls: self.terms.tls.clone(), place: Arc::new(place), peer, stop: self.stop.clone() };
+        let begin = Begin { tls: self.terms.tls.clone(), place: Arc::new(place), peer, ends, stop: self.stop.clone() };
         self.tasks.spawn(async move {
             let place = begin.place.clone();
             let open = service.open().hold();
@@ -195,11 +197,12 @@ struct Begin {
     tls: Option<Arc<Tls>>,
     place: Arc<ConnectionPlace>,
     peer: ConnectionPeer,
+    ends: Option<SocketEnds>,
     stop: CancellationToken,
 }
 
 async fn serve<S: Protocol>(socket: StreamSocket, begin: Begin, service: &Arc<S>) -> Closed {
-    let Begin { tls, place, peer, stop } = begin;
+    let Begin { tls, place, peer, ends, stop } = begin;
     let socket = match (tls, socket) {
         (Some(tls), StreamSocket::Tcp(stream)) => match stop.run_until_cancelled(shake_hands(stream, &tls)).await {
             Some(Some(socket)) => {
@@ -212,7 +215,7 @@ async fn serve<S: Protocol>(socket: StreamSocket, begin: Begin, service: &Arc<S>
         (_, socket) => socket,
     };
     let stream = Stream::new(socket, &place);
-    service.clone().serve(Connection { stream, peer, place, stop }).await
+    service.clone().serve(Connection { stream, peer, ends, place, stop }).await
 }
 
 async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<StreamSocket> {

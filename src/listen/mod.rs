@@ -36,6 +36,7 @@ pub(crate) use quic_socket::is_service_port;
 pub(crate) use stream::Stream;
 pub(crate) use unsent::MESSAGE;
 
+use crate::base::ends::SocketEnds;
 use crate::process::Vital;
 use crate::telemetry::Gauge;
 pub(crate) use crate::telemetry::dns::Closed;
@@ -81,6 +82,8 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     /// Its other end.
     pub(crate) peer: ConnectionPeer,
+    /// Its addresses; `None` for a Unix socket.
+    pub(crate) ends: Option<SocketEnds>,
     /// Its place; a service touches it when a request is complete.
     pub(crate) place: Arc<ConnectionPlace>,
     /// Cancelled when the connection must not wait for new requests.

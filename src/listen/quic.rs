@@ -14,6 +14,7 @@
 //! **Not here**: streams and messages ([`crate::dns`]).
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(crate) struct QuicTerms {
 pub(crate) struct QuicConnection {
     /// Its streams.
     pub(crate) connection: Connection,
+    /// The address of this server that the client has asked.
+    pub(crate) local: SocketAddr,
     /// Its place; a service touches it when a request is complete.
     pub(crate) place: Arc<ConnectionPlace>,
     /// Cancelled when the connection must not wait for new requests.
@@ -221,10 +224,12 @@ impl<S: QuicService> QuicAcceptor<S> {
             return incoming.refuse();
         };
         self.service.note(Event::Accepted);
+        // The address of a socket that answers is known.
+        let Ok(bound) = self.endpoint.local_addr() else { return incoming.refuse() };
         let (service, terms, stop) = (self.service.clone(), self.terms.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let open = service.open().hold();
-            let closed = serve(incoming, Arc::new(place), &terms, &stop, &service).await;
+            let closed = serve(incoming, bound, Arc::new(place), &terms, &stop, &service).await;
             drop(open);
             service.note(Event::Ended(closed));
         });
@@ -233,6 +238,7 @@ impl<S: QuicService> QuicAcceptor<S> {
 
 async fn serve<S: QuicService>(
     incoming: Incoming,
+    bound: SocketAddr,
     place: Arc<ConnectionPlace>,
     terms: &QuicTerms,
     stop: &CancellationToken,
@@ -249,7 +255,8 @@ async fn serve<S: QuicService>(
         () = stop.cancelled() => return Closed::Stop,
     };
     place.touch();
-    let accepted = QuicConnection { connection: connection.clone(), place: place.clone(), stop: stop.clone() };
+    let local = SocketAddr::new(connection.local_ip().unwrap_or(bound.ip()), bound.port());
+    let accepted = QuicConnection { connection: connection.clone(), local, place: place.clone(), stop: stop.clone() };
     tokio::select! {
         biased;
         closed = service.clone().serve(accepted) => closed,

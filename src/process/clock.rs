@@ -33,6 +33,12 @@ impl Clock {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 
+    /// The time of day, in nanoseconds since 1970.
+    pub(crate) fn civil_nanos() -> u64 {
+        // 64 bits suffice until 2554.
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+    }
+
     /// The moment it is.
     #[inline]
     pub(crate) fn now(&self) -> Moment {

@@ -17,7 +17,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
@@ -100,6 +100,8 @@ pub(crate) enum Datagram<'b> {
         bytes: &'b [u8],
         /// The address and port of its sender.
         peer: SocketAddr,
+        /// The address that it was sent to; `None` unless the socket has the wildcard address.
+        local: Option<IpAddr>,
     },
     /// It is longer than [`MAX_DATAGRAM`].
     TooLong,
@@ -206,7 +208,7 @@ impl Batch {
         (0..self.received).map(|i| {
             // SAFETY: `memory` is valid and no call runs; `i` is below `MAX_BATCH`; nothing is borrowed mutably meanwhile.
             let memory = unsafe { &*self.memory };
-            datagram(&memory.headers_in[i], &memory.peers[i], &memory.rooms_in[i])
+            datagram(&memory.headers_in[i], &memory.peers[i], &memory.rooms_in[i], None)
         })
     }
 
@@ -219,7 +221,8 @@ impl Batch {
             let (datagram, room) = unsafe {
                 let memory = self.memory;
                 let header = &(*memory).headers_in[i];
-                let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i]);
+                let control = Some(&(*memory).controls[i]);
+                let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i], control);
                 (datagram, &mut (&mut (*memory).rooms_out[self.replies].0)[..MAX_DATAGRAM])
             };
             if let Some(len) = respond(datagram, room) {
@@ -237,10 +240,10 @@ impl Batch {
         let (header, datagram, control) = unsafe {
             let memory = self.memory;
             let header = &(*memory).headers_in[i];
-            let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i]);
+            let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i], None);
             (&header.msg_hdr, datagram, &mut (*memory).controls[i])
         };
-        let Datagram::Whole { bytes, peer } = datagram else { return None };
+        let Datagram::Whole { bytes, peer, .. } = datagram else { return None };
         let len = header.msg_controllen as usize;
         let has_address = !header.msg_control.is_null() && len >= size_of::<libc::cmsghdr>();
         let control = if has_address && forget_interface(control) { control.octets(len) } else { Vec::new() };
@@ -318,13 +321,40 @@ impl Drop for Batch {
 }
 
 #[inline]
-fn datagram<'b>(header: &libc::mmsghdr, peer: &libc::sockaddr_in6, room: &'b DatagramRoom) -> Datagram<'b> {
+fn datagram<'b>(
+    header: &libc::mmsghdr,
+    peer: &libc::sockaddr_in6,
+    room: &'b DatagramRoom,
+    control: Option<&ControlMessage>,
+) -> Datagram<'b> {
     if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
         return Datagram::TooLong;
     }
     match peer_address(peer, header.msg_hdr.msg_namelen as usize) {
-        Some(peer) => Datagram::Whole { bytes: &room.0[..header.msg_len as usize], peer },
+        Some(peer) => {
+            let local = control.and_then(|control| destination(&header.msg_hdr, control));
+            Datagram::Whole { bytes: &room.0[..header.msg_len as usize], peer, local }
+        }
         None => Datagram::None,
+    }
+}
+
+/// The address in a received control message; `None` if there is none.
+#[inline]
+fn destination(header: &libc::msghdr, control: &ControlMessage) -> Option<IpAddr> {
+    let len = header.msg_controllen as usize;
+    if header.msg_control.is_null() || len < size_of::<libc::cmsghdr>() {
+        return None;
+    }
+    let of = &control.header;
+    match (of.cmsg_level, of.cmsg_type, of.cmsg_len as usize) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO, V4_PKTINFO_LEN) => {
+            control.data[4..8].first_chunk::<4>().map(|v4| Ipv4Addr::from(*v4).into())
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, V6_PKTINFO_LEN) => {
+            control.data.first_chunk::<16>().map(|v6| Ipv6Addr::from(*v6).into())
+        }
+        _ => None,
     }
 }
 
@@ -527,8 +557,8 @@ mod tests {
                 }
                 assert_eq!(batch.receive(server.as_fd(), Wait::Forever).unwrap(), 5);
                 batch.reply(|datagram, out| match datagram {
-                    Datagram::Whole { bytes, peer } => {
-                        assert_eq!(peer, client.local_addr().unwrap());
+                    Datagram::Whole { bytes, peer, local } => {
+                        assert_eq!((peer, local), (client.local_addr().unwrap(), None));
                         out[..2].copy_from_slice(bytes);
                         (bytes[1] % 2 == 0).then_some(2)
                     }
@@ -559,7 +589,12 @@ mod tests {
                 client.send_to(b"1", asked).unwrap();
                 client.send_to(b"2", asked).unwrap();
             }
-            batch.reply(|_, _| None);
+            batch.reply(|datagram, _| {
+                let Datagram::Whole { local, .. } = datagram else { panic!("{datagram:?}") };
+                let is_wildcard = address.starts_with("0.0.0.0") || address.starts_with("[::]");
+                assert_eq!(local, is_wildcard.then_some(asked.ip()));
+                None
+            });
             let (bytes, back) = batch.way_back(1).unwrap();
             let bytes = bytes.to_vec();
             assert_eq!((back.peer(), bytes.len()), (client.local_addr().unwrap(), 1));

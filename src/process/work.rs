@@ -154,12 +154,17 @@ impl From<Lost> for io::Error {
 /// Threads that [`runtime`] requires in addition, because other processes of this user start threads too.
 pub(crate) const SPARE_THREADS: usize = 2;
 
+/// The number of cores that the process may use; 1 if the system does not say. The runtime has as many threads.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Starts tokio's threads. Returns an error if the system cannot start them and `more` other threads.
 ///
 /// Tokio panics, or waits for ever, if one of its threads cannot start. So this starts and ends as many threads beforehand.
 #[allow(clippy::disallowed_methods, reason = "the one place where a runtime of several threads starts")]
 pub(crate) fn runtime(more: usize) -> io::Result<Runtime> {
-    rehearse(thread::available_parallelism().map_or(1, usize::from) + more)?;
+    rehearse(cores() + more)?;
     Runtime::new()
 }
 

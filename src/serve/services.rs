@@ -36,6 +36,7 @@ use crate::load::hosts::ServedInputs;
 use crate::process::Clock;
 use crate::refresh::RefreshService;
 use crate::snapshot::{Change, Snapshot};
+use crate::tap::TapService;
 use crate::transfer::{Encryption, TransferService};
 
 /// The time in which connections may finish their requests when the server stops; supervisors kill it after ten seconds
@@ -58,6 +59,7 @@ pub(super) struct Services {
     pub(super) acme: Option<AcmeService>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) transfers: TransferService,
+    pub(super) tap: TapService,
     pub(super) certificates: Arc<Certificates>,
     pub(super) history: Arc<ReloadHistory>,
     /// The requests of operators to reload.
@@ -177,6 +179,7 @@ impl Services {
     ) -> ReloadOutcome {
         self.web.reload(&mut prepared);
         self.dns.reload(&prepared.built.config.dns);
+        self.tap.prepare(&prepared.built.config);
         self.certificates.reload(&prepared.built.config, &prepared.identities);
         let encryption = std::mem::take(&mut prepared.encryption);
         let Built { config, snapshot, warnings } = prepared.built;
@@ -236,6 +239,7 @@ impl Services {
         self.transfers.reload(&config, encryption);
         self.hosts.reload(&config).await;
         self.refresh.reload(&config);
+        self.tap.note_reload(&config);
         self.config = Arc::new(config);
     }
 
@@ -264,6 +268,7 @@ impl Services {
         let keep = tokio::time::timeout(GRACE, self.chronicle.keep());
         // A disk that hangs costs the last minutes of the history, and does not delay the end.
         let (_, _, _) = tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE), keep);
+        self.tap.stop().await;
         if let Some(control) = self.control {
             control.stop().await;
         }

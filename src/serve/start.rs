@@ -31,7 +31,9 @@ use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Vital};
 use crate::refresh::RefreshService;
 use crate::snapshot::Snapshot;
+use crate::tap::TapService;
 use crate::telemetry::http::Http;
+use crate::telemetry::tap::Taps;
 use crate::telemetry::traffic::Traffic;
 use crate::telemetry::{Collect, HINTS};
 use crate::transfer::TransferService;
@@ -60,7 +62,13 @@ impl Services {
         };
         let acme = tokens.zip(config.acme.as_ref()).map(start);
         counters.extend(acme.as_ref().map(AcmeService::counters));
-        let engine = Engine { published: published.clone(), clock, notices, updates: queue.clone() };
+        let taps = Taps::new(Clock::civil_nanos);
+        if config.dnstap.is_some() {
+            taps.prepare();
+        }
+        counters.push(taps.clone());
+        let tap = taps.shared(work::cores());
+        let engine = Engine { published: published.clone(), clock, notices, updates: queue.clone(), tap };
         let dns = DnsListeners::start(dns_ports, &prepared, engine, &mut counters, &common)?;
         let (history, sources) = (Arc::new(first_history(config)), SourceStates::default());
         let metrics =
@@ -71,6 +79,7 @@ impl Services {
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(config, &prepared.identities, dns.tls());
         counters.push(certificates.clone());
+        let tap = TapService::start(config, taps, published.clone(), vital);
         announce(&published.load_full(), &dns);
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         let changes = AppliedChanges::default();
@@ -130,6 +139,7 @@ impl Services {
             acme,
             readiness,
             transfers,
+            tap,
             certificates,
             history,
             asked,

@@ -41,7 +41,7 @@ pub(crate) use provenance::{Origin, Provenance};
 pub(crate) use regions::{REGION_METERS, RegionMeter, Regions};
 pub(crate) use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub(crate) use settings::CookieSecret;
-pub use settings::{ChaosText, CookieSecrets, RateLimit, ServerIdentity, Settings};
+pub use settings::{ChaosText, CookieSecrets, RateLimit, ServerIdentity, Settings, TapKinds, TapTerms};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use ahead::{FarHorizons, NEAR};

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::base::logged::LoggedClients;
 use crate::base::prefix::PrefixSet;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub identity: ServerIdentity,
     /// The limit on equal responses to a client network over UDP; `None` means no limit.
     pub rate_limit: Option<RateLimit>,
+    /// The responses that are copied for dnstap; `None` copies none.
+    pub tap: Option<TapTerms>,
 }
 
 impl Default for Settings {
@@ -39,8 +42,29 @@ impl Default for Settings {
             cookies: CookieSecrets::default(),
             identity: ServerIdentity::default(),
             rate_limit: None,
+            tap: None,
         }
     }
+}
+
+/// The responses that are copied for dnstap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapTerms {
+    /// One of so many responses is copied, at least 1.
+    pub sample: u32,
+    /// The kinds of responses that are copied; `None` copies all.
+    pub only: Option<TapKinds>,
+    /// The part of a client's address that a copy has.
+    pub clients: LoggedClients,
+}
+
+/// Kinds of responses. A response is copied if it is of one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TapKinds {
+    /// Responses with the addresses of mirrors.
+    pub steered: bool,
+    /// Responses with another code than NOERROR and NXDOMAIN.
+    pub errors: bool,
 }
 
 /// The limit on equal responses to a client network over UDP (RRL).

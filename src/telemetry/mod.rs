@@ -24,6 +24,7 @@ pub(crate) mod probe;
 pub(crate) mod recent;
 pub(crate) mod request_log;
 pub(crate) mod served;
+pub mod tap;
 pub(crate) mod traffic;
 pub(crate) mod transfer;
 

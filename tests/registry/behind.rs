@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
+use pharos::base::ends::SocketEnds;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Moment;
 use pharos::http::{At, BlobAsker, Body, Canonical, Handler, Means, Pull};
@@ -132,7 +133,7 @@ impl Handler for Fake {
     type Answer = pharos::http::HttpResponse;
     const RESPONSE_LEN: usize = 2 * MAX_REFERRERS_LEN;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, _: std::net::IpAddr) -> Self::Answer {
+    fn respond(&self, head: &Parts, _: Body<'_>, _: &SocketEnds) -> Self::Answer {
         self.0.fetch_add(1, Relaxed);
         let path = head.uri.path();
         let (status, body) = match path.as_bytes().last().unwrap() {

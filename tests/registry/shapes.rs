@@ -1,11 +1,12 @@
 //! Shapes of requests that try to lead a client elsewhere, or to get two responses for one request.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::http::request::Parts;
+use pharos::base::ends::SocketEnds;
 use pharos::base::time::Moment;
 use pharos::http::{BlobAsker, Body, Handler, HttpAnswer, Pull};
 use pharos::mirror::Health::Up;
@@ -29,8 +30,8 @@ impl<H: Handler> Handler for Recorder<H> {
     type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = H::RESPONSE_LEN;
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
-        let HttpAnswer::Now(response) = self.0.respond(head, body, peer).into() else { panic!("nothing is asked for") };
+    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+        let HttpAnswer::Now(response) = self.0.respond(head, body, ends).into() else { panic!("nothing is asked for") };
         if let Some(url) = response.headers().get("location") {
             self.1.lock().unwrap().push(url.to_str().unwrap().to_string());
         }

@@ -9,6 +9,8 @@
 mod common;
 
 mod agree;
+mod copies;
+mod dnstap;
 mod kdig;
 mod limits;
 mod rules;

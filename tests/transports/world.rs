@@ -140,7 +140,7 @@ fn prepare(config: &str, files: &[(&str, &str)]) -> (TempDir, RootCertStore, Pat
 }
 
 /// The configuration of the engine's cases with every listener of DNS.
-fn configure(keys: &str) -> String {
+pub fn configure(keys: &str) -> String {
     let text = fs::read_to_string(fixture::config()).unwrap();
     let here = fixture::folder();
     let here = here.display();

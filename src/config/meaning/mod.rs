@@ -48,6 +48,7 @@ pub(super) fn of(
     check.check_deployment(&spec);
     check.check_steered_mirrors(&horizons, &mirrors, &zones);
     let dns = check.check_dns(&spec.dns);
+    let dnstap = spec.dnstap.as_ref().and_then(|dnstap| check.check_dnstap(dnstap));
     let mut registry = check.check_whole_registry(&spec, &zones, &horizons, &mirrors);
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, spec.control.as_ref()));
     let probe =
@@ -75,6 +76,7 @@ pub(super) fn of(
         files,
         allow,
         dns,
+        dnstap,
         registry,
         admin,
         acme,

@@ -1,12 +1,16 @@
 //! Messages over a stream in memory.
 
+use std::net::IpAddr;
+
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::fixture::{self, frame, framed_reply, query};
 use super::*;
+use crate::base::ends::SocketEnds;
 use crate::listen::{BeyondLimit, Clients, ConnectionPeer as Client, Limits};
 use crate::telemetry::dns::DnsCounters;
+use crate::wire::Transport;
 
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -28,8 +32,10 @@ fn connect(room: usize) -> Server {
     let stop = CancellationToken::new();
     let context = StreamContext {
         engine: fixture::engine(),
-        address: address(),
-        transport: Transport::Tcp,
+        sender: Sender {
+            ends: SocketEnds { peer: (address(), 4242).into(), local: ([192, 0, 2, 1], 53).into() },
+            transport: Transport::Tcp,
+        },
         place: Arc::new(clients.admit(Client::Address(address())).unwrap()),
         counters: DnsCounters::default().shared(),
         gives_zones: true,

@@ -25,7 +25,8 @@ use line::{LineClient, LineHead};
 use tracing::warn;
 use writer::{LogQueue, LogWriter};
 
-use crate::config::{LoggedClients, RequestLogConfig};
+use crate::base::logged::LoggedClients;
+use crate::config::RequestLogConfig;
 use crate::files::lines::LineTarget;
 use crate::process;
 use crate::snapshot::Snapshot;

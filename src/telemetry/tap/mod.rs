@@ -1,0 +1,304 @@
+//! Copies of responses for dnstap: taken by the threads that answer, kept in rings until a task writes these.
+//!
+//! Each UDP thread has a ring of its own ([`Tap`]). Connections share as many rings as the machine has cores ([`SharedTap`]);
+//! no more of their tasks run at once, so that one of these rings is free.
+//!
+//! **Invariants**: copying neither waits, allocates nor logs; a copy is complete or is dropped, which is counted; rings are
+//! allocated before a snapshot asks for copies ([`Taps::prepare`]).
+//! **Not here**: the bytes of dnstap ([`crate::dnstap`]), the connection to the reader ([`crate::tap`]), the responses that are
+//! copied ([`TapTerms`]).
+
+mod record;
+mod ring;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+pub(crate) use record::{SteeredFacts, TapFacts};
+use ring::{PARTS, TapRing};
+
+use super::{Collect, Counter, MetricsPage};
+use crate::base::ends::SocketEnds;
+use crate::base::rr::Rcode;
+pub use crate::dnstap::TapHttp;
+use crate::snapshot::{Snapshot, TapTerms};
+use crate::wire::{Summary, Transport};
+
+/// All rings, and the state of the reader.
+#[derive(Debug)]
+pub struct Taps {
+    rings: Mutex<Rings>,
+    state: Arc<TapState>,
+    /// Frames that were written.
+    pub(crate) written: Counter,
+    /// Frames that could not be written.
+    pub(crate) failed: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Rings {
+    all: Vec<Arc<TapRing>>,
+    /// True if new rings are allocated at once.
+    is_prepared: bool,
+    /// For each group of tasks, the copies that were dropped because other tasks used all rings.
+    crowded: Vec<Arc<Counter>>,
+}
+
+/// The parts that all threads read.
+#[derive(Debug)]
+struct TapState {
+    /// True while a reader takes frames.
+    is_connected: AtomicBool,
+    /// Returns the time in nanoseconds since 1970.
+    clock: fn() -> u64,
+}
+
+/// A response to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct TapReply<'r> {
+    /// Its bytes.
+    pub message: &'r [u8],
+    /// Its summary.
+    pub summary: &'r Summary,
+    /// The snapshot that has answered.
+    pub snapshot: &'r Snapshot,
+    /// Both ends of the conversation.
+    pub ends: SocketEnds,
+    /// The transport.
+    pub transport: Transport,
+    /// The version of HTTP; `None` for other transports.
+    pub http: Option<TapHttp>,
+    /// The time at which the query was received, in nanoseconds since 1970.
+    pub received_ns: u64,
+}
+
+/// The side of one thread.
+#[derive(Debug)]
+pub struct Tap {
+    ring: Arc<TapRing>,
+    state: Arc<TapState>,
+    /// The responses until the next one of the sample.
+    left: u32,
+}
+
+/// The side of many tasks.
+#[derive(Clone, Debug)]
+pub struct SharedTap(Arc<SharedRings>);
+
+#[derive(Debug)]
+struct SharedRings {
+    all: Arc<Taps>,
+    taps: Box<[Mutex<Tap>]>,
+    /// The ring that is tried first.
+    next: AtomicUsize,
+    /// The responses so far, of those that may be copied.
+    seen: AtomicU32,
+    /// Copies that were dropped because other tasks used all rings.
+    crowded: Arc<Counter>,
+}
+
+impl Taps {
+    /// No rings yet; `clock` returns the time in nanoseconds since 1970.
+    pub fn new(clock: fn() -> u64) -> Arc<Self> {
+        let state = Arc::new(TapState { is_connected: AtomicBool::new(false), clock });
+        let (written, failed) = (Counter::default(), Counter::default());
+        Arc::new(Taps { rings: Mutex::default(), state, written, failed })
+    }
+
+    /// A ring for one thread.
+    pub fn own(&self) -> Tap {
+        let ring: Arc<TapRing> = Arc::default();
+        let mut rings = self.lock();
+        if rings.is_prepared {
+            ring.prepare();
+        }
+        rings.all.push(ring.clone());
+        Tap { ring, state: self.state.clone(), left: 0 }
+    }
+
+    /// Rings for tasks, of which no more than `most` run at once.
+    pub fn shared(self: &Arc<Self>, most: usize) -> SharedTap {
+        let taps = (0..most.max(1)).map(|_| Mutex::new(self.own())).collect();
+        let crowded: Arc<Counter> = Arc::default();
+        self.lock().crowded.push(crowded.clone());
+        SharedTap(Arc::new(SharedRings {
+            all: self.clone(),
+            taps,
+            next: AtomicUsize::new(0),
+            seen: AtomicU32::new(0),
+            crowded,
+        }))
+    }
+
+    /// Allocates all rings. To be called before a snapshot that asks for copies is published.
+    pub fn prepare(&self) {
+        let mut rings = self.lock();
+        rings.is_prepared = true;
+        rings.all.iter().for_each(|ring| ring.prepare());
+    }
+
+    /// Notes whether a reader takes frames.
+    pub fn set_connected(&self, is_connected: bool) {
+        self.state.is_connected.store(is_connected, Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rings> {
+        // No code panics while it is held.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The side that takes copies. Only one may exist.
+#[derive(Debug)]
+pub(crate) struct TapTaker {
+    taps: Arc<Taps>,
+    parts: [Vec<u8>; PARTS],
+    /// The ring that is looked at first.
+    at: usize,
+}
+
+/// A copy that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TapCopy<'t> {
+    /// Its facts.
+    pub(crate) facts: TapFacts,
+    /// The apex of the zone, in wire form; empty if no zone has answered.
+    pub(crate) zone: &'t [u8],
+    /// The name of the first mirror; empty if there is none.
+    pub(crate) mirror: &'t [u8],
+}
+
+impl TapTaker {
+    /// Takes copies of these rings.
+    pub(crate) fn new(taps: Arc<Taps>) -> Self {
+        TapTaker { taps, parts: Default::default(), at: 0 }
+    }
+
+    /// The next copy and its message, whose buffer may be changed. `None` if all rings are empty.
+    pub(crate) fn take(&mut self) -> Option<(TapCopy<'_>, &mut Vec<u8>)> {
+        let TapTaker { taps, parts, at } = self;
+        let is_taken = {
+            let rings = taps.lock();
+            let count = rings.all.len();
+            // Each ring in turn, so that a busy one does not fill the others.
+            (0..count).any(|_| {
+                *at = (*at + 1) % count;
+                rings.all[*at].take(parts)
+            })
+        };
+        let [facts, zone, mirror, message] = parts;
+        let facts = TapFacts::read(facts).filter(|_| is_taken)?;
+        Some((TapCopy { facts, zone, mirror }, message))
+    }
+}
+
+impl Tap {
+    /// True if copies of this thread wait to be written.
+    pub fn has_copies(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    /// Copies a response, if the terms ask for it.
+    #[inline]
+    pub fn note(&mut self, terms: &TapTerms, reply: &TapReply<'_>) {
+        if !is_meant(terms, reply.summary) {
+            return;
+        }
+        if self.left > 0 {
+            // A reload may have made the sample larger.
+            self.left = self.left.min(terms.sample) - 1;
+            return;
+        }
+        self.left = terms.sample - 1;
+        self.copy(terms, reply);
+    }
+
+    /// Out of line, so that a response that is not in the sample costs a few instructions.
+    #[inline(never)]
+    fn copy(&mut self, terms: &TapTerms, reply: &TapReply<'_>) {
+        if !self.state.is_connected.load(Relaxed) {
+            self.ring.unread.increment();
+            return;
+        }
+        let TapReply { message, summary, snapshot, ends, transport, http, received_ns } = *reply;
+        let zone = summary.basis.zone.map_or(&[][..], |zone| snapshot.zones().zone(zone).apex().as_wire());
+        let choice = summary.basis.steering.map(|steering| {
+            let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice;
+            (SteeredFacts::of(&steering, choice.tier), choice.mirrors.first())
+        });
+        let mirror = choice.and_then(|(_, mirror)| mirror).map(|id| snapshot.mirrors()[id.index()].name.as_bytes());
+        let facts = TapFacts {
+            ends,
+            transport,
+            http,
+            received_ns,
+            made_ns: (self.state.clock)(),
+            clients: terms.clients,
+            generation: snapshot.generation,
+            outcome: summary.basis.outcome,
+            steered: choice.map(|(steered, _)| steered),
+        };
+        if !self.ring.add([&facts.to_bytes(), zone, mirror.unwrap_or_default(), message]) {
+            self.ring.full.increment();
+        }
+    }
+}
+
+impl SharedTap {
+    /// True if copies of these tasks wait to be written.
+    pub fn has_copies(&self) -> bool {
+        self.0.taps.iter().any(|tap| tap.lock().unwrap_or_else(PoisonError::into_inner).has_copies())
+    }
+
+    /// A ring for one thread.
+    pub(crate) fn own(&self) -> Tap {
+        self.0.all.own()
+    }
+
+    /// Copies a response, if the terms ask for it.
+    #[inline]
+    pub fn note(&self, terms: &TapTerms, reply: &TapReply<'_>) {
+        let SharedRings { taps, next, seen, .. } = &*self.0;
+        if !is_meant(terms, reply.summary) || !seen.fetch_add(1, Relaxed).is_multiple_of(terms.sample) {
+            return;
+        }
+        let first = next.fetch_add(1, Relaxed);
+        for at in 0..taps.len() {
+            match taps[first.wrapping_add(at) % taps.len()].try_lock() {
+                Ok(mut tap) => return tap.copy(terms, reply),
+                Err(TryLockError::Poisoned(tap)) => return tap.into_inner().copy(terms, reply),
+                // Another task copies into this one.
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        // The runtime has more threads than the machine had cores at the start.
+        self.0.crowded.increment();
+    }
+}
+
+/// True if the terms name the kind of a response.
+#[inline]
+fn is_meant(terms: &TapTerms, summary: &Summary) -> bool {
+    let Some(only) = terms.only else { return true };
+    only.steered && summary.basis.steering.is_some()
+        || only.errors && !matches!(summary.rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
+}
+
+impl Collect for Taps {
+    fn collect(&self, page: &mut MetricsPage) {
+        let rings = self.lock();
+        let sum = |count: fn(&TapRing) -> &Counter| rings.all.iter().map(|ring| count(ring).value()).sum::<u64>();
+        let crowded: u64 = rings.crowded.iter().map(|count| count.value()).sum();
+        page.gauge("pharos_dnstap_connected", "1 while a reader of dnstap is connected.")
+            .sample(&[], self.state.is_connected.load(Relaxed).into());
+        page.counter("pharos_dnstap_frames_total", "Copies of responses that were written to the reader of dnstap.")
+            .sample(&[], self.written.value());
+        page.counter("pharos_dnstap_dropped_total", "Copies of responses for dnstap that were dropped, by the reason.")
+            .sample(&[("reason", "ring-full")], sum(|ring| &ring.full) + crowded)
+            .sample(&[("reason", "no-reader")], sum(|ring| &ring.unread))
+            .sample(&[("reason", "write-failed")], self.failed.value());
+    }
+}
+
+#[cfg(test)]
+mod tests;
