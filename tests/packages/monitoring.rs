@@ -128,7 +128,8 @@ fn every_expression_names_metrics_of_the_server() {
 }
 
 /// Metrics that an operator looks at as a whole: each has a panel.
-const WITH_PANELS: [&str; 3] = ["pharos_acme_", "pharos_http_clients_total", "pharos_http_log_lines_total"];
+const WITH_PANELS: [&str; 4] =
+    ["pharos_acme_", "pharos_dnstap_", "pharos_http_clients_total", "pharos_http_log_lines_total"];
 
 #[test]
 fn clouds_the_request_log_and_challenges_have_panels() {
