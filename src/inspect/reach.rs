@@ -1,7 +1,7 @@
 //! The clients that rules lead to each mirror: their share of the addresses, and the labels in the conditions of these rules.
 //!
 //! **Invariants**: only IPv4 counts, because no table of IPv6 says how much of a prefix is used; health has no say.
-//! **Not here**: the addresses themselves ([`super::space`]), JSON ([`crate::control`]).
+//! **Not here**: the addresses themselves ([`super::space()`]), JSON ([`crate::control`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
