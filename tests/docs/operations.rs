@@ -83,6 +83,9 @@ pub(crate) fn run(page: &Page) {
         assert!(Instant::now() < deadline, "the control socket does not exist");
     }
     let stand = [("/run/pharos/control.sock", "control.sock"), ("127.0.0.1:9153", &*admin), ("$TOKEN", TOKEN)];
+    while !response(&admin, "/ready").starts_with("HTTP/1.0 200") {
+        assert!(Instant::now() < deadline, "the server is not ready");
+    }
     page.claim_all("data").iter().for_each(|fence| data(fence, &admin));
     for attribute in ["check", "overrides", "drain", "http"] {
         page.claim_all(attribute).iter().for_each(|fence| shell::script(page, fence, folder, &stand));
@@ -92,17 +95,23 @@ pub(crate) fn run(page: &Page) {
 /// An example of data has the keys that the server gives, and no others; all of them, unless it is a part.
 fn data(fence: &Fence, admin: &str) {
     let path = fence.info.get("data").unwrap();
+    let response = response(admin, path);
+    let served: Value = serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let shown: Value = serde_json::from_str(&fence.text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut wrong = Vec::new();
+    compare(path, &shown, &served, fence.info.get("part").is_some(), &mut wrong);
+    assert!(wrong.is_empty(), "line {}: {wrong:#?}", fence.line);
+}
+
+/// The response to a request with the token.
+fn response(admin: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(admin).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
-    let served: Value = serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let shown: Value = serde_json::from_str(&fence.text).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let mut wrong = Vec::new();
-    compare(path, &shown, &served, fence.info.get("part").is_some(), &mut wrong);
-    assert!(wrong.is_empty(), "line {}: {wrong:#?}", fence.line);
+    response
 }
 
 /// Compares the keys of documents. Names of mirrors are no keys.

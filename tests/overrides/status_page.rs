@@ -48,7 +48,13 @@ impl Plain {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let server = Server::start(&folder.path().join("pharos.toml"));
-        Plain { folder, server }
+        let plain = Plain { folder, server };
+        // It answers over DNS a moment before it answers here.
+        let deadline = Instant::now() + PATIENCE;
+        while ask(plain.at(), "GET", "/ready", "localhost").0 != 200 {
+            assert!(Instant::now() < deadline, "it is not ready");
+        }
+        plain
     }
 
     fn at(&self) -> SocketAddr {
