@@ -40,7 +40,7 @@ section! {
 
         /// One of so many responses is copied. Each thread counts those that `only` names.
         ///
-        /// At 1 every response is copied, which costs the query threads a few percent of their time.
+        /// At 1 every response is copied, so that an investigation has each of them. For statistics a sample suffices.
         sample: u32 = number("sample", 1..=1_000_000, "responses").default(1).example("100"),
 
         /// Kinds of responses to copy: `steered` has the addresses of mirrors, `errors` has another response code than

@@ -267,13 +267,27 @@ fn a_reader_that_stops_holds_up_neither_another_reader_nor_the_end() {
     let other = config(&format!("tcp = \"{address}\""), "");
     fs::write(world.folder.path().join("pharos.toml"), other).unwrap();
     world.server.signal("HUP");
-    let (mut stream, _) = listener.accept().unwrap();
+    let mut stream = connection(&listener);
     assert_eq!(control_type(&mut stream), 4, "READY");
     accept(&mut stream, TYPE);
     world.server.wait_for("is connected");
     // This reader takes nothing either, and the process ends in time.
     fill(&world.server);
     end(&mut world);
+}
+
+/// The next connection.
+fn connection(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let mut accepted = None;
+    until("a connection", || {
+        accepted = listener.accept().ok();
+        accepted.is_some()
+    });
+    let (stream, _) = accepted.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// Receives a control frame, and returns its type.
@@ -299,12 +313,11 @@ fn a_reader_over_tcp_sees_the_handshake_and_the_end() {
     let address: SocketAddr = listener.local_addr().unwrap();
     let mut world = World::start_from(&config(&format!("tcp = \"{address}\""), ""), &[]);
     // A reader of something else is refused, and tried again.
-    let (mut stream, _) = listener.accept().unwrap();
+    let mut stream = connection(&listener);
     assert_eq!(control_type(&mut stream), 4, "READY");
     accept(&mut stream, "text");
     world.server.wait_for("the reader does not accept `protobuf:dnstap.Dnstap`");
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connection(&listener);
     assert_eq!(control_type(&mut stream), 4, "READY");
     accept(&mut stream, TYPE);
     assert_eq!(control_type(&mut stream), 2, "START");
