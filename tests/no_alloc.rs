@@ -116,8 +116,8 @@ fn answering_allocates_nothing() {
                     http: None,
                     received_ns: now_ns(),
                 };
-                own.note(&terms, &copy);
-                shared.note(&terms, &copy);
+                own.note(&terms, &reply.summary, || copy);
+                shared.note(&terms, &reply.summary, || copy);
                 assert!(own.has_copies() && shared.has_copies(), "{} was not copied", case.name);
             }
             let allocations = ALLOCATIONS.get() - before;

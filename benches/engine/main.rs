@@ -82,9 +82,11 @@ impl Tapped {
 
     #[inline]
     fn note(&mut self, snapshot: &Snapshot, summary: &Summary, message: &[u8]) {
-        let ends = SocketEnds { peer: ([203, 0, 113, 9], 4242).into(), local: ([192, 0, 2, 53], 53).into() };
-        let (transport, http) = (Transport::Udp, None);
-        self.tap.note(&self.terms, &TapReply { message, summary, snapshot, ends, transport, http, received_ns: 0 });
+        self.tap.note(&self.terms, summary, || {
+            let ends = SocketEnds { peer: ([203, 0, 113, 9], 4242).into(), local: ([192, 0, 2, 53], 53).into() };
+            let (transport, http) = (Transport::Udp, None);
+            TapReply { message, summary, snapshot, ends, transport, http, received_ns: 0 }
+        });
     }
 }
 

@@ -193,7 +193,7 @@ fn answer(message: &[u8], sender: Sender, engine: &Engine, counters: &mut Shared
         counters.record(&sender.peer(), message, session.now.monotonic);
         counters.took(sender.transport, 1, begun.elapsed());
         if let Some((terms, received_ns)) = tapped {
-            engine.tap.note(terms, &session.copy_of(&reply, &room[..reply.len], sender, received_ns));
+            engine.tap.note(terms, &reply.summary, || session.copy_of(&reply, &room[..reply.len], sender, received_ns));
         }
         // The answer fits: the room has as many bytes as the largest length.
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())

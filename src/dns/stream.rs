@@ -263,8 +263,9 @@ impl StreamContext {
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
                         if let Some((terms, received_ns)) = tapped {
-                            let copy = session.copy_of(&reply, &room[..reply.len], sender, received_ns);
-                            self.engine.tap.note(terms, &copy);
+                            self.engine.tap.note(terms, &reply.summary, || {
+                                session.copy_of(&reply, &room[..reply.len], sender, received_ns)
+                            });
                         }
                     }
                     Err(Silence::Update) => self.update = Some(defer(&session, message, peer, &self.counters)),

@@ -9,7 +9,7 @@
 //! **Not here**: the system calls ([`crate::process::sys`]), the answers ([`crate::wire`]).
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -191,11 +191,8 @@ impl Worker {
         batch.reply(|datagram, out| {
             let place = places.next().unwrap_or_default();
             let way = ways.next();
-            let (bytes, sender) = match datagram {
-                Datagram::Whole { bytes, peer, local } => {
-                    let local = local.map_or(*bound, |address| SocketAddr::new(address, bound.port()));
-                    (bytes, Sender { ends: SocketEnds { peer, local }, transport: Transport::Udp })
-                }
+            let (bytes, from, local) = match datagram {
+                Datagram::Whole { bytes, peer, local } => (bytes, peer, local),
                 // We advertise no payload of this length, so it is not from a resolver; a truncated query gets no reply.
                 Datagram::TooLong => {
                     counters.lost(LostReply::TooLong, 1);
@@ -203,9 +200,9 @@ impl Worker {
                 }
                 Datagram::None => return None,
             };
-            let peer = sender.peer();
+            let peer = Peer { address: from.ip(), transport: Transport::Udp };
             counters.query(&peer);
-            if is_service_port(sender.ends.peer.port()) {
+            if is_service_port(from.port()) {
                 counters.lost(LostReply::SourcePort, 1);
                 return None;
             }
@@ -216,17 +213,17 @@ impl Worker {
                         watched.record(peer.address, bytes);
                     }
                     if let Some((terms, received_ns)) = tapped {
-                        tap.note(terms, &session.copy_of(&reply, &out[..reply.len], sender, received_ns));
+                        tap.note(terms, &reply.summary, || {
+                            session.copy_of(&reply, &out[..reply.len], sender(from, local, *bound), received_ns)
+                        });
                     }
                     replies += 1;
                     Some(reply.len)
                 }
                 Err(silence) => {
-                    match silence {
-                        Silence::Undeserved => counters.lost(LostReply::Unanswerable, 1),
-                        Silence::NoQuestion => counters.lost(LostReply::NoQuestion, 1),
-                        Silence::Limited => counters.dropped(),
-                        Silence::Update => updates.push(place),
+                    count_silence(silence, counters);
+                    if silence == Silence::Update {
+                        updates.push(place);
                     }
                     None
                 }
@@ -245,6 +242,25 @@ impl Worker {
         counters.took(Transport::Udp, replies, begun.elapsed());
         taken
     }
+}
+
+/// Counts a datagram without a reply.
+#[inline]
+fn count_silence(silence: Silence, counters: &mut Own) {
+    match silence {
+        Silence::Undeserved => counters.lost(LostReply::Unanswerable, 1),
+        Silence::NoQuestion => counters.lost(LostReply::NoQuestion, 1),
+        Silence::Limited => counters.dropped(),
+        // Its reply is counted once it is sent.
+        Silence::Update => {}
+    }
+}
+
+/// The sender of a datagram to a socket that is bound to this address. `local` is the address that was asked; `None` if that is
+/// the bound one.
+fn sender(peer: SocketAddr, local: Option<IpAddr>, bound: SocketAddr) -> Sender {
+    let local = local.map_or(bound, |address| SocketAddr::new(address, bound.port()));
+    Sender { ends: SocketEnds { peer, local }, transport: Transport::Udp }
 }
 
 /// Passes the update at a place of the batch to its service, which sends the reply when the batch is long over.

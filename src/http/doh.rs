@@ -139,18 +139,15 @@ impl<C: Fn() -> Now> Doh<C> {
             counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
             if let Some((terms, received_ns)) = tapped {
-                self.tap.note(
-                    terms,
-                    &TapReply {
-                        message: octets,
-                        summary: &reply.summary,
-                        snapshot: &snapshot,
-                        ends: *ends,
-                        transport: peer.transport,
-                        http: Some(http),
-                        received_ns,
-                    },
-                );
+                self.tap.note(terms, &reply.summary, || TapReply {
+                    message: octets,
+                    summary: &reply.summary,
+                    snapshot: &snapshot,
+                    ends: *ends,
+                    transport: peer.transport,
+                    http: Some(http),
+                    received_ns,
+                });
             }
             // The client's address decides about a steered answer, and is not part of the URL.
             let is_private = reply.summary.basis.steering.is_some();

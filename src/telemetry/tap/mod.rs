@@ -198,10 +198,10 @@ impl Tap {
         !self.ring.is_empty()
     }
 
-    /// Copies a response, if the terms ask for it.
+    /// Copies a response, if the terms ask for it. `reply` is called only then, because its parts cost more than the question.
     #[inline]
-    pub fn note(&mut self, terms: &TapTerms, reply: &TapReply<'_>) {
-        if !is_meant(terms, reply.summary) {
+    pub fn note<'r>(&mut self, terms: &TapTerms, summary: &Summary, reply: impl FnOnce() -> TapReply<'r>) {
+        if !is_meant(terms, summary) {
             return;
         }
         if self.left > 0 {
@@ -210,10 +210,11 @@ impl Tap {
             return;
         }
         self.left = terms.sample - 1;
-        self.copy(terms, reply);
+        self.copy(terms, &reply());
     }
 
     /// Out of line, so that a response that is not in the sample costs a few instructions.
+    #[cold]
     #[inline(never)]
     fn copy(&mut self, terms: &TapTerms, reply: &TapReply<'_>) {
         if !self.state.is_connected.load(Relaxed) {
@@ -255,18 +256,18 @@ impl SharedTap {
         self.0.all.own()
     }
 
-    /// Copies a response, if the terms ask for it.
+    /// As [`Tap::note`].
     #[inline]
-    pub fn note(&self, terms: &TapTerms, reply: &TapReply<'_>) {
+    pub fn note<'r>(&self, terms: &TapTerms, summary: &Summary, reply: impl FnOnce() -> TapReply<'r>) {
         let SharedRings { taps, next, seen, .. } = &*self.0;
-        if !is_meant(terms, reply.summary) || !seen.fetch_add(1, Relaxed).is_multiple_of(terms.sample) {
+        if !is_meant(terms, summary) || !seen.fetch_add(1, Relaxed).is_multiple_of(terms.sample) {
             return;
         }
-        let first = next.fetch_add(1, Relaxed);
+        let (first, reply) = (next.fetch_add(1, Relaxed), reply());
         for at in 0..taps.len() {
             match taps[first.wrapping_add(at) % taps.len()].try_lock() {
-                Ok(mut tap) => return tap.copy(terms, reply),
-                Err(TryLockError::Poisoned(tap)) => return tap.into_inner().copy(terms, reply),
+                Ok(mut tap) => return tap.copy(terms, &reply),
+                Err(TryLockError::Poisoned(tap)) => return tap.into_inner().copy(terms, &reply),
                 // Another task copies into this one.
                 Err(TryLockError::WouldBlock) => {}
             }

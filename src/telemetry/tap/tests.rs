@@ -60,15 +60,15 @@ fn the_sample_is_every_nth_response_of_the_kinds_that_are_named() {
     let (mut tap, shared) = (taps.own(), taps.shared(2));
     let ten = [Rcode::NOERROR; 10];
     for (sample, expected) in [(1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9][..]), (3, &[0, 3, 6, 9]), (100, &[2])] {
-        note(&terms(sample, None), &ten, |terms, reply| tap.note(terms, reply));
+        note(&terms(sample, None), &ten, |terms, reply| tap.note(terms, reply.summary, || *reply));
         assert_eq!(taken(&mut taker), expected, "one of {sample}");
     }
-    note(&terms(4, None), &ten, |terms, reply| shared.note(terms, reply));
+    note(&terms(4, None), &ten, |terms, reply| shared.note(terms, reply.summary, || *reply));
     assert_eq!(taken(&mut taker), [0, 4, 8]);
     let errors = Some(TapKinds { errors: true, steered: false });
     let rcodes = [Rcode::NOERROR, Rcode::SERVFAIL, Rcode::NXDOMAIN, Rcode::REFUSED, Rcode::FORMERR, Rcode::NOERROR];
     let mut tap = taps.own();
-    note(&terms(2, errors), &rcodes, |terms, reply| tap.note(terms, reply));
+    note(&terms(2, errors), &rcodes, |terms, reply| tap.note(terms, reply.summary, || *reply));
     assert_eq!(taken(&mut taker), [1, 4], "every second error");
 }
 
@@ -76,7 +76,7 @@ fn the_sample_is_every_nth_response_of_the_kinds_that_are_named() {
 fn a_copy_has_the_facts_of_its_response() {
     let (taps, mut taker) = prepared();
     let mut tap = taps.own();
-    note(&terms(1, None), &[Rcode::REFUSED], |terms, reply| tap.note(terms, reply));
+    note(&terms(1, None), &[Rcode::REFUSED], |terms, reply| tap.note(terms, reply.summary, || *reply));
     let (TapCopy { facts, zone, mirror }, message) = taker.take().unwrap();
     assert_eq!((zone, mirror, &**message), (&[][..], &[][..], &[0][..]));
     assert_eq!((facts.received_ns, facts.made_ns, facts.generation), (5, 9, Generation(7)));
@@ -89,11 +89,11 @@ fn copies_without_a_reader_or_room_are_dropped_and_counted() {
     let (taps, mut taker) = prepared();
     let mut tap = taps.own();
     taps.set_connected(false);
-    note(&terms(1, None), &[Rcode::NOERROR; 3], |terms, reply| tap.note(terms, reply));
+    note(&terms(1, None), &[Rcode::NOERROR; 3], |terms, reply| tap.note(terms, reply.summary, || *reply));
     taps.set_connected(true);
     let count = 256;
     for _ in 0..count {
-        note(&terms(1, None), &[Rcode::NOERROR; 50], |terms, reply| tap.note(terms, reply));
+        note(&terms(1, None), &[Rcode::NOERROR; 50], |terms, reply| tap.note(terms, reply.summary, || *reply));
     }
     let kept = taken(&mut taker).len();
     assert!((1..count * 50).contains(&kept), "{kept}");
@@ -105,6 +105,6 @@ fn copies_without_a_reader_or_room_are_dropped_and_counted() {
     ] {
         assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
     }
-    note(&terms(1, None), &[Rcode::NOERROR], |terms, reply| tap.note(terms, reply));
+    note(&terms(1, None), &[Rcode::NOERROR], |terms, reply| tap.note(terms, reply.summary, || *reply));
     assert_eq!(taken(&mut taker), [0], "a ring that was emptied takes copies again");
 }
