@@ -52,6 +52,7 @@ mod rules;
 mod socket;
 mod source;
 mod spec;
+mod store;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -95,6 +96,7 @@ use source::ConfigSource;
 pub(crate) use source::SourceFile;
 use spec::Spec;
 pub(crate) use spec::needs_restart;
+pub use store::{BadStoreUrl, Cloud, EtcdAccess, StoreUrl};
 use table::Table;
 pub(crate) use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, bad_secret, decode_secret};
 pub(crate) use value::{UpstreamConfig, is_loopback};

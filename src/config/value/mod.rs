@@ -99,7 +99,7 @@ pub(in crate::config) fn host_name(text: &str) -> Result<Arc<str>, Fault> {
 }
 
 /// True for a host name. Underscores are accepted, because names in use have them.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
