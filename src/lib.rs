@@ -29,6 +29,7 @@
 //!   *health*, which decides whether clients are steered to it. An operator's *override* takes precedence over it.
 //! - *host*: the name of a mirror whose addresses are looked up and kept fresh.
 //! - *copy*: a zone that is kept at *primaries*, and served here too.
+//! - *store*: the bucket, etcd or folder in which the servers of a *fleet* keep *objects*; each object has a *version*.
 //! - *credential*: the right of a mirror's ACME client to set *tokens* at the owners of *challenges*.
 //! - *snapshot*: the whole served state of one *generation*.
 //! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
@@ -42,7 +43,7 @@
 //! ```text
 //! 10 main → cli → demo → serve                                        composition
 //! 9  dns  http  probe  hosts  transfer  refresh  control  acme  tap   services
-//! 8  listen                                                           ports, connections and their limits, handshakes, unsent bytes
+//! 8  stores → outgoing → listen                                       a fleet's store; our own requests; ports, connections
 //! 7  live  tls  telemetry  process                                    shared shell: publisher, certificates, counters, OS
 //! 6  compile → load → config → files                                  files to snapshot
 //! 5  dnstap → inspect → wire → rates → registry → answer              decisions on a snapshot; codecs; rate limits; explain  ┐
@@ -133,6 +134,7 @@ pub mod live;
 pub mod load;
 pub mod mirror;
 pub mod networks;
+pub mod outgoing;
 pub mod probe;
 pub mod process;
 pub mod rates;
@@ -141,6 +143,7 @@ pub mod registry;
 pub mod serve;
 pub mod snapshot;
 pub mod steer;
+pub mod stores;
 pub mod tap;
 pub mod telemetry;
 pub mod tls;

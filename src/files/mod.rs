@@ -14,6 +14,7 @@ pub(crate) mod kept;
 pub(crate) mod lines;
 mod list;
 mod reader;
+pub(crate) mod shared;
 pub(crate) mod state;
 
 use std::fmt;
@@ -30,7 +31,7 @@ use crate::base::text::hex;
 pub(crate) use facts::{FileFacts, Nature};
 pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
 pub(crate) use list::{ListError, is_pattern, matching};
-pub(crate) use reader::{Expired, slowest, start, within};
+pub(crate) use reader::{Expired, Waiter, slowest, start, within};
 
 /// A kind of file, with its bound in bytes and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,13 +33,20 @@ pub enum Lane {
     Keep,
     /// Writing contents that are fetched: milliseconds, or longer if a disk hangs.
     Fetch,
+    /// Reading and writing the fleet's shared folder: milliseconds, or longer if its file system hangs.
+    Store,
     /// Computing, and freeing memory: milliseconds.
     Compute,
 }
 
 /// Lanes with the number and the name of their threads. Two compute, so that one long table does not delay all transfers.
-const LANES: [(Lane, usize, &str); 4] =
-    [(Lane::Load, 1, "load"), (Lane::Keep, 1, "keep"), (Lane::Fetch, 1, "fetch"), (Lane::Compute, 2, "compute")];
+const LANES: [(Lane, usize, &str); 5] = [
+    (Lane::Load, 1, "load"),
+    (Lane::Keep, 1, "keep"),
+    (Lane::Fetch, 1, "fetch"),
+    (Lane::Store, 1, "store"),
+    (Lane::Compute, 2, "compute"),
+];
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -60,8 +67,8 @@ fn queues() -> io::Result<&'static [SyncSender<Job>; LANES.len()]> {
     if let Some(queues) = QUEUES.get() {
         return Ok(queues);
     }
-    let [load, keep, fetch, compute] = LANES.map(|(_, threads, name)| start_lane(threads, name));
-    let queues = [load?, keep?, fetch?, compute?];
+    let [load, keep, fetch, store, compute] = LANES.map(|(_, threads, name)| start_lane(threads, name));
+    let queues = [load?, keep?, fetch?, store?, compute?];
     Ok(QUEUES.get_or_init(|| queues))
 }
 

@@ -20,7 +20,7 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode};
 use url::{Position, Url};
 
-use super::client::{FetchClient, innermost};
+use super::client::FetchClient;
 use super::unpack::{disk, unpack};
 use super::{on_disk, page};
 use crate::config::{FetchConfig, Network, NetworkKind, is_loopback};
@@ -28,6 +28,7 @@ use crate::files::{
     self,
     kept::{self, Version},
 };
+use crate::outgoing::OutgoingError;
 
 /// The most redirects of one request.
 const MAX_REDIRECTS: usize = 5;
@@ -209,7 +210,8 @@ impl Fetch<'_> {
             let frame = tokio::time::timeout(STALL, body.frame()).await.map_err(stalled)?;
             let is_last = frame.is_none();
             if let Some(frame) = frame {
-                let frame = frame.map_err(|error| format!("the content broke off: {}", innermost(&error)))?;
+                let frame =
+                    frame.map_err(|error| format!("the content broke off: {}", OutgoingError::of_body(&error)))?;
                 piece.extend_from_slice(frame.data_ref().map_or(&[], |bytes| &bytes[..]));
             }
             if is_last || piece.len() >= PIECE {

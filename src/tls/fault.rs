@@ -49,6 +49,16 @@ pub(super) fn certificate_fault(error: &CertificateError, leaf: Option<&Certific
     }
 }
 
+/// The reason why a handshake failed, in words, for a client that does not keep the chain.
+pub(crate) fn refusal(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(reason) => {
+            format!("its certificate is refused: {}", certificate_fault(reason, None))
+        }
+        other => format!("the TLS handshake fails: {}", handshake_fault(other)),
+    }
+}
+
 /// The same for a chain that was seen, leaf first.
 pub(super) fn chain_fault(
     error: &CertificateError,

@@ -27,12 +27,13 @@ mod xot;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig};
 
 pub use authority::{Authority, Validity};
 pub(crate) use authority::{AuthorityError, Existing, Pair, WriteError};
@@ -40,7 +41,7 @@ pub use dial::Dialer;
 pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took, client_config};
 pub use dialers::MirrorDialers;
 pub(crate) use facts::LeafFacts;
-pub(crate) use fault::http_fault;
+pub(crate) use fault::{http_fault, refusal};
 pub(crate) use judge::{Evidence, judge};
 pub(crate) use life::Life;
 pub use load::load;
@@ -59,6 +60,11 @@ impl Identity {
     /// The chain, leaf first.
     fn chain(&self) -> &[CertificateDer<'static>] {
         &self.0.cert
+    }
+
+    /// Presents this certificate to servers that ask for one.
+    pub(crate) fn present_to_servers(self, config: &mut ClientConfig) {
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(self.0));
     }
 }
 

@@ -1,0 +1,151 @@
+//! A watch of keys: a request whose response never ends, with a line for each change.
+//!
+//! **Invariants**: a watch that ends, or says nothing for a whole interval, is replaced before the caller reads, so that no change
+//! falls between both; an interval has at most one attempt more than a working watch needs, so that a member that ends each
+//! watch at once is not asked in a loop.
+//! **Not here**: the changes themselves, which the caller reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::gateway::Gateway;
+use super::message::{WatchLine, WatchRange, WatchRequest};
+use crate::stores::{StoreError, WatchEvent};
+
+/// The longest line that is read whole, in bytes. Only a line with changes, which have values, is longer.
+const MAX_LINE: usize = 64 << 10;
+
+/// A watch.
+#[derive(Debug)]
+pub(in crate::stores) struct EtcdWatch {
+    gateway: Arc<Gateway>,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    /// The open watch; `None` before the first one, and if there is no member for it.
+    stream: Option<WatchStream>,
+}
+
+impl EtcdWatch {
+    pub(super) fn new(gateway: Arc<Gateway>, start: Vec<u8>, end: Vec<u8>) -> Self {
+        EtcdWatch { gateway, start, end, stream: None }
+    }
+
+    /// Waits for a change, for `every` at most.
+    pub(in crate::stores) async fn next(&mut self, every: Duration) -> WatchEvent {
+        let ends = Instant::now() + every;
+        // A watch that was not open has missed changes.
+        if self.stream.is_none() {
+            if self.replace(ends).await {
+                return WatchEvent::Changed;
+            }
+            tokio::time::sleep_until(ends).await;
+            return WatchEvent::Silent;
+        }
+        let waited = match &mut self.stream {
+            Some(stream) => timeout_at(ends, stream.next()).await,
+            None => Ok(StreamEvent::Ended),
+        };
+        match waited {
+            Ok(StreamEvent::Changed) => return WatchEvent::Changed,
+            // The next call opens another watch, and says that something may have changed.
+            Ok(StreamEvent::Ended) => self.stream = None,
+            Err(_) => {
+                self.gateway.prefer_next();
+                self.replace(Instant::now() + every).await;
+                return WatchEvent::Silent;
+            }
+        }
+        self.gateway.prefer_next();
+        match self.replace(ends).await {
+            true => WatchEvent::Changed,
+            false => {
+                tokio::time::sleep_until(ends).await;
+                WatchEvent::Silent
+            }
+        }
+    }
+
+    /// Opens a watch in the place of the present one. Returns whether it is open.
+    async fn replace(&mut self, ends: Instant) -> bool {
+        let range = WatchRange { key: self.start.clone().into(), range_end: self.end.clone().into() };
+        let opening = WatchStream::open(&self.gateway, WatchRequest { create_request: range });
+        self.stream = timeout_at(ends, opening).await.ok().and_then(Result::ok);
+        self.stream.is_some()
+    }
+}
+
+/// An event of an open watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StreamEvent {
+    Changed,
+    Ended,
+}
+
+/// The response of an open watch.
+#[derive(Debug)]
+struct WatchStream {
+    body: Incoming,
+    /// The bytes that are not read yet.
+    unread: Vec<u8>,
+}
+
+impl WatchStream {
+    /// Opens a watch, and waits until the member says that it watches.
+    async fn open(gateway: &Gateway, request: WatchRequest) -> Result<Self, StoreError> {
+        let body = gateway.open("/v3/watch", &request).await?;
+        let mut stream = WatchStream { body, unread: Vec::new() };
+        match stream.line().await {
+            Some(line) if line.created && !line.canceled => Ok(stream),
+            _ => {
+                gateway.prefer_next();
+                Err(StoreError::Strange("a member does not begin a watch".to_string()))
+            }
+        }
+    }
+
+    /// Waits for the next change, or the end of the watch.
+    async fn next(&mut self) -> StreamEvent {
+        loop {
+            match self.line().await {
+                None => return StreamEvent::Ended,
+                Some(line) if line.canceled => return StreamEvent::Ended,
+                Some(line) if line.has_changes => return StreamEvent::Changed,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Reads a line; `None` if the watch ends, or its line is not one of a watch.
+    async fn line(&mut self) -> Option<ReadLine> {
+        let mut is_skipped = false;
+        loop {
+            if let Some(at) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=at).collect();
+                if is_skipped {
+                    return Some(ReadLine { has_changes: true, ..ReadLine::default() });
+                }
+                let WatchLine { result } = serde_json::from_slice(&line).ok()?;
+                let has_changes = !result.events.is_empty();
+                return Some(ReadLine { created: result.created, canceled: result.canceled, has_changes });
+            }
+            if self.unread.len() > MAX_LINE {
+                self.unread.clear();
+                is_skipped = true;
+            }
+            let frame = self.body.frame().await?.ok()?;
+            self.unread.extend_from_slice(frame.data_ref().map_or(&[], |bytes| &bytes[..]));
+        }
+    }
+}
+
+/// A line of a watch.
+#[derive(Clone, Copy, Debug, Default)]
+struct ReadLine {
+    created: bool,
+    canceled: bool,
+    has_changes: bool,
+}
