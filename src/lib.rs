@@ -42,11 +42,11 @@
 //!
 //! ```text
 //! 10 main → cli → demo → serve                                        composition
-//! 9  dns  http  probe  hosts  transfer  refresh  control  acme  tap   services
+//! 9  dns  http  probe  hosts  transfer  refresh  control  acme  tap  sharing   services
 //! 8  stores → outgoing → listen                                       a fleet's store; our own requests; ports, connections
 //! 7  live  tls  telemetry  process                                    shared shell: publisher, certificates, counters, OS
 //! 6  compile → load → config → files                                  files to snapshot
-//! 5  dnstap → inspect → wire → rates → registry → answer              decisions on a snapshot; codecs; rate limits; explain  ┐
+//! 5  fleet → dnstap → inspect → wire → rates → registry → answer      decisions on a snapshot; codecs; rate limits; explain  ┐
 //! 4  snapshot                                                         the served state, and how changes fold into it         │
 //! 3  steer                                                            horizons: labels and health to a decision              │ pure
 //! 2  networks  zone  mirror  challenge                                the parts of the state                                 │
@@ -126,6 +126,7 @@ pub mod demo;
 pub mod dns;
 pub mod dnstap;
 pub mod files;
+pub mod fleet;
 pub mod hosts;
 pub mod http;
 pub mod inspect;
@@ -141,6 +142,7 @@ pub mod rates;
 pub mod refresh;
 pub mod registry;
 pub mod serve;
+pub mod sharing;
 pub mod snapshot;
 pub mod steer;
 pub mod stores;

@@ -6,6 +6,7 @@
 use hyper::Method;
 use serde_json::json;
 
+use super::fleet;
 use super::layout::{Colour, Layout};
 use super::locate::ConfigLocation;
 use super::server::{AskOptions, ServerTarget};
@@ -142,7 +143,10 @@ fn done_text(view: &DoneView, layout: Layout) -> String {
     };
     let now = view.order.as_ref().map_or(without.to_string(), words::whole_override);
     let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_override(before)));
-    layout.sentence("", 8, &format!("{}: {now}", view.mirror)) + &before.unwrap_or_default()
+    let fleet = fleet::told(&view.fleet).map(|told| layout.sentence("fleet: ", 8, &told));
+    layout.sentence("", 8, &format!("{}: {now}", view.mirror))
+        + &before.unwrap_or_default()
+        + &fleet.unwrap_or_default()
 }
 
 fn target(mirror: &str) -> String {

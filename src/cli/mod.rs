@@ -14,6 +14,7 @@ mod drain;
 mod expected;
 mod explain;
 mod facts;
+mod fleet;
 mod init;
 mod layout;
 mod locate;
@@ -142,6 +143,8 @@ enum Command {
 
     /// Take the running server out of service for an anycast or a balancer, or put it back
     Server(drain::Args),
+    /// Show the servers of the running server's fleet, or forget one
+    Fleet(fleet::Args),
 
     /// Have the running server fetch a zone from its primaries again
     Zone(zone::Args),
@@ -236,6 +239,7 @@ pub fn run() -> ExitCode {
         Command::Refresh(args) => refresh::run(&config, &args),
         Command::Mirror(args) => mirror::run(&config, &args),
         Command::Server(args) => drain::run(&config, &args),
+        Command::Fleet(args) => fleet::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),
         Command::Status(args) => status::run(&config, &args),
         Command::Top(args) => top::run(&config, &args),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyper::Method;
 
+use super::fleet;
 use super::layout::{Colour, Layout};
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
@@ -50,6 +51,7 @@ fn text(view: &StatusView, layout: Layout) -> String {
     page.sources(view);
     page.certificates(view);
     page.challenges(view);
+    page.text += &view.fleet.as_ref().map(|fleet| fleet::text(fleet, layout)).unwrap_or_default();
     page.overrides(view);
     page.troubles(view);
     page.text

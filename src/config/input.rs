@@ -62,6 +62,8 @@ pub enum FileUse {
     HostState,
     /// The request log.
     RequestLog,
+    /// The shared overrides of a fleet.
+    Fleet,
 }
 
 /// Equal if path and purpose are equal, whatever places name the files.
@@ -151,7 +153,8 @@ impl FileUse {
             | FileUse::History
             | FileUse::ProbeState
             | FileUse::HostState
-            | FileUse::RequestLog => FileKind::State,
+            | FileUse::RequestLog
+            | FileUse::Fleet => FileKind::State,
         }
     }
 
@@ -174,6 +177,7 @@ impl FileUse {
             FileUse::Challenges => 13,
             FileUse::RequestLog => 14,
             FileUse::History => 15,
+            FileUse::Fleet => 16,
         }
     }
 

@@ -30,6 +30,7 @@ mod dnstap;
 mod encrypted;
 mod fetch;
 mod field;
+mod fleet;
 mod guard;
 mod horizons;
 mod input;
@@ -76,6 +77,7 @@ pub use encrypted::TlsFiles;
 #[cfg(test)]
 pub(crate) use encrypted::{Encrypted, Https};
 pub(crate) use fetch::{FetchConfig, ProxyConfig, RefreshConfig};
+pub(crate) use fleet::FleetConfig;
 pub(crate) use guard::GuardConfig;
 pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
@@ -216,6 +218,8 @@ pub struct Config {
     pub(crate) acme: Option<AcmeConfig>,
     /// `[control]`. `None` without the table: no overrides.
     pub(crate) control: Option<ControlConfig>,
+    /// `[fleet]`. `None` without the table: this server is alone.
+    pub(crate) fleet: Option<FleetConfig>,
     /// `[probe]`. `None` without the table: mirrors are not probed.
     pub(crate) probe: Option<Probe>,
     /// `[resolver]`, or its defaults.

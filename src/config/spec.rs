@@ -16,6 +16,7 @@ use super::dns::DnsSpec;
 use super::dnstap::DnstapSpec;
 use super::fetch::RefreshSpec;
 use super::field::{Field, Named, Section as _, section};
+use super::fleet::{FleetSpec, same_fleet};
 use super::guard::GuardSpec;
 use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
@@ -64,6 +65,11 @@ section! {
 
         /// The socket for overrides and questions to the running server.
         control: Option<ControlSpec> = table::<ControlSpec>("control").otherwise("off").restart_unless(same_control),
+
+        /// The fleet that this server belongs to: shared overrides, and verdicts by most servers.
+        ///
+        /// Off by default, because a server alone needs no store.
+        fleet: Option<FleetSpec> = table::<FleetSpec>("fleet").otherwise("off").restart_unless(same_fleet),
 
         /// Probes of mirrors.
         ///

@@ -3,11 +3,15 @@
 //! **Not here**: the views ([`super::view`]), the services that know the facts (`serve`).
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::chronicle::Chronicle;
 use crate::base::time::UnixTime;
-use crate::live::{AppliedChanges, ReloadHistory, SourceStates};
+use crate::live::{AppliedChanges, ForgetRequests, ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
+use crate::telemetry::fleet::FleetStanding;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::traffic::Traffic;
 
@@ -21,6 +25,8 @@ pub(crate) struct About {
     pub(crate) certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
     /// The conditions of sources.
     pub(crate) sources: SourceStates,
+    /// The fleet; `None` for a server alone.
+    pub(crate) fleet: Option<FleetAbout>,
     /// The state of ACME challenges; `None` without `[acme]`.
     pub(crate) acme: Option<Box<dyn Fn() -> AcmeStanding + Send + Sync>>,
     /// The counters of the listeners for clients.
@@ -31,6 +37,16 @@ pub(crate) struct About {
     pub(crate) chronicle: Chronicle,
     /// The name of the host; `None` if the system does not tell.
     pub(crate) host_name: Option<String>,
+}
+
+/// The fleet of this server.
+pub(crate) struct FleetAbout {
+    /// Its state.
+    pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
+    /// The interval between two looks at the store.
+    pub(crate) every: Duration,
+    /// Has servers forgotten.
+    pub(crate) forget: ForgetRequests,
 }
 
 /// The certificate of a listener.

@@ -25,7 +25,7 @@ use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::inspect::Rulings;
-use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
+use crate::inspect::view::{ExplainSource, ExplainSubject, describe, describe_redirect};
 use crate::listen::HttpResponse;
 use crate::live::Readiness;
 use crate::mirror::{Forced, Override};
@@ -131,8 +131,7 @@ impl Desk {
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced, reason, who, since: Clock::civil(), until };
-                let stands = Some(OverrideView::of(&order));
-                running.order(mirror, LedgerAsk::Give(order), stands, warning).await
+                running.order(mirror, LedgerAsk::Give(order.clone()), Some(&order), warning).await
             }
             ControlRequest::Drain { reason, until } => {
                 let who = operator::find(caller, &head.headers).await;
@@ -143,6 +142,7 @@ impl Desk {
                 let who = operator::find(caller, &head.headers).await;
                 running.drain(LedgerAsk::TakeBack { who, reason }, None).await
             }
+            ControlRequest::Forget(server) => running.forget(server).await,
             ControlRequest::TakeBack { mirror, reason } => {
                 // An override of a mirror that is no longer configured can be removed too.
                 if !snapshot.overrides().contains_key(&mirror) {

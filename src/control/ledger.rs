@@ -15,11 +15,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use super::shared::SharedLedger;
 use super::standing::{OverrideSubject, StandingOverrides};
 use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
-use crate::live::{Readiness, Stopped, Updates};
+use crate::fleet::{OverrideAction, SharedOverrides};
+use crate::live::{Readiness, SharedMerge, Stopped, Updates};
 use crate::mirror::{Forced, Operator, Override, Reason};
 use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
@@ -76,6 +78,9 @@ pub(super) enum OverrideRefused {
 }
 
 /// The overrides in force, and the file with a copy of all of them.
+///
+/// In a fleet the files are written in this order: the overrides in force, then the shared changes. If the process is killed
+/// between both, the next start merges them; the change was not acknowledged, so that either outcome is right.
 pub(super) struct Ledger<C> {
     pub(super) standing: StandingOverrides,
     pub(super) file: StateFile,
@@ -83,13 +88,30 @@ pub(super) struct Ledger<C> {
     pub(super) readiness: Arc<Readiness>,
     /// The civil clock.
     pub(super) clock: C,
+    /// The changes that the servers of a fleet share; `None` for a server alone.
+    pub(super) shared: Option<SharedLedger>,
 }
 
 impl<C: Fn() -> UnixTime> Ledger<C> {
     /// Handles requests until the last sender is dropped.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<LedgerEntry>) {
+        let mut merges = self.shared.as_mut().and_then(|shared| shared.merges.take());
+        if let Some(shared) = &self.shared {
+            // The start of this process is kept, so that the next one has a later start although the clock is set back. If a
+            // write fails, it is logged, and the next change writes the file.
+            let _ = self.write(&self.standing).await;
+            let _ = shared.keep().await;
+        }
         loop {
             tokio::select! {
+                Some(merge) = next_merge(merges.as_mut()) => {
+                    let outcome = self.merge(&merge.overrides).await;
+                    // The exchange may have stopped: the changes are in force anyway.
+                    let _ = merge.done.send(());
+                    if outcome.is_err() {
+                        return;
+                    }
+                }
                 entry = inbox.recv() => {
                     let Some(LedgerEntry { subject, ask, reply }) = entry else { return };
                     let outcome = self.take(subject, ask).await;
@@ -106,7 +128,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
 
     async fn take(&mut self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
         let before = self.standing.get(&subject).cloned();
-        let (order, line) = match ask {
+        let (order, action, line) = match ask {
             LedgerAsk::Give(order) => {
                 let is_one_more = before.is_none() && subject != OverrideSubject::Server;
                 if is_one_more && self.standing.mirrors.len() >= MAX_ORDERS {
@@ -118,21 +140,64 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                         format!("override replaced: {subject} is {}; it was {}", told(&order), told(before))
                     }
                 };
-                (Some(order), line)
+                (Some(order.clone()), OverrideAction::Set(order), line)
             }
             LedgerAsk::TakeBack { who, reason } => {
                 let Some(before) = &before else { return Ok(OverrideDone { before: None, generation: None }) };
-                let why = reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default();
-                (None, format!("override removed by {who}{why}: {subject} was {}", told(before)))
+                let line = format!("override removed by {who}{}: {subject} was {}", why(reason.as_ref()), told(before));
+                (None, OverrideAction::Removed { who, reason }, line)
             }
         };
         let mut after = self.standing.clone();
         after.set(&subject, order.clone());
         self.write(&after).await.map_err(OverrideRefused::NotKept)?;
+        if let (OverrideSubject::Mirror(mirror), Some(shared)) = (&subject, &mut self.shared)
+            && let Err(error) = shared.change(mirror, action).await
+        {
+            // The next start must not take up an override that was refused.
+            let _ = self.write(&self.standing).await;
+            return Err(OverrideRefused::NotKept(error));
+        }
         self.standing = after;
         let generation = self.apply(&subject, order).await.map_err(|Stopped| OverrideRefused::Stopping)?;
         info!("{line}");
         Ok(OverrideDone { before, generation })
+    }
+
+    /// Takes over the changes of other servers, and applies those that make a difference here.
+    async fn merge(&mut self, theirs: &SharedOverrides) -> Result<(), Stopped> {
+        let Some(shared) = &mut self.shared else { return Ok(()) };
+        let now = (self.clock)();
+        let changed = shared.merge(theirs);
+        let mut after = self.standing.clone();
+        for (mirror, change) in &changed {
+            after.set(&OverrideSubject::Mirror(mirror.clone()), change.in_force(now).cloned());
+        }
+        // If a write fails, the other servers still have the changes, so that these apply here all the same.
+        let _ = self.write(&after).await;
+        if let Some(shared) = &self.shared {
+            let _ = shared.keep().await;
+        }
+        let before = std::mem::replace(&mut self.standing, after);
+        for (mirror, change) in changed {
+            let subject = OverrideSubject::Mirror(mirror);
+            let (was, is) = (before.get(&subject), self.standing.get(&subject));
+            if was == is {
+                continue;
+            }
+            self.apply(&subject, is.cloned()).await?;
+            let server = &change.at.server;
+            match (&change.action, is) {
+                (OverrideAction::Set(_), Some(order)) => {
+                    info!("override set at {server}: {subject} is {}", told(order))
+                }
+                (OverrideAction::Removed { who, reason }, _) => {
+                    info!("override removed at {server} by {who}{}: {subject}", why(reason.as_ref()));
+                }
+                (OverrideAction::Set(order), None) => log_end(&subject, order),
+            }
+        }
+        Ok(())
     }
 
     /// Ends the overrides whose time has come.
@@ -183,6 +248,16 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     async fn write(&self, standing: &StandingOverrides) -> io::Result<()> {
         self.file.keep(store::encode(standing)).await
     }
+}
+
+/// The next changes of other servers; `None` once none can come.
+async fn next_merge(merges: Option<&mut mpsc::Receiver<SharedMerge>>) -> Option<SharedMerge> {
+    merges?.recv().await
+}
+
+/// The reason for the end of an override in a log line.
+fn why(reason: Option<&Reason>) -> String {
+    reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default()
 }
 
 /// Logs that an override has ended.
@@ -237,7 +312,8 @@ mod tests {
             let (standing, readiness) =
                 (StandingOverrides { mirrors: orders, server: None }, Arc::new(Readiness::default()));
             readiness.serve();
-            tokio::spawn(Ledger { standing, file, updates, readiness: readiness.clone(), clock }.run(inbox));
+            let ledger = Ledger { standing, file, updates, readiness: readiness.clone(), clock, shared: None };
+            tokio::spawn(ledger.run(inbox));
             World { folder, published, entries, readiness }
         }
 

@@ -25,24 +25,26 @@ mod ledger;
 mod operator;
 mod request;
 mod running;
+mod shared;
 mod socket;
 mod standing;
 mod store;
 pub(crate) mod view;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use about::{About, ListenerCertificate};
+pub(crate) use about::{About, FleetAbout, ListenerCertificate};
 pub use chronicle::FORM as HISTORY;
 pub(crate) use chronicle::{Chronicle, UNKEPT as HISTORY_UNKEPT};
 pub(crate) use desk::Desk;
 pub(crate) use operator::Caller;
 pub(crate) use request::encode;
 pub(crate) use running::OperatorRequests;
+pub use shared::FORM as FLEET_STATE;
 pub(crate) use socket::OpenError;
 pub use store::FORM as STATE;
 
@@ -50,13 +52,14 @@ use crate::base::time::UnixTime;
 use crate::config;
 use crate::files::state::{Useless, peek, recall};
 use crate::listen::Common;
-use crate::live::{Published, Readiness, Updates};
+use crate::live::{Published, Readiness, SharedChanges, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Overrides, Snapshot};
 use crate::telemetry::HINTS;
 use ledger::Ledger;
 use running::RunningServer;
+use shared::SharedLedger;
 use socket::Serving;
 use standing::StandingOverrides;
 
@@ -66,6 +69,9 @@ pub(crate) const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 /// The consequence of overrides that cannot be written, for the log.
 const UNKEPT: &str = "new overrides are refused until it is written";
 
+/// The same of shared overrides.
+const UNSHARED: &str = "new overrides are refused, and a restart has those of the other servers from the store alone";
+
 /// The socket with its desk, and the overrides in force.
 pub(crate) struct Control {
     desk: Arc<Desk>,
@@ -74,6 +80,10 @@ pub(crate) struct Control {
     standing: StandingOverrides,
     readiness: Arc<Readiness>,
     state: StateFile,
+    /// The changes that the fleet shares, until the ledger starts.
+    shared: Mutex<Option<SharedLedger>>,
+    /// The end of the exchange, until it starts.
+    changes: Mutex<Option<SharedChanges>>,
     /// Set when the server begins to serve.
     published: OnceLock<Arc<Published>>,
     /// No other server writes the same file.
@@ -90,11 +100,17 @@ impl Control {
         readiness: Arc<Readiness>,
         files: StateFiles,
         desk: Arc<Desk>,
+        fleet: Option<&config::FleetConfig>,
         common: &Common,
     ) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket, group)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
-        let standing = recall_overrides(config, Clock::civil()).map_err(OpenError::State)?;
+        let mut standing = recall_overrides(config, Clock::civil()).map_err(OpenError::State)?;
+        let share = |fleet: &config::FleetConfig| {
+            let file = files.file(fleet.state.clone(), &FLEET_STATE, UNSHARED);
+            SharedLedger::open(fleet.name.clone(), file, &mut standing, Clock::civil_millis).map_err(OpenError::State)
+        };
+        let (shared, changes) = fleet.map(share).transpose()?.unzip();
         if let Some(order) = &standing.server {
             warn!("`/ready` answers 503, as before the restart: the server is {}", ledger::told(order));
             readiness.drain(Some(order.clone()));
@@ -104,12 +120,19 @@ impl Control {
         let system = |error| OpenError::System { path: config.socket.clone(), error };
         let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
         let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
-        Ok(Control { desk, serving, standing, readiness, state, published, _lock: lock })
+        let (shared, changes) = (Mutex::new(shared), Mutex::new(changes));
+        Ok(Control { desk, serving, standing, readiness, state, shared, changes, published, _lock: lock })
     }
 
     /// The overrides of mirrors that were in force when the process started.
     pub(crate) fn overrides(&self) -> &Overrides {
         &self.standing.mirrors
+    }
+
+    /// The end of the exchange of overrides with the fleet. `None` for a server alone, and from the second call on.
+    pub(crate) fn shared_changes(&self) -> Option<SharedChanges> {
+        // No code panics while it is held.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Opens the desk, and starts the ledger with the overrides in force, which the published snapshot already has.
@@ -124,9 +147,10 @@ impl Control {
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
         let (standing, file) = (self.standing.clone(), self.state.clone());
-        let ledger_task =
-            Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
-        tokio::spawn(vital.guard("ledger of overrides", ledger_task));
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let overrides =
+            Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil, shared };
+        tokio::spawn(vital.guard("ledger of overrides", overrides.run(inbox)));
         self.desk.open(RunningServer::new(published.clone(), clock, ledger, requests, about));
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());

@@ -57,6 +57,8 @@ pub(super) enum ControlRequest {
     /// `POST /refresh?source=…&previous=true&dry-run=true&allow-moved=…&width=…`
     /// Without a source, all that are fetched.
     Refresh { sources: Vec<Arc<str>>, is_previous: bool, terms: ReloadTerms, width: Option<usize> },
+    /// `DELETE /fleet/servers/NAME`: forgets a server of the fleet that is gone for good.
+    Forget(Arc<str>),
     /// `GET /rulings`: the data from which clients of the socket count the moves of a new configuration.
     Rulings,
     /// `POST /zones/NAME/retransfer`
@@ -168,6 +170,9 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
             };
             (request, "PUT, DELETE")
         }
+        ["fleet", "servers", server] => {
+            ((head.method == Method::DELETE).then(|| name(server).map(ControlRequest::Forget)), "DELETE")
+        }
         ["server", "drain"] => {
             let request = match head.method {
                 Method::PUT => Some(drain(body, now)),
@@ -189,7 +194,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /history, /sources, /rulings, /top, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /fleet/servers/NAME, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /history, /sources, /rulings, /top, /status and /ready",
             ));
         }
     };

@@ -15,18 +15,21 @@ use super::atlas::Atlas;
 use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::request::Refusal;
 use super::standing::OverrideSubject;
-use super::view::{DoneView, DrainView, RefreshView, ReloadOutcomeView, RetransferView};
+use super::view::{
+    self, DoneView, DrainView, FleetToldView, ForgottenView, RefreshView, ReloadOutcomeView, RetransferView,
+};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::name::NameBuf;
 use crate::base::time::Moment;
 use crate::inspect::view::OverrideView;
 use crate::live::{
-    Published, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
+    ForgetError, Published, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
 };
 use crate::mirror::Override;
 use crate::process::Clock;
 use crate::process::state;
 use crate::snapshot::Snapshot;
+use crate::telemetry::fleet::FleetStanding;
 
 /// The timeout of an override: longer than the write of its state, so that the operator gets the error of that write.
 const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
@@ -34,6 +37,9 @@ const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from
 /// The longest time that a request waits for its reload: shorter than the longest connection to the control socket. Databases of
 /// cities take seconds.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The longest time that an operator waits for the other servers of the fleet to have an override.
+const SPREAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The parts of a running server from which answers are made.
 pub(super) struct RunningServer {
@@ -156,18 +162,52 @@ impl RunningServer {
         &self,
         mirror: Arc<str>,
         ask: LedgerAsk,
-        stands: Option<OverrideView>,
+        stands: Option<&Override>,
         warning: Option<String>,
     ) -> Result<DeskAnswer, Refusal> {
         let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), ask).await?;
+        let fleet = self.spread(&mirror, stands).await;
         Ok(DeskAnswer::json(&DoneView {
             mirror: mirror.to_string(),
-            order: stands,
+            order: stands.map(OverrideView::of),
             before: before.as_ref().map(OverrideView::of),
             generation: generation.map(|generation| generation.0),
             warning,
             probed: self.about.probes.is_some(),
+            fleet,
         }))
+    }
+
+    /// Waits until each server that was heard lately has the change of a mirror's override, for an interval at most.
+    async fn spread(&self, mirror: &str, stands: Option<&Override>) -> Vec<FleetToldView> {
+        let Some(fleet) = &self.about.fleet else { return Vec::new() };
+        let mut standing = fleet.standing.clone();
+        let told = |standing: &FleetStanding| view::told(standing, mirror, stands, self.clock.now());
+        let is_spread = |standing: &Arc<FleetStanding>| told(standing).iter().all(|server| server.state != "not-yet");
+        let limit = fleet.every.min(SPREAD_TIMEOUT);
+        let _ = tokio::time::timeout(limit, standing.wait_for(is_spread)).await;
+        let now = fleet.standing.borrow().clone();
+        told(&now)
+    }
+
+    /// Has a server of the fleet forgotten.
+    pub(super) async fn forget(&self, server: Arc<str>) -> Result<DeskAnswer, Refusal> {
+        let alone =
+            || Refusal::new(StatusCode::CONFLICT, "this server belongs to no fleet").help("there is no `[fleet]`");
+        let fleet = self.about.fleet.as_ref().ok_or_else(alone)?;
+        match fleet.forget.ask(server.clone()).await {
+            Ok(()) => Ok(DeskAnswer::json(&ForgottenView { server: server.to_string() })),
+            Err(ForgetError::Unknown) => {
+                let names = fleet.standing.borrow().servers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>();
+                let help = did_you_mean(&server, "servers", names.iter().map(|name| &**name));
+                Err(Refusal::new(StatusCode::NOT_FOUND, format!("server `{server}` is not known")).help(help))
+            }
+            Err(ForgetError::Store(error)) => {
+                let error = format!("the document of server `{server}` was not removed: {error}");
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, error).help("ask again when the store can be used"))
+            }
+            Err(ForgetError::Stopping) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
+        }
     }
 
     /// Takes the server out of service, or puts it back.

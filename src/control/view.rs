@@ -5,6 +5,7 @@
 
 #![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
 
+mod fleet;
 mod history;
 mod html;
 mod outcome;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use fleet::told;
+pub(crate) use fleet::{FleetServerView, FleetToldView, FleetView, ForgottenView};
 pub(super) use history::history;
 pub(super) use html::mirrors_page;
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};
@@ -208,6 +211,7 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
         let last = found.as_ref().map(|found| &found.standing);
         let cause = last.and_then(|last| last.cause.as_ref());
+        let ruling = probes.and_then(|probes| probes.ruling(&mirror.name, address));
         let protocols = last.map(|last| &last.protocols).into_iter().flatten();
         AddressView {
             address: address.to_string(),
@@ -220,6 +224,8 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
             reason: cause.map(ToString::to_string),
             remedy: cause.map(|cause| cause.remedy().to_string()),
             certificate_ends: found.as_ref().and_then(|found| found.not_after).map(|end| rfc3339(UnixTime(end))),
+            against: ruling.map(|ruling| ruling.against),
+            servers: ruling.map(|ruling| ruling.of),
         }
     };
     v4.chain(v6).map(address).collect()

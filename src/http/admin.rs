@@ -33,9 +33,9 @@ pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of control requests. The paths below each of them are included. `/rulings` is not among them, because whole databases
 /// of addresses are not for the network.
-const DESK_PATHS: [&str; 11] = [
-    "/mirrors", "/server", "/zones", "/reload", "/refresh", "/status", "/top", "/explain", "/space", "/history",
-    "/sources",
+const DESK_PATHS: [&str; 12] = [
+    "/mirrors", "/server", "/fleet", "/zones", "/reload", "/refresh", "/status", "/top", "/explain", "/space",
+    "/history", "/sources",
 ];
 
 /// Those of them that may be read without a token, unless one is configured, by clients on this machine. The paths below each of

@@ -38,6 +38,12 @@ pub(crate) struct AddressView {
     /// The expiry of the last certificate that a probe got from it; null if no probe got one.
     #[serde(default)]
     pub(crate) certificate_ends: Option<String>,
+    /// The number of servers of the fleet that see it as not up, and of those with a view; null without a fleet, and if all see
+    /// it as up.
+    #[serde(default)]
+    pub(crate) against: Option<u16>,
+    #[serde(default)]
+    pub(crate) servers: Option<u16>,
 }
 
 /// An override of an operator.
@@ -92,7 +98,7 @@ impl OverrideView {
 impl AddressView {
     /// True if an operator should look at it: its health or its last verdict is not `up`.
     pub(crate) fn is_troubled(&self) -> bool {
-        self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
+        self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up") || self.against.is_some()
     }
 }
 

@@ -46,11 +46,22 @@ pub(crate) fn trouble(view: &AddressView) -> String {
     let AddressView { address, health, verdict, since, .. } = view;
     let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     let over = alone_in_trouble(view).map(|version| format!(" over {}", version.title())).unwrap_or_default();
+    let seen = seen(view);
     match verdict {
         // It passes probes again, but not often enough yet to be up.
-        Some(verdict) if verdict == "up" => format!("{address} {health}{since}, passes probes again"),
-        Some(verdict) => format!("{address} {verdict}{over}{since}"),
-        None => format!("{address} {health}{since}"),
+        Some(verdict) if verdict == "up" && view.against.is_none() => {
+            format!("{address} {health}{since}, passes probes again")
+        }
+        Some(verdict) => format!("{address} {verdict}{over}{since}{seen}"),
+        None => format!("{address} {health}{since}{seen}"),
+    }
+}
+
+/// The servers of the fleet that see an address as not up: `, seen by 3 of 4`.
+fn seen(view: &AddressView) -> String {
+    match (view.against, view.servers) {
+        (Some(against), Some(servers)) => format!(", {}, seen by {against} of {servers}", view.health),
+        _ => String::new(),
     }
 }
 

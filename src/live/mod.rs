@@ -8,6 +8,7 @@
 //! **Not here**: applying a change ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
 mod changes;
+mod fleet;
 mod history;
 mod readiness;
 mod refreshes;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
+pub(crate) use fleet::{FleetViews, Forget, ForgetError, ForgetRequests, OwnProbes, SharedChanges, SharedMerge};
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
 pub(crate) use refreshes::{

@@ -8,6 +8,7 @@
 //! **Not here**: the meaning of the config file itself ([`crate::config`]), building a snapshot (compile).
 
 pub(crate) mod cookies;
+pub(crate) mod fleet;
 pub(crate) mod group;
 pub mod hosts;
 pub(crate) mod keys;

@@ -11,12 +11,14 @@
 mod address;
 mod content;
 mod conversation;
+mod judge;
 mod keep;
 mod redirect;
 mod roots;
 mod watch;
 
 pub use address::{Aim, Finding, Prober};
+pub(crate) use judge::FleetJudge;
 pub use keep::FORM as STATE;
 pub use redirect::Follower;
 pub(crate) use roots::roots;

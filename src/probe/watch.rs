@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::judge::{FleetJudge, digest_of};
 use super::keep::{self, AddressKey};
 use super::{Aim, Finding, Prober};
 use crate::config::Probe;
@@ -53,6 +54,12 @@ pub(crate) struct Watcher {
     /// Varies the intervals. The first value is random, because servers with one configuration would otherwise probe a mirror at
     /// the same moments.
     jitter: u64,
+    /// The rulings of the fleet; `None` for a server alone.
+    judge: Option<FleetJudge>,
+    /// The digest of the addresses.
+    digest: Arc<str>,
+    /// True if the judge knows the present view of this server.
+    is_judged: bool,
 }
 
 /// A probe that ended.
@@ -109,10 +116,18 @@ impl Watcher {
             files,
             failed_here: None,
             jitter: process::seed(),
+            judge: None,
+            digest: Arc::default(),
+            is_judged: false,
         };
         watcher.watch(mirrors.to_vec());
         watcher.recall();
         watcher
+    }
+
+    /// The same watcher, whose view counts as one of those of a fleet.
+    pub(crate) fn judged_by(self, judge: Option<FleetJudge>) -> Self {
+        Watcher { judge, ..self }
     }
 
     /// Probes every address once, for at most `FIRST_ROUND`.
@@ -135,7 +150,7 @@ impl Watcher {
     pub(crate) fn standing(&self, mirror: &Mirror) -> Option<Standing> {
         let of = |address: IpAddr| {
             let tracked = self.tracks.get(&(mirror.name.clone(), address))?;
-            Some(self.address_standing(&tracked.tracks))
+            Some(self.address_standing(&(mirror.name.clone(), address), &tracked.tracks))
         };
         Some(Standing {
             v4: mirror.v4.iter().map(|address| of((*address).into())).collect::<Option<_>>()?,
@@ -155,6 +170,7 @@ impl Watcher {
     ) {
         let mut told: BTreeMap<Arc<str>, Standing> = BTreeMap::new();
         loop {
+            self.rule();
             if self.tell(&updates, &mut told).await.is_err() {
                 return;
             }
@@ -173,6 +189,7 @@ impl Watcher {
                         told.clear();
                     }
                 },
+                () = changed(self.judge.as_mut()) => self.is_judged = false,
                 () = moved.notified() => {
                     self.watch(published.load().mirrors().to_vec());
                     told.clear();
@@ -208,7 +225,24 @@ impl Watcher {
         }
         let tracks = &self.tracks;
         self.counters.keep(|mirror, address| tracks.keys().any(|(name, ip)| **name == *mirror && *ip == address));
+        self.digest = digest_of(self.tracks.keys());
+        self.is_judged = false;
         self.mirrors = mirrors;
+    }
+
+    /// Has the judge rule on all addresses, if a view has changed.
+    fn rule(&mut self) {
+        let Some(judge) = self.judge.as_mut().filter(|_| !self.is_judged) else { return };
+        self.is_judged = true;
+        let view = |tracks: &ProtocolTracks| (tracks.health(), tracks.worst().map(|(_, verdict)| verdict));
+        let own = self.tracks.iter().map(|(key, tracked)| (key.clone(), view(&tracked.tracks))).collect();
+        let due = judge.judge(&own, &self.digest);
+        self.counters.rule(judge.rulings().clone());
+        for key in due {
+            if let Some(tracked) = self.tracks.get_mut(&key) {
+                tracked.due = Instant::now();
+            }
+        }
     }
 
     fn next_due(&self) -> Instant {
@@ -286,15 +320,18 @@ impl Watcher {
         self.counters.probed(&key.0, key.1, probed);
         log_edge(&key, &before, &after, &finding);
         if before.health() != after.health() || before.verdicts().ne(after.verdicts()) {
+            self.is_judged = false;
             self.remember();
         }
     }
 
-    fn address_standing(&self, tracks: &ProtocolTracks) -> AddressStanding {
+    fn address_standing(&self, key: &AddressKey, tracks: &ProtocolTracks) -> AddressStanding {
         let every = if tracks.is_in_doubt() { self.probe.retry } else { self.probe.interval };
         let stable_ms = tracks.stable_ms(every.as_millis() as u64, &self.probe.thresholds);
         let stable_secs = u32::try_from(stable_ms / 1000).unwrap_or(u32::MAX).max(1);
-        AddressStanding { health: tracks.health(), stable_secs: Some(stable_secs) }
+        let own = tracks.health();
+        let health = self.judge.as_ref().map_or(own, |judge| judge.health(key, own));
+        AddressStanding { health, stable_secs: Some(stable_secs) }
     }
 
     /// Sends the publisher the mirrors whose standing has changed since the last call.
@@ -343,6 +380,14 @@ impl Watcher {
             tracked.tracks.memories(now).map(|(version, memory)| (key.clone(), version, memory))
         });
         self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(known));
+    }
+}
+
+/// Waits until the views of the fleet have changed; for ever without a fleet.
+async fn changed(judge: Option<&mut FleetJudge>) {
+    match judge {
+        Some(judge) => judge.changed().await,
+        None => std::future::pending().await,
     }
 }
 

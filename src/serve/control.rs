@@ -24,7 +24,9 @@ pub(super) fn open(
     common: &Common,
 ) -> Result<Option<Control>, Failure> {
     let open = |control| {
-        Control::open(control, group, readiness.clone(), files.clone(), desk.clone(), common).map_err(Failure::Control)
+        let fleet = config.fleet.as_ref();
+        Control::open(control, group, readiness.clone(), files.clone(), desk.clone(), fleet, common)
+            .map_err(Failure::Control)
     };
     config.control.as_ref().map(open).transpose()
 }

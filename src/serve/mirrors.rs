@@ -13,7 +13,7 @@ use crate::http::{At, Canonical, Means};
 use crate::live::{Published, Updates};
 use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Mirror;
-use crate::probe::{self, Follower, Prober, Rewatch, Watcher};
+use crate::probe::{self, FleetJudge, Follower, Prober, Rewatch, Watcher};
 use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
@@ -99,6 +99,7 @@ impl RunningWatcher {
     pub(super) async fn first_round(
         watch: Watch,
         snapshot: Snapshot,
+        judge: Option<FleetJudge>,
         clock: Clock,
         files: StateFiles,
     ) -> (Snapshot, WaitingWatcher) {
@@ -106,7 +107,8 @@ impl RunningWatcher {
         info!("probing {mirrors} mirrors; clients are answered once each address has a first result");
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober, .. } = watch;
-        let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);
+        let watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);
+        let mut watcher = watcher.judged_by(judge);
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
         (snapshot, WaitingWatcher { watcher, counters })

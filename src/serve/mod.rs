@@ -12,6 +12,7 @@ mod certificates;
 mod control;
 mod dns;
 mod failure;
+mod fleet;
 mod guard;
 mod identities;
 mod limits;

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::fleet::{self, PreparedFleet};
 use super::identities::Identities;
 use super::mirrors::{self, Watch};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
@@ -32,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) settings: Option<RegistrySettings>,
     /// The watch of mirrors; `None` if mirrors are not probed.
     pub(super) watch: Option<Watch>,
+    /// The store and the key of the fleet; `None` for a server alone.
+    pub(super) fleet: Option<PreparedFleet>,
     /// The bearer token for control requests on the admin listener; `None` disables these requests.
     pub(super) token: Option<Token>,
     /// The group of the control socket, if it has one.
@@ -52,6 +55,7 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         FileUse::ProbeState => &probe::STATE,
         FileUse::HostState => &load::hosts::keep::FORM,
         FileUse::Challenges => &acme::STATE,
+        FileUse::Fleet => &control::FLEET_STATE,
         FileUse::RequestLog => return check_request_log(named),
         // A copy of a zone is checked when it is loaded.
         _ => return None,
@@ -91,6 +95,7 @@ pub(super) fn prepare(
     let encryption = or_report(transfer::Encryption::prepare(&built.config, probe::roots), &mut problems);
     let means = or_report(mirrors::means(&built.config, watch.as_ref()), &mut problems);
     let token = read_token(&built.config, &mut problems);
+    let fleet = fleet::prepare(&built.config, &mut problems);
     let group = built.config.control.as_ref().and_then(|control| control.group.as_ref());
     let group = group.and_then(|group| load::group::find(group).map_err(|problem| problems.push(*problem)).ok());
     if !matches!(purpose, Purpose::Reload(_)) {
@@ -108,7 +113,7 @@ pub(super) fn prepare(
     }
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, token, group, means, identities, encryption })
+    Ok(Prepared { built, settings, watch, fleet, token, group, means, identities, encryption })
 }
 
 /// The outcome of a step; its default if the step failed, with its problems added to the others.

@@ -11,6 +11,7 @@ use tracing::info;
 use super::certificates::Certificates;
 use super::dns::{DnsListeners, DnsPorts};
 use super::failure::Failure;
+use super::fleet::WaitingFleet;
 use super::mirrors::{RunningWatcher, WaitingWatcher};
 use super::prepare::Prepared;
 use super::reload::ReloadMetrics;
@@ -19,8 +20,8 @@ use super::states::{self, StateMetrics};
 use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
-use crate::config::{AcmeConfig, Config};
-use crate::control::{self, About, Chronicle, Control, Desk, OperatorRequests};
+use crate::config::{AcmeConfig, Config, FleetConfig};
+use crate::control::{self, About, Chronicle, Control, Desk, FleetAbout, OperatorRequests};
 use crate::dns::Engine;
 use crate::hosts::HostService;
 use crate::listen::Common;
@@ -30,6 +31,7 @@ use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Vital};
 use crate::refresh::RefreshService;
+use crate::sharing::FleetService;
 use crate::snapshot::Snapshot;
 use crate::tap::TapService;
 use crate::telemetry::http::Http;
@@ -43,7 +45,9 @@ impl Services {
     pub(super) async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
         let opened = Opened::open(&mut prepared, vital)?;
         let clock = Clock::start();
-        let FirstSnapshot { snapshot, watcher, tokens } = opened.first_snapshot(&mut prepared, clock).await?;
+        let fleet = prepared.fleet.take().map(WaitingFleet::new);
+        let FirstSnapshot { snapshot, watcher, tokens } =
+            opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
         let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
         let (published, updates) = publish(snapshot, clock, vital);
         let moved = Arc::new(Notify::new());
@@ -87,7 +91,16 @@ impl Services {
         let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
         let traffic = Traffic { dns: dns.counters(), http };
         let shown = certificates.clone();
+        let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &Control)| {
+            fleet.start(config, control, (&published, &history), traffic.clone(), clock, vital)
+        };
+        let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_ref()).and_then(start);
+        counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
+        let every = config.fleet.as_ref().map(|fleet| fleet.every).unwrap_or_default();
+        let about_fleet =
+            |(service, forget): (FleetService, _)| FleetAbout { standing: service.standing(), every, forget };
         let about = About {
+            fleet: fleet.map(about_fleet),
             probes: mirrors.as_ref().map(RunningWatcher::counters),
             history: history.clone(),
             certificates: Box::new(move || shown.shown()),
@@ -189,11 +202,18 @@ impl Opened {
     }
 
     /// Adds the results of the first probes, the overrides in force, and the tokens of ACME challenges to the compiled snapshot.
-    async fn first_snapshot(&self, prepared: &mut Prepared, clock: Clock) -> Result<FirstSnapshot, Failure> {
+    async fn first_snapshot(
+        &self,
+        prepared: &mut Prepared,
+        fleet: Option<&WaitingFleet>,
+        clock: Clock,
+    ) -> Result<FirstSnapshot, Failure> {
         let mut snapshot = prepared.built.snapshot.clone();
         let mut watcher = None;
+        let judge = fleet.map(WaitingFleet::judge);
         if let Some(watch) = prepared.watch.take() {
-            let (found, waiting) = RunningWatcher::first_round(watch, snapshot, clock, self.states.clone()).await;
+            let (found, waiting) =
+                RunningWatcher::first_round(watch, snapshot, judge, clock, self.states.clone()).await;
             (snapshot, watcher) = (found, Some(waiting));
         }
         if let Some(control) = &self.control {

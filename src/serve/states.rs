@@ -11,8 +11,8 @@ use crate::telemetry::{Collect, MetricsPage};
 use crate::{acme, control, probe};
 
 /// The kinds of state files, by the names of their labels.
-const FORMS: [&StateForm; 6] =
-    [&copy::FORM, &keep::FORM, &control::STATE, &control::HISTORY, &probe::STATE, &acme::STATE];
+const FORMS: [&StateForm; 7] =
+    [&copy::FORM, &keep::FORM, &control::STATE, &control::FLEET_STATE, &control::HISTORY, &probe::STATE, &acme::STATE];
 
 /// The state files of a server.
 pub(super) fn files() -> StateFiles {

@@ -16,6 +16,7 @@ pub mod admin;
 pub mod blobs;
 pub(crate) mod cells;
 pub(crate) mod dns;
+pub(crate) mod fleet;
 mod frequent;
 pub(crate) mod histogram;
 pub(crate) mod hosts;

@@ -8,10 +8,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::cells::{ByWord, Cell, counters};
 use super::histogram::Histogram;
 use super::{Collect, Counter, MetricFamily, MetricsPage};
 use crate::base::time::UnixTime;
+use crate::fleet::{FleetRuling, FleetRulings};
 use crate::mirror::{Cause, Health, HttpVersion, Verdict};
 
 /// The part of a probe's result that is counted.
@@ -91,9 +94,20 @@ impl Cell for CauseCounts {
 pub(crate) struct Probes {
     counters: ProbeCounters,
     addresses: Mutex<AddressFindings>,
+    rulings: ArcSwap<FleetRulings>,
 }
 
 impl Probes {
+    /// Sets the rulings of the fleet that are in force.
+    pub(crate) fn rule(&self, rulings: Arc<FleetRulings>) {
+        self.rulings.store(rulings);
+    }
+
+    /// The ruling on an address; `None` without a fleet, and if every server sees it as up.
+    pub(crate) fn ruling(&self, mirror: &Arc<str>, address: IpAddr) -> Option<FleetRuling> {
+        self.rulings.load().get(&(mirror.clone(), address)).copied()
+    }
+
     /// Counts a probe, and stores the health of the address after it.
     pub(crate) fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
         let Probed { verdict, cause, took, not_after, standing, now } = probed;

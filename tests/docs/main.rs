@@ -68,6 +68,7 @@ pages! {
     metrics_have_nothing_to_run: "docs/metrics.md" by nothing;
     mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;
     the_status_page_has_nothing_to_run: "docs/status-page.md" by nothing;
+    examples_of_fleets_are_read: "docs/fleet.md" by reference::run;
 }
 
 /// At most one fence in this many is not used by a test.

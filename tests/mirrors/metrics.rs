@@ -51,6 +51,20 @@ fn families(page: &str) -> BTreeMap<String, Family> {
     found
 }
 
+/// The document of a server of a fleet that has nothing to tell.
+fn document_of(server: &str, key: &[u8]) -> String {
+    let served = "\"version\":\"0\",\"generation\":1,\"config\":\"\",\"answers_per_second\":0.0,\"servfail_share\":0.0,\
+                  \"mirrors\":0,\"mirrors_up\":0,\"isolated\":false";
+    let probed = "{\"count\":0,\"digest\":\"\",\"troubled\":[]}";
+    let document = format!(
+        "{{\"form\":1,\"server\":\"{server}\",\"boot\":1,\"seq\":1,\"served\":{{{served}}},\"probed\":{probed},\"overrides\":{{}}}}"
+    );
+    let signed = format!("servers/{server}.json\0{document}");
+    let mac = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key), signed.as_bytes());
+    let mac: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{\"mac\":\"{mac}\",\"document\":{document}}}")
+}
+
 /// A world in which every family has a sample.
 async fn page() -> String {
     let authority = Authority::new();
@@ -67,6 +81,11 @@ async fn page() -> String {
     let tokens = tempfile::NamedTempFile::new().unwrap();
     let kept = "{\"version\": 1, \"server\": \"a\", \"tokens\": [], \"last_set\": {\"key:lb.net.test\": 1700000000}}";
     std::fs::write(tokens.path(), format!("pharos state challenges 1\n{kept}\n")).unwrap();
+    // A fleet with one server before, whose document the store has.
+    let (store, fleet_key) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(fleet_key.path(), "0".repeat(64)).unwrap();
+    std::fs::create_dir(store.path().join("servers")).unwrap();
+    std::fs::write(store.path().join("servers/two.json"), document_of("two", &[0; 32])).unwrap();
     let rest = format!(
         "[networks]\nsites = {{ list = \"{}\" }}\npublished = {{ list = \"fetched\", url = \"http://127.0.0.1:1/list\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\nacme = [{{ key = \"lb.net.test\" }}]\n\
@@ -75,11 +94,14 @@ async fn page() -> String {
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
          [dns.https]\nlisten = \"127.0.0.1:0\"\n\
-         [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n",
+         [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n\
+         [fleet]\nname = \"one\"\nstore = \"dir:{}\"\nkey-file = \"{}\"\n",
         list.path().display(),
         tokens.path().display(),
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        store.path().display(),
+        fleet_key.path().display(),
     );
     let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], &rest);
     world.expect(Rtype::A, &[good]);
@@ -95,7 +117,10 @@ async fn page() -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let page = world.server.metrics();
-        if page.contains("pharos_zone_age_seconds{") {
+        if page.contains("pharos_zone_age_seconds{")
+            && page.contains("pharos_fleet_server_age_seconds{")
+            && page.contains("pharos_fleet_store_age_seconds ")
+        {
             return page;
         }
         assert!(Instant::now() < deadline, "the copy was not compared:\n{page}");

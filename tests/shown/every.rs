@@ -51,6 +51,7 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("mirror auto near", 0, TEXT),
     ("server drain --reason {reason}", 0, TEXT),
     ("server undrain", 0, TEXT),
+    ("fleet status", 0, TEXT),
     ("zone retransfer copy.example", 0, TEXT),
     ("refresh", 1, TEXT),
     ("reload", 0, TEXT),
@@ -85,6 +86,7 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("top --socket no.sock --once", 4),
     ("top", 2),
     ("mirror drain nobody --reason x", 1),
+    ("fleet forget gone", 1),
     ("explain 198.51.100.0/24 --config broken.toml", 1),
     ("verify x --name blob.example", 1),
     ("verify nobody", 1),
@@ -103,7 +105,10 @@ const COMPLAINTS: &[(&str, i32)] = &[
 ];
 
 /// Commands without a row, with the reason.
-const OTHERS: [(&str, &str); 1] = [("serve", "it prints nothing; what it does is in its log")];
+const OTHERS: [(&str, &str); 2] = [
+    ("serve", "it prints nothing; what it does is in its log"),
+    ("fleet forget", "a fleet has several servers: tests/fleet"),
+];
 
 const REASON: &str = "the disks of all racks in the second hall are replaced by the vendor, who promised to be done by \
                       tomorrow and was wrong about that the last two times";

@@ -20,6 +20,15 @@ pub(crate) struct Process {
     _folder: Option<TempDir>,
 }
 
+impl Process {
+    /// Sends it a signal.
+    #[allow(dead_code, reason = "tests of fleets use it")]
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();

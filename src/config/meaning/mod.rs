@@ -61,6 +61,7 @@ pub(super) fn of(
     if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
         (registry.ask, registry.ask_canonical) = check.check_ask(spec, registry, probe.as_ref());
     }
+    let fleet = spec.fleet.as_ref().and_then(|fleet| check.check_fleet(fleet, &dns, control.as_ref()));
     let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
@@ -81,6 +82,7 @@ pub(super) fn of(
         admin,
         acme,
         control,
+        fleet,
         probe,
         resolver,
         keys,

@@ -93,6 +93,8 @@ mod tests {
             until: Some(HOSTILE.into()),
         };
         let address = AddressView {
+            against: None,
+            servers: None,
             address: HOSTILE.into(),
             health: HOSTILE.into(),
             verdict: Some(HOSTILE.into()),

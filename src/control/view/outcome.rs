@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FleetToldView;
 use crate::base::diagnostic::{Look, Style};
 use crate::base::report::{report, report_json};
 use crate::base::time::Generation;
@@ -27,6 +28,9 @@ pub(crate) struct DoneView {
     /// False without `[probe]`: a mirror without an override counts as up.
     #[serde(default = "super::yes")]
     pub(crate) probed: bool,
+    /// The other servers of the fleet, and what each has of the change; empty for a server alone.
+    #[serde(default)]
+    pub(crate) fleet: Vec<FleetToldView>,
 }
 
 /// The outcome of draining or undraining the server.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OverriddenView, addresses};
+use super::{FleetView, OverriddenView, addresses};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
-use crate::base::time::UnixTime;
+use crate::base::time::{Moment, UnixTime};
 use crate::base::when::rfc3339;
 use crate::control::about::{About, ListenerCertificate};
 use crate::inspect::view::{AddressView, OverrideView};
@@ -82,6 +82,9 @@ pub(crate) struct StatusView {
     /// The other servers that take ACME challenges.
     #[serde(default)]
     pub(crate) acme_peers: Vec<AcmePeerView>,
+    /// The fleet; null for a server alone.
+    #[serde(default)]
+    pub(crate) fleet: Option<FleetView>,
     /// The name of this server: that of NSID, else the name of the host; null if neither is known.
     #[serde(default)]
     pub(crate) name: Option<String>,
@@ -282,6 +285,7 @@ pub(in crate::control) fn status(
             .collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
+        fleet: about.fleet.as_ref().map(|fleet| FleetView::of(&fleet.standing.borrow(), Moment(uptime_ms))),
         name: server_name(snapshot).or_else(|| about.host_name.clone()),
         traffic: Some(traffic_view(about.traffic.totals())),
         has_token: served.has_token,

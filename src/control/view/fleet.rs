@@ -1,0 +1,110 @@
+//! The views of the fleet.
+//!
+//! **Not here**: the exchange with the store (`sharing`).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::Moment;
+use crate::fleet::{ServedState, ServerDocument};
+use crate::mirror::Override;
+use crate::telemetry::fleet::{FleetPeer, FleetStanding};
+
+/// The fleet as this server knows it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct FleetView {
+    /// The name of this server.
+    pub(crate) name: String,
+    pub(crate) store: String,
+    /// The time since the store was last read and written; null before the first time.
+    pub(crate) store_age_seconds: Option<u64>,
+    /// The reason why the store cannot be used; null if it can.
+    pub(crate) trouble: Option<String>,
+    /// True if this server alone does not reach most mirrors.
+    pub(crate) isolated: bool,
+    /// The other servers.
+    pub(crate) servers: Vec<FleetServerView>,
+}
+
+/// Another server of the fleet.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct FleetServerView {
+    pub(crate) server: String,
+    /// The time since its last new document; null without an accepted document.
+    pub(crate) age_seconds: Option<u64>,
+    /// True if it has a vote.
+    pub(crate) fresh: bool,
+    /// The reason why its present document changes nothing; null if it was accepted.
+    pub(crate) fault: Option<String>,
+    /// The state that it serves; null if no document was accepted.
+    pub(crate) served: Option<ServedState>,
+}
+
+/// The outcome of forgetting a server.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ForgottenView {
+    pub(crate) server: String,
+}
+
+/// What another server has of an override.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct FleetToldView {
+    pub(crate) server: String,
+    /// `has-it`, `not-yet` or `not-heard`.
+    pub(crate) state: String,
+    /// The time since its last new document; null without an accepted document.
+    pub(crate) age_seconds: Option<u64>,
+}
+
+impl FleetView {
+    pub(in crate::control) fn of(standing: &FleetStanding, now: Moment) -> Self {
+        FleetView {
+            name: standing.name.to_string(),
+            store: standing.store.to_string(),
+            store_age_seconds: standing.exchanged.map(|at| age_seconds(at, now)),
+            trouble: standing.trouble.as_deref().map(Into::into),
+            isolated: standing.is_isolated,
+            servers: standing.servers.iter().map(|peer| FleetServerView::of(peer, now)).collect(),
+        }
+    }
+}
+
+impl FleetServerView {
+    fn of(peer: &FleetPeer, now: Moment) -> Self {
+        FleetServerView {
+            server: peer.name.to_string(),
+            age_seconds: peer.heard.as_ref().map(|(_, at)| age_seconds(*at, now)),
+            fresh: peer.is_fresh,
+            fault: peer.fault.map(|fault| fault.to_string()),
+            served: peer.heard.as_ref().map(|(document, _)| document.served.clone()),
+        }
+    }
+}
+
+/// What each other server has of the override of a mirror; `None` for `order` if it was removed.
+pub(in crate::control) fn told(
+    standing: &FleetStanding,
+    mirror: &str,
+    order: Option<&Override>,
+    now: Moment,
+) -> Vec<FleetToldView> {
+    let has = |document: &Arc<ServerDocument>| {
+        let change = document.overrides.of(mirror);
+        change.and_then(|change| change.in_force(order.map_or(Default::default(), |order| order.since))) == order
+    };
+    let of = |peer: &FleetPeer| {
+        let state = match &peer.heard {
+            Some((document, _)) if has(document) => "has-it",
+            Some(_) if peer.is_fresh => "not-yet",
+            _ => "not-heard",
+        };
+        let age_seconds = peer.heard.as_ref().map(|(_, at)| age_seconds(*at, now));
+        FleetToldView { server: peer.name.to_string(), state: state.into(), age_seconds }
+    };
+    standing.servers.iter().map(of).collect()
+}
+
+fn age_seconds(at: Moment, now: Moment) -> u64 {
+    now.0.saturating_sub(at.0) / 1000
+}

@@ -1,0 +1,79 @@
+//! The channels between the exchange of a fleet and the services here: views on mirrors, overrides, and requests of operators.
+//!
+//! **Invariants**: the watcher alone sets this server's view; the exchange alone sets the views of peers.
+//! **Not here**: the ruling itself ([`crate::fleet`]).
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::requests::Requests;
+use crate::fleet::{ProbedAddresses, SharedOverrides};
+
+/// The view of this server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OwnProbes {
+    /// The addresses that it probes.
+    pub(crate) probed: ProbedAddresses,
+    /// True if it alone does not reach most of them.
+    pub(crate) is_isolated: bool,
+}
+
+/// The views of all servers.
+#[derive(Debug)]
+pub(crate) struct FleetViews {
+    /// The view of this server.
+    pub(crate) own: watch::Sender<Arc<OwnProbes>>,
+    /// The views of the peers that have a vote.
+    pub(crate) peers: watch::Sender<Arc<[ProbedAddresses]>>,
+}
+
+impl Default for FleetViews {
+    fn default() -> Self {
+        FleetViews { own: watch::Sender::new(Arc::default()), peers: watch::Sender::new(Arc::default()) }
+    }
+}
+
+/// Changes of another server, and the channel for the moment at which all are in force.
+#[derive(Debug)]
+pub(crate) struct SharedMerge {
+    /// The changes.
+    pub(crate) overrides: SharedOverrides,
+    /// Gets an answer once the changes are in force.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// The end of the ledger that the exchange has.
+#[derive(Debug)]
+pub(crate) struct SharedChanges {
+    /// All changes that this server knows.
+    pub(crate) known: watch::Receiver<Arc<SharedOverrides>>,
+    /// Takes the changes of other servers.
+    pub(crate) merges: mpsc::Sender<SharedMerge>,
+    /// The start of this process, in milliseconds since 1970, and later than that of the last process.
+    pub(crate) boot: u64,
+}
+
+/// A request to forget a server that is gone for good: its name, and the channel for the outcome.
+pub(crate) type Forget = (Arc<str>, oneshot::Sender<Result<(), ForgetError>>);
+
+/// The sender of requests to forget a server.
+pub(crate) type ForgetRequests = Requests<Forget>;
+
+/// The reason why a server was not forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ForgetError {
+    /// No document of the server is known.
+    Unknown,
+    /// The store failed to remove its document.
+    Store(String),
+    /// The process is about to end.
+    Stopping,
+}
+
+impl ForgetRequests {
+    /// Has the document of a server removed.
+    pub(crate) async fn ask(&self, server: Arc<str>) -> Result<(), ForgetError> {
+        self.answer(|reply| (server, reply)).await.unwrap_or(Err(ForgetError::Stopping))
+    }
+}

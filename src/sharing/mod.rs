@@ -1,0 +1,90 @@
+//! The exchange of a fleet: reads the documents of the other servers, has their overrides and views take effect, and writes the
+//! document of this server.
+//!
+//! ```text
+//! store ─► Roster ─┬─► control's ledger (overrides) ─► live::Updates
+//!                  └─► live::FleetViews ─► the watcher of mirrors
+//! control's ledger, the watcher, live::Published ─► the document of this server ─► store
+//! ```
+//!
+//! **Invariants**: nothing on the query path waits for the store; the loss of the store changes no answer; a document that
+//! changes nothing writes one line when that begins, and one when it ends.
+//! **Not here**: the rules of merging and voting ([`crate::fleet`]), the engines of stores ([`crate::stores`]).
+
+mod exchange;
+mod refusals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::fleet::FleetKey;
+use crate::live::{FleetViews, Forget, Published, ReloadHistory, SharedChanges};
+use crate::process::{Clock, Vital};
+use crate::stores::Store;
+use crate::telemetry::Collect;
+use crate::telemetry::fleet::{FleetCounters, FleetMetrics, FleetStanding};
+use crate::telemetry::traffic::Traffic;
+use exchange::DocumentExchange;
+
+/// The parts of a running server that the exchange needs.
+pub(crate) struct FleetGround {
+    /// The name of this server.
+    pub(crate) name: Arc<str>,
+    /// The key of the fleet.
+    pub(crate) key: FleetKey,
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// The interval between two looks at the store.
+    pub(crate) every: Duration,
+    /// The age from which a server has no vote.
+    pub(crate) stale: Duration,
+    /// The overrides that the ledger of this server shares.
+    pub(crate) changes: SharedChanges,
+    /// The views on mirrors.
+    pub(crate) views: Arc<FleetViews>,
+    /// The served snapshot.
+    pub(crate) published: Arc<Published>,
+    /// The configuration that is served.
+    pub(crate) history: Arc<ReloadHistory>,
+    /// The counters of the listeners.
+    pub(crate) traffic: Traffic,
+    /// The clock.
+    pub(crate) clock: Clock,
+}
+
+/// The running exchange.
+pub(crate) struct FleetService {
+    standing: watch::Receiver<Arc<FleetStanding>>,
+    counters: Arc<FleetCounters>,
+    clock: Clock,
+}
+
+impl FleetService {
+    /// Starts the exchange. The ledger of overrides already runs.
+    pub(crate) fn start(ground: FleetGround, forget: mpsc::Receiver<Forget>, vital: &Vital) -> Self {
+        let standing = FleetStanding {
+            name: ground.name.clone(),
+            store: ground.store.to_string().into(),
+            ..FleetStanding::default()
+        };
+        let (sender, standing) = watch::channel(Arc::new(standing));
+        let (counters, clock) = (Arc::<FleetCounters>::default(), ground.clock);
+        let exchange = DocumentExchange::new(ground, sender, counters.clone());
+        tokio::spawn(vital.guard("exchange of the fleet", exchange.run(forget)));
+        FleetService { standing, counters, clock }
+    }
+
+    /// The state of the fleet.
+    pub(crate) fn standing(&self) -> watch::Receiver<Arc<FleetStanding>> {
+        self.standing.clone()
+    }
+
+    /// The metrics.
+    pub(crate) fn counters(&self) -> Arc<dyn Collect> {
+        let clock = self.clock;
+        let (counters, standing) = (self.counters.clone(), self.standing.clone());
+        Arc::new(FleetMetrics { counters, standing, now: Box::new(move || clock.now()) })
+    }
+}

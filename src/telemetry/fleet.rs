@@ -1,0 +1,125 @@
+//! The state of the fleet for operators: metrics, and what the views show.
+//!
+//! **Invariants**: labels are names of servers, of which there are at most [`crate::fleet::MAX_SERVERS`], and fixed words.
+//! **Not here**: the exchange with the store (`sharing`).
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::cells::{ByWord, counters};
+use super::{Collect, MetricsPage};
+use crate::base::time::Moment;
+use crate::base::words::words;
+use crate::fleet::{DocumentFault, ServerDocument};
+
+words! {
+    /// An operation on the store.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum StoreOperation {
+        /// Listing the documents.
+        List = "list",
+        /// Reading a document.
+        Read = "read",
+        /// Writing the document of this server.
+        Write = "write",
+    }
+}
+
+words! {
+    /// The outcome of an operation on the store.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum StoreOutcome {
+        /// It is done.
+        Done = "done",
+        /// It failed.
+        Failed = "failed",
+    }
+}
+
+counters! {
+    /// Counts of the exchange.
+    pub(crate) struct FleetCounters {
+        "pharos_fleet_store_operations_total" "Operations on the store of the fleet by outcome." {
+            pub(crate) operations: ByWord<StoreOperation, ByWord<StoreOutcome>> ["operation", "outcome"],
+        }
+        "pharos_fleet_documents_total" "Documents of other servers that were read, by what became of them." {
+            pub(crate) documents: ByWord<DocumentOutcome> ["outcome"],
+        }
+    }
+}
+
+words! {
+    /// The effect of a document of another server.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum DocumentOutcome {
+        /// It was taken in.
+        Accepted = "accepted",
+        /// It is the last one again.
+        Same = "same",
+        /// It is broken, forged, replayed or too long, and changes nothing.
+        Refused = "refused",
+    }
+}
+
+/// The state of the fleet as this server knows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FleetStanding {
+    /// The name of this server.
+    pub(crate) name: Arc<str>,
+    /// The store.
+    pub(crate) store: Arc<str>,
+    /// The last moment at which the store was read and written; `None` before the first.
+    pub(crate) exchanged: Option<Moment>,
+    /// The reason why the store cannot be used; `None` if the last exchange succeeded.
+    pub(crate) trouble: Option<Arc<str>>,
+    /// True if this server alone does not reach most mirrors.
+    pub(crate) is_isolated: bool,
+    /// The other servers, by name.
+    pub(crate) servers: Vec<FleetPeer>,
+}
+
+/// Another server of the fleet.
+#[derive(Clone, Debug)]
+pub(crate) struct FleetPeer {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Its last document, and the moment at which this server got it; `None` if no document was accepted.
+    pub(crate) heard: Option<(Arc<ServerDocument>, Moment)>,
+    /// True if it has a vote.
+    pub(crate) is_fresh: bool,
+    /// The reason why its present document changes nothing; `None` if it was accepted.
+    pub(crate) fault: Option<DocumentFault>,
+}
+
+/// The metrics of the fleet.
+pub(crate) struct FleetMetrics {
+    /// The counts.
+    pub(crate) counters: Arc<FleetCounters>,
+    /// The state.
+    pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
+    /// The clock.
+    pub(crate) now: Box<dyn Fn() -> Moment + Send + Sync>,
+}
+
+impl Collect for FleetMetrics {
+    fn collect(&self, page: &mut MetricsPage) {
+        self.counters.collect(page);
+        let (standing, now) = (self.standing.borrow().clone(), (self.now)());
+        let age_secs = |at: Moment| now.0.saturating_sub(at.0) / 1000;
+        let mut family = page
+            .gauge("pharos_fleet_store_age_seconds", "Time since the store of the fleet was last read and written.");
+        if let Some(at) = standing.exchanged {
+            family.sample(&[], age_secs(at));
+        }
+        let mut family =
+            page.gauge("pharos_fleet_server_age_seconds", "Time since the last new document of each other server.");
+        for peer in &standing.servers {
+            if let Some((_, at)) = &peer.heard {
+                family.sample(&[("server", &peer.name)], age_secs(*at));
+            }
+        }
+        page.gauge("pharos_fleet_isolated", "1 while this server alone does not reach most mirrors.")
+            .sample(&[], standing.is_isolated.into());
+    }
+}

@@ -1,0 +1,20 @@
+//! Several real servers that share overrides and verdicts: over a folder, an S3 API and etcd, with every part cut off at times.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod clocks;
+#[path = "../common/mod.rs"]
+mod common;
+mod documents;
+mod losses;
+#[path = "../mirrors/world.rs"]
+#[allow(dead_code, reason = "the tests of probes use the rest of it")]
+mod mirrors;
+mod paths;
+#[path = "../stores/servers.rs"]
+#[allow(dead_code, reason = "the tests of stores use the rest of it")]
+mod servers;
+mod spreading;
+mod stores;
+mod verdicts;
+mod world;
