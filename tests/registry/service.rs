@@ -463,7 +463,8 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
         assert!(ask(&format!("GET {path}")).await.starts_with("HTTP/1.0 403"), "without a token nobody has one");
     }
     assert!(ask("GET /mirrorss").await.starts_with("HTTP/1.0 404"));
-    assert!(ask("GET /").await.starts_with("HTTP/1.0 404"));
+    let document = ask("GET /").await;
+    assert!(document.starts_with("HTTP/1.0 200") && document.contains("content-security-policy: default-src 'none'"));
     assert!(ask("POST /metrics").await.starts_with("HTTP/1.0 405"));
     let page = ask("GET /metrics").await;
     assert!(page.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{page}");
