@@ -143,8 +143,14 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                 (Some(order.clone()), OverrideAction::Set(order), line)
             }
             LedgerAsk::TakeBack { who, reason } => {
-                let Some(before) = &before else { return Ok(OverrideDone { before: None, generation: None }) };
-                let line = format!("override removed by {who}{}: {subject} was {}", why(reason.as_ref()), told(before));
+                // Another server of the fleet may have an override that this one has not heard of.
+                let is_shared = self.shared.is_some() && subject != OverrideSubject::Server;
+                let was = match &before {
+                    Some(before) => format!("was {}", told(before)),
+                    None if is_shared => "had none here".to_string(),
+                    None => return Ok(OverrideDone { before: None, generation: None }),
+                };
+                let line = format!("override removed by {who}{}: {subject} {was}", why(reason.as_ref()));
                 (None, OverrideAction::Removed { who, reason }, line)
             }
         };

@@ -195,6 +195,10 @@ impl RunningServer {
         let alone =
             || Refusal::new(StatusCode::CONFLICT, "this server belongs to no fleet").help("there is no `[fleet]`");
         let fleet = self.about.fleet.as_ref().ok_or_else(alone)?;
+        if fleet.standing.borrow().name == server {
+            return Err(Refusal::new(StatusCode::CONFLICT, format!("`{server}` is this server"))
+                .help("ask another server of the fleet to forget it, once it has stopped"));
+        }
         match fleet.forget.ask(server.clone()).await {
             Ok(()) => Ok(DeskAnswer::json(&ForgottenView { server: server.to_string() })),
             Err(ForgetError::Unknown) => {

@@ -15,12 +15,14 @@
 
 mod document;
 mod hybrid;
+mod key;
 mod overrides;
 mod roster;
 mod votes;
 
-pub(crate) use document::{DocumentFault, FleetKey, ServedState, ServerDocument};
+pub(crate) use document::{ServedState, ServerDocument};
 pub(crate) use hybrid::HybridTime;
+pub(crate) use key::{DocumentFault, FleetKey};
 pub(crate) use overrides::{OverrideAction, SharedOverride, SharedOverrides};
 pub(crate) use roster::Roster;
 pub(crate) use votes::{FleetRuling, FleetRulings, OwnView, PeerVotes, ProbedAddresses, TroubledAddress, is_isolated};

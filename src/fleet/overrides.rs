@@ -20,8 +20,9 @@ use crate::mirror::{Operator, Override, Reason};
 /// bring an override back that was removed meanwhile.
 pub(crate) const KEPT_MS: u64 = 30 * 86_400_000;
 
-/// The most changes that are kept. One more than this many mirrors cannot be overridden at once.
-pub(crate) const MAX_SHARED: usize = 4096;
+/// The most changes that are kept, so that a document with all of them stays below [`super::MAX_DOCUMENT_LEN`]. Beyond it, the
+/// oldest removal is told no longer, and then the oldest override, which stays in force where it is.
+pub(crate) const MAX_SHARED: usize = 192;
 
 /// A change of an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,9 @@ impl SharedOverrides {
     pub(crate) fn expire(&mut self, now_ms: u64) {
         self.0.retain(|_, change| change.useless_from().is_none_or(|from| from > now_ms));
         while self.0.len() > MAX_SHARED {
-            let oldest = self.0.iter().min_by_key(|(_, change)| &change.at).map(|(mirror, _)| mirror.clone());
+            let is_set = |change: &SharedOverride| matches!(change.action, OverrideAction::Set(_));
+            let oldest = self.0.iter().min_by_key(|(_, change)| (is_set(change), &change.at));
+            let oldest = oldest.map(|(mirror, _)| mirror.clone());
             oldest.map(|mirror| self.0.remove(&mirror));
         }
     }
@@ -190,5 +193,10 @@ mod tests {
         }
         all.expire(5_000_000);
         assert!(all.of("m0").is_none() && all.of("m1").is_some());
+        // A removal goes first, although it is newer.
+        all.change(&"m2".into(), removed(), 9000, &a);
+        all.change(&"one-more".into(), drain(None), 9000, &a);
+        all.expire(5_000_000);
+        assert!(all.of("m2").is_none() && all.of("m1").is_some());
     }
 }

@@ -57,10 +57,12 @@ pub(crate) fn trouble(view: &AddressView) -> String {
     }
 }
 
-/// The servers of the fleet that see an address as not up: `, seen by 3 of 4`.
+/// The servers of the fleet that see an address as not up: `; seen as not up by 3 of 4 servers, so it is down`.
 fn seen(view: &AddressView) -> String {
     match (view.against, view.servers) {
-        (Some(against), Some(servers)) => format!(", {}, seen by {against} of {servers}", view.health),
+        (Some(against), Some(servers)) => {
+            format!("; seen as not up by {against} of {servers} servers, so it is {}", view.health)
+        }
         _ => String::new(),
     }
 }

@@ -106,11 +106,16 @@ impl FleetJudge {
             rulings.get(key).filter(|ruling| own.get(key).is_some_and(|(own, _)| *own != ruling.health)).copied()
         };
         for (key @ (mirror, address), FleetRuling { health, against, of, .. }) in rulings {
-            if overruled(rulings, key).is_none() || self.rulings.get(key).map(|before| before.health) == Some(*health) {
+            let before = self.rulings.get(key).map(|before| before.health);
+            // A new ruling that agrees with the own view has the line of that view.
+            if before == Some(*health) || before.is_none() && overruled(rulings, key).is_none() {
                 continue;
             }
             match health {
-                Health::Up => info!("mirror {mirror} at {address} stays up: {against} of {of} servers see it as down"),
+                Health::Up => {
+                    let is = if before.is_none() { "stays up" } else { "is up again" };
+                    info!("mirror {mirror} at {address} {is}: {against} of {of} servers see it as down");
+                }
                 health => {
                     warn!("mirror {mirror} at {address} is {}: {against} of {of} servers say so", health.as_str())
                 }

@@ -159,7 +159,8 @@ impl Collect for Probes {
         let addresses = self.addresses().clone();
         let mut family = page.gauge("pharos_mirror_up", "Whether an address counts as healthy.");
         for ((mirror, address), found) in &addresses {
-            let up = u64::from(found.standing.health == Health::Up);
+            let ruled = self.ruling(mirror, *address).map(|ruling| ruling.health);
+            let up = u64::from(ruled.unwrap_or(found.standing.health) == Health::Up);
             family.sample(&[("mirror", mirror), ("address", &address.to_string())], up);
         }
         let mut family = page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.");

@@ -85,7 +85,7 @@ pub(crate) struct StatusView {
     /// The fleet; null for a server alone.
     #[serde(default)]
     pub(crate) fleet: Option<FleetView>,
-    /// The name of this server: that of NSID, else the name of the host; null if neither is known.
+    /// The name of this server: that of NSID, else that in the fleet, else the name of the host; null without any of these.
     #[serde(default)]
     pub(crate) name: Option<String>,
     /// Counts since the start.
@@ -286,7 +286,9 @@ pub(in crate::control) fn status(
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
         fleet: about.fleet.as_ref().map(|fleet| FleetView::of(&fleet.standing.borrow(), Moment(uptime_ms))),
-        name: server_name(snapshot).or_else(|| about.host_name.clone()),
+        name: server_name(snapshot)
+            .or_else(|| about.fleet.as_ref().map(|fleet| fleet.standing.borrow().name.to_string()))
+            .or_else(|| about.host_name.clone()),
         traffic: Some(traffic_view(about.traffic.totals())),
         has_token: served.has_token,
     }
