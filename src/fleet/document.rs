@@ -292,7 +292,7 @@ mod tests {
             until: Some(UnixTime(1_700_003_600)),
         };
         for number in 0..MAX_SHARED {
-            let mirror = format!("mirror-of-a-cloud-in-a-region-with-a-name-of-a-hundred-bytes-or-so-which-nobody-would-write-{number:04}").into();
+            let mirror = format!("mirror-{number:0>100}").into();
             full.overrides.change(&mirror, OverrideAction::Set(order.clone()), 1_700_000_000_123, &server);
         }
         full.probed.troubled = vec![full.probed.troubled[0].clone(); MAX_TROUBLED + 1];

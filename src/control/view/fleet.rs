@@ -47,7 +47,7 @@ pub(crate) struct ForgottenView {
     pub(crate) server: String,
 }
 
-/// What another server has of an override.
+/// The state of an override at another server.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct FleetToldView {
     pub(crate) server: String,
@@ -82,7 +82,7 @@ impl FleetServerView {
     }
 }
 
-/// What each other server has of the override of a mirror; `None` for `order` if it was removed.
+/// The state of a mirror's override at each other server. `order` is `None` if the override was removed.
 pub(in crate::control) fn told(
     standing: &FleetStanding,
     mirror: &str,
