@@ -10,9 +10,11 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use ring::hmac;
 
 use super::MAX_DOCUMENT_LEN;
+use crate::base::text::hex;
 
 /// The bytes before the MAC, between it and the document, and after the document.
 const FRAME: [&str; 3] = ["{\"mac\":\"", "\",\"document\":", "}"];
@@ -57,7 +59,7 @@ impl FleetKey {
 
     /// Puts JSON in a frame with its MAC.
     pub(crate) fn seal(&self, object: &str, json: &str) -> Vec<u8> {
-        let mac = to_hex(self.sign(object, json.as_bytes()).as_ref());
+        let mac = hex(self.sign(object, json.as_bytes()).as_ref());
         [FRAME[0], &mac, FRAME[1], json, FRAME[2]].concat().into_bytes()
     }
 
@@ -117,18 +119,8 @@ impl fmt::Display for DocumentFault {
     }
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2)?;
-        // `from_str_radix` alone would accept a sign.
-        text.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(text, 16).ok())?
-    };
-    pairs.map(byte).collect()
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::keep::AddressKey;
+use crate::base::text::hex;
 use crate::fleet::{FleetRuling, FleetRulings, OwnView, PeerVotes, ProbedAddresses, TroubledAddress, is_isolated};
 use crate::live::{FleetViews, OwnProbes};
 use crate::mirror::{Health, Verdict};
@@ -143,7 +144,7 @@ fn probed(own: &BTreeMap<AddressKey, (Health, Option<Verdict>)>, digest: &Arc<st
 /// The digest of a list of addresses, which servers with the same list have in common.
 pub(super) fn digest_of<'k>(keys: impl Iterator<Item = &'k AddressKey>) -> Arc<str> {
     let list: String = keys.map(|(mirror, address)| format!("{mirror}\0{address}\n")).collect();
-    digest(&SHA256, list.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    hex(digest(&SHA256, list.as_bytes()).as_ref()).into()
 }
 
 #[cfg(test)]

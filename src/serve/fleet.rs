@@ -15,7 +15,7 @@ use crate::probe;
 use crate::process::{Clock, Vital};
 use crate::sharing::{FleetGround, FleetService};
 use crate::stores::{Store, StoreEnvironment, StoreSettings};
-use crate::telemetry::traffic::Traffic;
+use crate::telemetry::dns::DnsCounters;
 use crate::tls::Roots;
 
 /// The longest time of one request to the store. A slower one would hold up the documents of all servers.
@@ -96,7 +96,7 @@ impl WaitingFleet {
         config: &FleetConfig,
         control: &Control,
         (published, history): (&Arc<Published>, &Arc<ReloadHistory>),
-        traffic: Traffic,
+        dns: Arc<DnsCounters>,
         clock: Clock,
         vital: &Vital,
     ) -> Option<(FleetService, ForgetRequests)> {
@@ -111,7 +111,7 @@ impl WaitingFleet {
             views,
             published: published.clone(),
             history: history.clone(),
-            traffic,
+            dns,
             clock,
         };
         Some((FleetService::start(ground, inbox, vital), requests))

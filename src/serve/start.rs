@@ -92,7 +92,7 @@ impl Services {
         let traffic = Traffic { dns: dns.counters(), http };
         let shown = certificates.clone();
         let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &Control)| {
-            fleet.start(config, control, (&published, &history), traffic.clone(), clock, vital)
+            fleet.start(config, control, (&published, &history), dns.counters(), clock, vital)
         };
         let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_ref()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));

@@ -15,16 +15,12 @@ use tracing::{info, warn};
 
 use super::FleetGround;
 use super::refusals::Refusals;
-use crate::base::ids::MirrorId;
-use crate::base::prefix::Family;
 use crate::base::time::Moment;
 use crate::fleet::{
     DocumentFault, MAX_DOCUMENT_LEN, ProbedAddresses, Roster, ServedState, ServerDocument, SharedOverrides,
 };
 use crate::live::{Forget, ForgetError, SharedMerge};
-use crate::mirror::Health;
 use crate::process::Clock;
-use crate::snapshot::Snapshot;
 use crate::stores::{ListedObject, ObjectName, StoreError, StoreRead, StoreVersion, StoreWatch};
 use crate::telemetry::fleet::{DocumentOutcome, FleetCounters, FleetPeer, FleetStanding, StoreOperation, StoreOutcome};
 
@@ -235,8 +231,7 @@ impl DocumentExchange {
     /// Writes the document of this server, if it has changed, or if it was written long ago.
     async fn write(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
-        let totals = self.ground.traffic.totals();
-        let counts = (totals.answers, totals.servfail);
+        let counts = (self.ground.dns.answers(), self.ground.dns.failures());
         let document = self.document(now, counts);
         let is_due = self.written.as_ref().is_none_or(|written| {
             now.duration_since(written.at) >= self.ground.every * TOLD_EVERY
@@ -269,7 +264,7 @@ impl DocumentExchange {
             answers_per_second: answered as f64 / seconds,
             servfail_share: if answered == 0 { 0.0 } else { failed as f64 / answered as f64 },
             mirrors: snapshot.mirrors().len() as u64,
-            mirrors_up: mirrors_up(&snapshot),
+            mirrors_up: snapshot.mirrors_up() as u64,
             isolated: own.is_isolated,
         };
         ServerDocument {
@@ -340,10 +335,9 @@ impl DocumentExchange {
 
     /// Shows the state to operators.
     fn show(&self) {
-        let (now, stale_ms) = (self.ground.clock.now(), self.stale_ms());
         let mut servers: BTreeMap<&Arc<str>, FleetPeer> = BTreeMap::new();
         for (name, heard) in self.roster.all() {
-            let is_fresh = now.0.saturating_sub(heard.at.0) <= stale_ms;
+            let is_fresh = self.is_recent(heard.at);
             let heard = Some((heard.document.clone(), heard.at));
             servers.insert(name, FleetPeer { name: name.clone(), heard, is_fresh, fault: None });
         }
@@ -397,14 +391,4 @@ fn tells_the_same(one: &ServerDocument, other: &ServerDocument) -> bool {
         && one.probed == other.probed
         && (one.served.generation, one.served.isolated, &one.served.config)
             == (other.served.generation, other.served.isolated, &other.served.config)
-}
-
-/// The number of mirrors with an address that is up.
-fn mirrors_up(snapshot: &Snapshot) -> u64 {
-    let is_up = |at: usize| {
-        let id = MirrorId::from_index(at);
-        snapshot.redirect_health(id) == Some(Health::Up)
-            || Family::ALL.iter().any(|family| snapshot.standing(id).health(*family) == Some(Health::Up))
-    };
-    (0..snapshot.mirrors().len()).filter(|at| is_up(*at)).count() as u64
 }

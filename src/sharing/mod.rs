@@ -24,8 +24,8 @@ use crate::live::{FleetViews, Forget, Published, ReloadHistory, SharedChanges};
 use crate::process::{Clock, Vital};
 use crate::stores::Store;
 use crate::telemetry::Collect;
+use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::fleet::{FleetCounters, FleetMetrics, FleetStanding};
-use crate::telemetry::traffic::Traffic;
 use exchange::DocumentExchange;
 
 /// The parts of a running server that the exchange needs.
@@ -48,8 +48,8 @@ pub(crate) struct FleetGround {
     pub(crate) published: Arc<Published>,
     /// The configuration that is served.
     pub(crate) history: Arc<ReloadHistory>,
-    /// The counters of the listeners.
-    pub(crate) traffic: Traffic,
+    /// The counters of the DNS listeners.
+    pub(crate) dns: Arc<DnsCounters>,
     /// The clock.
     pub(crate) clock: Clock,
 }

@@ -294,6 +294,19 @@ impl Snapshot {
         self.standing(mirror).for_redirects(self.live.fresh).health(Family::V4)
     }
 
+    /// True if a mirror has an address that is up.
+    pub(crate) fn is_up(&self, mirror: MirrorId) -> bool {
+        if self.mirrors()[mirror.index()].is_redirect_only() {
+            return self.redirect_health(mirror) == Some(Health::Up);
+        }
+        Family::ALL.into_iter().any(|family| self.standing(mirror).health(family) == Some(Health::Up))
+    }
+
+    /// The number of mirrors that are up.
+    pub(crate) fn mirrors_up(&self) -> usize {
+        (0..self.mirrors().len()).filter(|at| self.is_up(MirrorId::from_index(*at))).count()
+    }
+
     /// The place of the counter for an answer from a plan: that of its first mirror; `None` if it has no mirror.
     #[inline]
     pub(crate) fn meter(&self, horizon: HorizonId, plan: PlanId, family: Family) -> Option<Meter> {

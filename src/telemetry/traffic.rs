@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::dns::DnsCounters;
 use super::http::Http;
 use crate::base::client::Vantage;
@@ -19,8 +21,8 @@ pub(crate) struct Traffic {
     pub(crate) http: Option<Arc<Http>>,
 }
 
-/// Counts since the process started.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Counts since the process started; in `/status` by these names.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct TrafficTotals {
     /// DNS responses.
     pub(crate) answers: u64,

@@ -15,7 +15,6 @@ use crate::base::when::rfc3339;
 use crate::control::about::{About, ListenerCertificate};
 use crate::inspect::view::{AddressView, OverrideView};
 use crate::live::{FetchState, Readiness};
-use crate::mirror::Health;
 use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::state::Failing;
@@ -90,27 +89,10 @@ pub(crate) struct StatusView {
     pub(crate) name: Option<String>,
     /// Counts since the start.
     #[serde(default)]
-    pub(crate) traffic: Option<TrafficView>,
+    pub(crate) traffic: Option<TrafficTotals>,
     /// True if the admin listener has a token.
     #[serde(default)]
     pub(crate) has_token: bool,
-}
-
-/// Counts of the listeners for clients, since the start.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct TrafficView {
-    /// DNS responses.
-    pub(crate) answers: u64,
-    /// Steered answers by the client's subnet, and by the resolver's address.
-    pub(crate) by_subnet: u64,
-    pub(crate) by_resolver: u64,
-    /// DNS messages without a reply, or whose reply was not sent.
-    pub(crate) lost: u64,
-    /// The duration within which 99 % of DNS messages were answered; null before the first message.
-    pub(crate) p99_seconds: Option<f64>,
-    pub(crate) servfail: u64,
-    /// Requests to the registry listener; null without it.
-    pub(crate) http_requests: Option<u64>,
 }
 
 /// A credential for ACME challenges.
@@ -262,7 +244,7 @@ pub(in crate::control) fn status(
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,
         mirrors: snapshot.mirrors().len(),
-        mirrors_up: ids().filter(|id| is_up(snapshot, *id)).count(),
+        mirrors_up: snapshot.mirrors_up(),
         probed: probes.is_some(),
         orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
         panics: panics(snapshot),
@@ -289,7 +271,7 @@ pub(in crate::control) fn status(
         name: server_name(snapshot)
             .or_else(|| about.fleet.as_ref().map(|fleet| fleet.standing.borrow().name.to_string()))
             .or_else(|| about.host_name.clone()),
-        traffic: Some(traffic_view(about.traffic.totals())),
+        traffic: Some(about.traffic.totals()),
         has_token: served.has_token,
     }
 }
@@ -306,20 +288,6 @@ pub(super) fn panics(snapshot: &Snapshot) -> Vec<PanicView> {
 /// The name of NSID.
 fn server_name(snapshot: &Snapshot) -> Option<String> {
     snapshot.settings().identity.nsid.as_ref().map(|name| String::from_utf8_lossy(name).into_owned())
-}
-
-fn traffic_view(totals: TrafficTotals) -> TrafficView {
-    let TrafficTotals { answers, by_subnet, by_resolver, lost, p99_seconds, servfail, http_requests } = totals;
-    TrafficView { answers, by_subnet, by_resolver, lost, p99_seconds, servfail, http_requests }
-}
-
-/// True if a mirror has an address that is up.
-pub(super) fn is_up(snapshot: &Snapshot, id: MirrorId) -> bool {
-    if snapshot.mirrors()[id.index()].is_redirect_only() {
-        return snapshot.redirect_health(id) == Some(Health::Up);
-    }
-    let standing = snapshot.standing(id);
-    Family::ALL.into_iter().any(|family| standing.health(family) == Some(Health::Up))
 }
 
 /// The troubled addresses of a mirror.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::addresses;
-use super::status::{PanicView, is_up, panics};
+use super::status::{PanicView, panics};
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
@@ -118,7 +118,7 @@ fn mirrors(snapshot: &Snapshot, about: &About) -> Vec<TopMirrorView> {
         TopMirrorView {
             mirror: mirror.name.to_string(),
             answers: answers.get(&*mirror.name).copied(),
-            up: is_up(snapshot, id),
+            up: snapshot.is_up(id),
             order: snapshot.override_of(id).map(OverrideView::of),
             troubles: addresses.into_iter().filter(AddressView::is_troubled).collect(),
         }
