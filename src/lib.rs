@@ -69,7 +69,8 @@
 //! The items at the root of the crate suffice to answer queries from another program. [`build`] or [`build_in_memory`] makes
 //! a [`Snapshot`] of a configuration, [`respond`] writes the reply to one DNS message, [`route`] decides about one request
 //! to the registry, and [`Snapshot::after`] applies a change, such as that of a mirror's health. None of these waits, locks,
-//! or reads a clock; the caller has the sockets, clocks and threads. `examples/embed.rs` adds a socket, and
+//! or reads a clock; the caller has the sockets, clocks and threads. Zones with keys are answered with signatures once
+//! [`Signatory::sign_ahead`] has made these, on several threads. `examples/embed.rs` adds a socket, and
 //! `examples/feed.rs` steers by a file format that Pharos does not know.
 //!
 //! ```
@@ -157,6 +158,7 @@ pub use base::client::{Client, SourcePrefixLen, Subnet};
 pub use base::diagnostic::Diagnostic;
 pub use base::time::{Generation, Moment, Now};
 pub use compile::{Built, build, build_in_memory, registry_settings};
+pub use live::Signatory;
 pub use registry::{Method, Request, Route, plain, route};
 pub use snapshot::{Change, Snapshot};
 pub use wire::{MAX_STREAM, MAX_UDP, Peer, Reply, Transport, respond};

@@ -26,9 +26,10 @@ use common::query::Builder;
 use common::server::Server;
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
+use pharos::base::time::UnixTime;
 use pharos::load::zone::{copy, read_text};
-use pharos::transfer::inbound::{self, Inbound, Signed, TransferProgress};
-use pharos::zone::Zone;
+use pharos::transfer::inbound::{self, Inbound, TransferProgress};
+use pharos::zone::{SignedZone, Zone};
 use world::{Checker, config_of_zone, read_ours, records_by_bind, records_of, wire_by_bind, zone};
 
 /// The records of a list, without comments.
@@ -155,7 +156,7 @@ fn transfer(server: SocketAddr) -> Zone {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(common::server::PATIENCE)).unwrap();
     stream.write_all(&[&(query.len() as u16).to_be_bytes(), &query[..]].concat()).unwrap();
-    let mut inbound = Inbound::new(apex, None, 7, Signed::Refused);
+    let mut inbound = Inbound::new(apex, None, 7, (SignedZone::Kept, UnixTime::default()));
     loop {
         let mut len = [0; 2];
         stream.read_exact(&mut len).unwrap();

@@ -6,9 +6,11 @@ use pharos::base::ids::{NodeId, ZoneId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::base::time::Now;
+use pharos::base::time::UnixTime;
 use pharos::snapshot::Change;
-use pharos::transfer::inbound::{self, Inbound, Signed, TransferProgress};
+use pharos::transfer::inbound::{self, Inbound, TransferProgress};
 use pharos::wire::{self, Peer, Transport};
+use pharos::zone::SignedZone;
 use pharos::zone::{Difference, Record, Records, Zone, is_newer};
 
 use super::{ADDRESS, NOW, SNAPSHOT, check_zone, frames};
@@ -27,7 +29,7 @@ pub fn transfers_in(input: &[u8]) {
     let Some((how, rest)) = input.split_first() else { return };
     let have = (how % 2 == 1).then(|| HELD.clone());
     let apex = HELD.apex().to_owned();
-    let mut inbound = Inbound::new(apex.clone(), have.clone(), ID, Signed::Stripped);
+    let mut inbound = Inbound::new(apex.clone(), have.clone(), ID, (SignedZone::Stripped, UnixTime::default()));
     for (_, message) in frames(rest) {
         let mut message = message.to_vec();
         if let Some(id) = message.first_chunk_mut() {
@@ -56,7 +58,7 @@ fn check(zone: Zone, apex: &NameBuf) {
     let now = Now { unix: NOW, ..Now::default() };
     let query = inbound::query(apex.as_name(), None, ID);
     let mut transfer = wire::transfer::begin(&query, peer, &snapshot, now).expect("everybody may have the zone");
-    let mut inbound = Inbound::new(apex.clone(), None, ID, Signed::Stripped);
+    let mut inbound = Inbound::new(apex.clone(), None, ID, (SignedZone::Stripped, UnixTime::default()));
     let mut out = vec![0; wire::MAX_STREAM];
     while let Some(len) = transfer.next(NOW, &mut out) {
         match inbound.take(&out[..len]) {

@@ -10,6 +10,7 @@
 
 mod additional;
 mod chaos;
+mod denial;
 mod query;
 mod response;
 mod search;
@@ -101,5 +102,9 @@ fn ask<'s>(
     response.aa = true;
     zone.reach(question.name, &mut suffixes);
     let found = zone.find(question.name, &suffixes);
-    Search { question, query, client, snapshot, zone }.follow(found, response);
+    let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+    if dnssec_ok && snapshot.is_awaiting_signatures(zone_id) {
+        return fail(Ede::NotReady, response);
+    }
+    Search { question, query, client, snapshot, zone_id, zone, dnssec_ok }.follow(found, response);
 }

@@ -21,9 +21,12 @@ pub(crate) const MAX_CHAIN: usize = 16;
 /// Maximum number of RRsets in the answer section: a DNAME and its CNAME for each alias, then the RRset asked for.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
 
-/// Maximum number of RRsets in the authority section: the SOA of a denial and up to three NSEC3 that prove it (RFC 5155
-/// §7.2.2), or the NS of a referral with its DS.
-const MAX_AUTHORITY: usize = 4;
+/// Maximum number of RRsets that prove one denial: the SOA and up to three NSEC3 (RFC 5155 §7.2.2).
+pub(crate) const MAX_PROOF: usize = 4;
+
+/// Maximum number of RRsets in the authority section: the proofs of two aliases that wildcards have, and that of a denial.
+/// With more such aliases the resolver follows the chain itself.
+const MAX_AUTHORITY: usize = 2 + MAX_PROOF;
 
 /// Maximum number of RRsets in the additional section of an answer: thirteen hosts with both families. More are optional.
 const MAX_ADDITIONAL: usize = 26;

@@ -3,15 +3,15 @@
 //! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
 
 use super::additional;
-use super::response::{Data, Glue, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+use super::response::{Data, Glue, MAX_CHAIN, MAX_PROOF, Need, Outcome, Owner, Response, Rr, Steering};
 use super::{Query, Question};
 use crate::base::client::Client;
-use crate::base::ids::ServiceId;
+use crate::base::ids::{NodeId, ServiceId, ZoneId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::snapshot::{Hints, Snapshot};
+use crate::snapshot::{Hints, SignedOwner, SignedSet, Snapshot};
 use crate::steer::Tier;
 use crate::zone::{Found, NegativeSoa, Node, RrSet, Steered, Zone};
 
@@ -25,11 +25,14 @@ pub(super) struct Search<'q, 's> {
     pub(super) query: &'q Query<'q>,
     pub(super) client: &'q Client,
     pub(super) snapshot: &'s Snapshot,
+    pub(super) zone_id: ZoneId,
     pub(super) zone: &'s Zone,
+    /// The DO bit: the response has signatures and proofs (RFC 4035 §3.1).
+    pub(super) dnssec_ok: bool,
 }
 
 /// Next action after a step.
-enum SearchStep<'s> {
+pub(super) enum SearchStep<'s> {
     Done,
     /// Go on at the target of an alias, for which the response has no records yet.
     Follow(Owner<'s>),
@@ -56,7 +59,8 @@ impl<'s> Search<'_, 's> {
             aliases += 1;
             let name = self.name(owner, response);
             // The resolver follows an alias that leads out of the zone, and a chain that is too long.
-            if aliases == MAX_CHAIN || !name.ends_with(self.zone.apex()) || self.is_shown(name, response) {
+            let has_room = response.authority.remaining_capacity() >= MAX_PROOF;
+            if aliases == MAX_CHAIN || !name.ends_with(self.zone.apex()) || self.is_shown(name, response) || !has_room {
                 return;
             }
             let found = self.zone.find(name, &name.suffixes());
@@ -67,6 +71,7 @@ impl<'s> Search<'_, 's> {
     /// Answers at one name.
     #[inline]
     fn step(&self, owner: Owner<'s>, found: Found, response: &mut Response<'s>) -> SearchStep<'s> {
+        let found = if self.zone.has_hashes() { self.unhashed(found) } else { found };
         let id = match found {
             Found::Exact(id) => id,
             Found::Below { encloser, .. } => encloser,
@@ -81,9 +86,25 @@ impl<'s> Search<'_, 's> {
             Found::Exact(_) => self.answer(node, owner, response),
             Found::Below { .. } if node.rrset(Rtype::DNAME).is_some() => self.rename(node, owner, response),
             // RFC 4592 §3.3.1: the source of synthesis answers as if it had the name.
-            Found::Below { wildcard: Some(wildcard), .. } => self.answer(self.zone.node(wildcard), owner, response),
-            Found::Below { wildcard: None, .. } => self.deny_name(response),
+            Found::Below { encloser, wildcard: Some(wildcard) } => {
+                let step = self.answer(self.zone.node(wildcard), owner, response);
+                if let Some(chain) = self.chain() {
+                    self.prove_synthesis(chain, owner, encloser, response);
+                    if response.basis.outcome == Outcome::NoData {
+                        self.prove_encloser(chain, encloser, response);
+                    }
+                }
+                step
+            }
+            Found::Below { encloser, wildcard: None } => self.deny_name(owner, encloser, response),
         }
+    }
+
+    /// The result of the search without the owners of NSEC3 records (RFC 5155 §7.2.8).
+    #[cold]
+    fn unhashed(&self, found: Found) -> Found {
+        let (Found::Exact(id) | Found::Below { encloser: id, .. }) = found;
+        if self.zone.node(id).is_only_hash() { self.zone.below_apex() } else { found }
     }
 
     /// Answers for a name at or below a delegation or below a DNAME; `None` if the node answers all the same.
@@ -108,6 +129,11 @@ impl<'s> Search<'_, 's> {
         let qtype = self.question.qtype;
         response.basis.node = Some(node.id());
         if let Some(steered) = node.steered() {
+            if self.chain().is_some()
+                && let Some(step) = self.answer_signed(node, owner, response)
+            {
+                return step;
+            }
             match qtype {
                 Rtype::A => return self.steer((node, steered), Wanted::Addresses(Family::V4), owner, response),
                 Rtype::AAAA => return self.steer((node, steered), Wanted::Addresses(Family::V6), owner, response),
@@ -144,6 +170,37 @@ impl<'s> Search<'_, 's> {
         self.deny_type(node, response)
     }
 
+    /// Answers for the records that a steered owner has only by its signatures: its NSEC, which is also the answer to ANY
+    /// (RFC 8482 §4.1), and the RRSIG of the NSEC if it has no other; `None` for other types.
+    #[cold]
+    fn answer_signed(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Option<SearchStep<'s>> {
+        let is_static = node.rrsets().next().is_some();
+        let set = match self.question.qtype {
+            Rtype::NSEC => self.nsec(node)?,
+            Rtype::ANY if !is_static => self.nsec(node)?,
+            Rtype::RRSIG if !is_static => self.nsec(node)?.signatures()?,
+            _ => return None,
+        };
+        response.basis.outcome = Outcome::Answer;
+        push_answer(owner, set, response);
+        Some(SearchStep::Done)
+    }
+
+    /// The signed version of a set of a plan, if the response needs one; `None` if that is not signed yet.
+    #[inline]
+    fn signed(
+        &self,
+        node: Node<'_>,
+        ttl: Ttl,
+        set: RrSet<'s>,
+        of: impl FnOnce(&'s SignedOwner) -> Option<&'s SignedSet>,
+    ) -> Option<RrSet<'s>> {
+        match self.chain() {
+            None => Some(set),
+            Some(_) => self.signed_owner(node).and_then(of).map(|signed| signed.rrset(ttl)),
+        }
+    }
+
     /// Answers with the HTTPS record of a steered owner (RFC 9460 §7.3).
     fn serve(
         &self,
@@ -155,8 +212,12 @@ impl<'s> Search<'_, 's> {
         if self.snapshot.service(id).hints == Hints::Tailored {
             return self.steer(at, Wanted::Service(id), owner, response);
         }
-        let (_, steered) = at;
-        let set = self.snapshot.service_record(id, self.snapshot.default_plan(steered.horizon)).rrset(steered.ttl);
+        let (node, steered) = at;
+        let plan = self.snapshot.default_plan(steered.horizon);
+        let set = self.snapshot.service_record(id, plan).rrset(steered.ttl);
+        let Some(set) = self.signed(node, steered.ttl, set, |owner| owner.service(plan.index())) else {
+            return self.fail(response);
+        };
         response.basis.outcome = Outcome::Answer;
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
         SearchStep::Done
@@ -194,6 +255,12 @@ impl<'s> Search<'_, 's> {
                 None => self.fail(response),
             };
         };
+        let plan = decision.plan.index();
+        let set = self.signed(node, steered.ttl, set, |owner| match wanted {
+            Wanted::Addresses(family) => owner.addresses(plan, family),
+            Wanted::Service(_) => owner.service(plan),
+        });
+        let Some(set) = set else { return self.fail(response) };
         response.basis.outcome = Outcome::Steered;
         response.basis.steering = Some(Steering { horizon: steered.horizon, family, decision });
         response.scope = decision.scope;
@@ -204,9 +271,10 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// Answers SERVFAIL, because no address of any mirror is known yet. Resolvers would cache a negative answer for its TTL.
+    /// Answers SERVFAIL, because no address of any mirror is known yet, or a record is not signed yet. Resolvers would cache a
+    /// negative answer for its TTL, and take an unsigned one for forged.
     #[cold]
-    fn fail(&self, response: &mut Response<'s>) -> SearchStep<'s> {
+    pub(super) fn fail(&self, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::SERVFAIL;
         response.ede = Some(Ede::NotReady);
         if response.answer.is_empty() {
@@ -253,6 +321,9 @@ impl<'s> Search<'_, 's> {
             let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
             response.authority.push(rr);
             response.additional.glue = Some(Glue { zone: self.zone, cut, servers: set });
+            if let Some(chain) = self.chain() {
+                self.prove_delegation(chain, cut, response);
+            }
         }
         SearchStep::Done
     }
@@ -273,22 +344,29 @@ impl<'s> Search<'_, 's> {
     #[inline]
     fn deny_type(&self, node: Node<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.outcome = Outcome::NoData;
-        self.push_soa(node.negative_soa(), response)
+        self.push_soa(node.negative_soa(), response);
+        if let Some(chain) = self.chain() {
+            self.prove_no_type(chain, node, response);
+        }
+        SearchStep::Done
     }
 
     /// Answers NXDOMAIN; after aliases too, the rcode is that of the last name (RFC 6604 §3).
     #[inline]
-    fn deny_name(&self, response: &mut Response<'s>) -> SearchStep<'s> {
+    fn deny_name(&self, owner: Owner<'s>, encloser: NodeId, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::NXDOMAIN;
         response.basis.outcome = Outcome::NxDomain;
-        self.push_soa(self.zone.negative_soa(), response)
+        self.push_soa(self.zone.negative_soa(), response);
+        if let Some(chain) = self.chain() {
+            self.prove_no_name(chain, owner, encloser, response);
+        }
+        SearchStep::Done
     }
 
     #[inline]
-    fn push_soa(&self, soa: &'s NegativeSoa, response: &mut Response<'s>) -> SearchStep<'s> {
+    fn push_soa(&self, soa: &'s NegativeSoa, response: &mut Response<'s>) {
         let owner = Owner::Stored(self.zone.apex());
         response.authority.push(Rr { owner, data: Data::Negative(soa), need: Need::Required });
-        SearchStep::Done
     }
 
     /// Tells whether the answer section has an alias of this name already, so that the chain is a loop.
@@ -296,7 +374,7 @@ impl<'s> Search<'_, 's> {
         response.answer.iter().any(|rr| rr.rtype() == Rtype::CNAME && self.name(rr.owner, response) == name)
     }
 
-    fn name<'r>(&'r self, owner: Owner<'s>, response: &'r Response<'s>) -> Name<'r> {
+    pub(super) fn name<'r>(&'r self, owner: Owner<'s>, response: &'r Response<'s>) -> Name<'r> {
         response.owner_name(owner, self.question.name)
     }
 }

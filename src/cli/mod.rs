@@ -13,9 +13,11 @@ mod drain;
 #[path = "expected/tests.rs"]
 mod expected;
 mod explain;
+mod export;
 mod facts;
 mod fleet;
 mod init;
+mod key;
 mod layout;
 mod locate;
 mod log;
@@ -126,6 +128,9 @@ enum Command {
     /// Explain the answer for a client: sources, rule, mirrors, scope
     Explain(Box<explain::Args>),
 
+    /// Print a zone as a master file, with its signatures if it has any
+    Export(export::Args),
+
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
 
@@ -166,6 +171,9 @@ enum Command {
 
     /// Make credentials for ACME clients of mirrors, with settings for these; or list those of the configuration
     Credential(credential::Args),
+
+    /// Make keys that sign zones; print or check the DS records for the parent; list keys with their next steps
+    Key(key::Args),
 
     /// Print the completion script of a shell
     Completions(pages::CompletionsArgs),
@@ -233,6 +241,7 @@ pub fn run() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(config.path(), &args),
         Command::Explain(args) => explain::run(&config, &args),
+        Command::Export(args) => export::run(config.path(), &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),
         Command::Simulate(args) => simulate::run(&config, &args),
         Command::Reload(args) => reload::run(&config, &args),
@@ -247,6 +256,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Certs(args) => certs::run(&config, &args),
         Command::Credential(args) => credential::run(&config, &args),
+        Command::Key(args) => key::run(&config, &args),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),
     })

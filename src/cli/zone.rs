@@ -34,7 +34,7 @@ enum ZoneCommand {
     },
 }
 
-fn parse_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
     NameBuf::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string())
 }
 

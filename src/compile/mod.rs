@@ -103,7 +103,7 @@ pub(crate) fn build_for(
 
 /// Compiles a checked config with its inputs; beside the snapshot come the problems of rules and sources.
 pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
-    let Inputs { networks, zones, cookies, keys } = inputs;
+    let Inputs { networks, zones, cookies, keys, signing } = inputs;
     let (zones, origins): (Vec<_>, Vec<_>) = zones.into_iter().unzip();
     let (steering, problems) = steering(config, networks);
     let compiled = Compiled {
@@ -118,6 +118,7 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         challenges: config.acme.as_ref().map(|acme| acme.challenges.clone()).unwrap_or_default(),
         regions: steering.regions,
         provenance: steering.provenance,
+        signing: signing.into(),
         zones: origins.into(),
     };
     let snapshot = Snapshot::new(generation, ZoneSet::sharing(zones), compiled).with_fresh(if config.probe.is_some() {

@@ -42,6 +42,8 @@ pub enum FileUse {
     Token,
     /// The secret of a key.
     Secret,
+    /// A file of a key that signs a zone.
+    SigningKey,
     /// A chain or a private key.
     Pem,
     /// Roots. One PEM file may hold a chain, a key and roots.
@@ -64,6 +66,8 @@ pub enum FileUse {
     RequestLog,
     /// The shared overrides of a fleet.
     Fleet,
+    /// Signatures of zones.
+    Signatures,
 }
 
 /// Equal if path and purpose are equal, whatever places name the files.
@@ -88,7 +92,8 @@ impl InputFile {
         InputFile::new(path, file.clone(), usage, Place::whole_file(&file))
     }
 
-    pub(super) fn noted_in(self, intake: &Intake) -> Self {
+    /// The same, noted in an intake once it is read.
+    pub(crate) fn noted_in(self, intake: &Intake) -> Self {
         InputFile { intake: intake.clone(), ..self }
     }
 
@@ -143,7 +148,7 @@ impl FileUse {
             FileUse::Network(NetworkKind::Mmdb) | FileUse::Fetched(NetworkKind::Mmdb) => FileKind::Database,
             FileUse::Network(_) | FileUse::Fetched(_) => FileKind::Feed,
             FileUse::Cookies => FileKind::Cookies,
-            FileUse::Token | FileUse::Secret => FileKind::Secret,
+            FileUse::Token | FileUse::Secret | FileUse::SigningKey => FileKind::Secret,
             FileUse::Pem => FileKind::Pem,
             FileUse::Roots => FileKind::Roots,
             FileUse::Copy
@@ -154,7 +159,8 @@ impl FileUse {
             | FileUse::ProbeState
             | FileUse::HostState
             | FileUse::RequestLog
-            | FileUse::Fleet => FileKind::State,
+            | FileUse::Fleet
+            | FileUse::Signatures => FileKind::State,
         }
     }
 
@@ -165,7 +171,7 @@ impl FileUse {
             FileUse::Cookies => 1,
             FileUse::Pem | FileUse::Roots => 2,
             FileUse::Token => 3,
-            FileUse::Secret => 4,
+            FileUse::Secret | FileUse::SigningKey => 4,
             FileUse::Zone => 5,
             FileUse::Network(_) => 6,
             FileUse::Copy => 7,
@@ -178,6 +184,7 @@ impl FileUse {
             FileUse::RequestLog => 14,
             FileUse::History => 15,
             FileUse::Fleet => 16,
+            FileUse::Signatures => 17,
         }
     }
 

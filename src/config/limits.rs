@@ -97,6 +97,9 @@ pub(crate) const MAX_CONTACT: usize = 256;
 /// The most credentials of one mirror: one for each of its machines.
 pub(crate) const MAX_CREDENTIALS: usize = 64;
 
+/// The most keys of a zone: an algorithm that is rolled has four, and all of them are in one DNSKEY answer.
+pub(crate) const MAX_SIGNING_KEYS: usize = 8;
+
 /// The length of a token, in bytes. 20 characters of base64 are 15 random bytes, which cannot be guessed; a text longer
 /// than a key of 256 bytes is no token.
 pub(crate) const TOKEN_LEN: RangeInclusive<usize> = 20..=344;

@@ -39,6 +39,7 @@ pub mod limits;
 mod meaning;
 mod mirrors;
 mod networks;
+mod owner;
 pub mod page;
 mod paths;
 mod probe;
@@ -50,6 +51,7 @@ mod request_log;
 mod resolver;
 mod row;
 mod rules;
+mod signing;
 mod socket;
 mod source;
 mod spec;
@@ -93,6 +95,7 @@ pub(crate) use resolver::Resolver;
 use ring::digest::{Context, SHA256};
 use row::Rows as _;
 pub(crate) use rules::{ConditionConfig, RuleConfig};
+pub(crate) use signing::{DnssecConfig, KeyFiles, SigningConfig, SigningKeyConfig, repeated_key};
 pub(crate) use socket::socket_of;
 use source::ConfigSource;
 pub(crate) use source::SourceFile;
@@ -208,6 +211,8 @@ pub struct Config {
     pub(crate) allow: Vec<&'static str>,
     /// `[dns]`
     pub(crate) dns: DnsConfig,
+    /// `[dnssec]`. `None` without the table.
+    pub(crate) dnssec: Option<DnssecConfig>,
     /// `[dnstap]`. `None` without the table: no response is copied.
     pub(crate) dnstap: Option<DnstapConfig>,
     /// `[registry]`. `None` without the table.

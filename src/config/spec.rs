@@ -27,6 +27,7 @@ use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
 use super::row::{KeyRow, KeyTable, Restart, Rows as _, Strs, names, table, tables, texts};
+use super::signing::DnssecSpec;
 use super::table::Table;
 use super::transfer::KeySpec;
 use super::zone::{ZoneSpec, Zones};
@@ -50,6 +51,9 @@ section! {
 
         /// DNS over UDP and TCP.
         dns: DnsSpec = table::<DnsSpec>("dns").otherwise("the defaults of its keys"),
+
+        /// Signing of zones. Each zone that is signed has keys of its own.
+        dnssec: Option<DnssecSpec> = table::<DnssecSpec>("dnssec").otherwise("the defaults of its keys"),
 
         /// Copies of responses, as dnstap over Frame Streams.
         dnstap: Option<DnstapSpec> = table::<DnstapSpec>("dnstap").otherwise("off"),

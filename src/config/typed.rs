@@ -229,7 +229,8 @@ impl<'r, 't> Value<'r, 't> {
         }
     }
 
-    fn not_empty(&self) -> Vec<Value<'r, 't>> {
+    /// The elements of a list, or the value alone; an empty list is a problem.
+    pub(super) fn not_empty(&self) -> Vec<Value<'r, 't>> {
         let elements = self.elements();
         if elements.is_empty() && !self.row.is_some_and(|row| row.may_be_empty) {
             let help = if self.is_required {

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use super::check::Check;
 use super::field::{Field, elements, read_tables, section};
 use super::row::{KeyRow, Tables, flag, number, table, tables, text, texts};
+use super::signing::{SigningConfig, SigningSpec};
 use super::table::Table;
 use super::transfer::{PrimaryConfig, TransferConfig, TransferSpec};
 use super::{FileUse, Hints, InputFile, PlacedText, Service, SteeredExport, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
-use crate::base::name::{Name, NameBuf, NameKey};
+use crate::base::name::{NameBuf, NameKey};
 use crate::base::time::Ttl;
 use crate::snapshot::HTTPS_PORT;
-use crate::zone::Relative;
 
 section! {
     /// A zone as written.
@@ -47,10 +47,14 @@ section! {
         /// PEM file with the roots that certificates of primaries with `tls:NAME` must lead to.
         roots: Option<PlacedText> = text("roots", "path").otherwise("the system's roots").example("\"roots.pem\""),
 
+        /// Keys by which the zone is signed here. [DNSSEC](dnssec.md) has the steps.
+        dnssec: Option<SigningSpec> = table::<SigningSpec>("dnssec")
+            .otherwise("not signed here; a signed zone is served as it is")
+            .example("{ keys = [\"keys/Kblob.example.com.+013+12345\"] }"),
+
         /// With `true`, a signed zone is served without its DNSSEC records.
         ///
-        /// Otherwise such a zone is refused, because resolvers that find a DS in the parent zone take unsigned answers for
-        /// forged.
+        /// For a zone without a DS in the parent zone only, because resolvers that find one take unsigned answers for forged.
         unsigned: bool = flag("unsigned").default(false).example("true"),
     }
 }
@@ -140,7 +144,9 @@ pub struct ZoneConfig {
     pub(crate) roots: Option<InputFile>,
     /// The parties that may have it, and the servers to notify of changes.
     pub(crate) transfer: TransferConfig,
-    /// True if a signed zone is served without its DNSSEC records; otherwise it is refused.
+    /// The keys by which it is signed here. `None` for a zone that is served as it is.
+    pub(crate) signing: Option<SigningConfig>,
+    /// True if a signed zone is served without its DNSSEC records.
     pub(crate) unsigned: bool,
     /// The owners whose addresses depend on the client.
     pub(crate) steer: Vec<Steer>,
@@ -172,6 +178,7 @@ impl ZoneConfig {
             primaries: Vec::new(),
             roots: None,
             transfer,
+            signing: None,
             unsigned,
             steer: Vec::new(),
             reserved: Vec::new(),
@@ -206,7 +213,7 @@ impl Check<'_> {
             let file = spec.file.as_ref().map(|file| self.input(file, usage));
             let texts = spec.primaries.as_deref().unwrap_or_default();
             let (primaries, roots) = self.check_primaries(texts, spec.roots.as_ref());
-            let transfer = spec.transfer.as_ref().map(|transfer| self.check_zone_transfer(transfer, &spec.steer));
+            let transfer = spec.transfer.as_ref().map(|transfer| self.check_zone_transfer(transfer, spec));
             if let (Some(_), Some(steer)) = (&spec.primaries, spec.steer.first().and_then(|steer| steer.owner.as_ref()))
             {
                 self.report(
@@ -223,6 +230,7 @@ impl Check<'_> {
                 steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners, &mut services));
             }
             let unsigned = spec.unsigned;
+            let signing = spec.dnssec.as_ref().map(|dnssec| self.check_signing(dnssec, unsigned));
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
             let file = match file {
                 // A malformed path has been reported.
@@ -234,15 +242,34 @@ impl Check<'_> {
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
                 let reserved = Vec::new();
-                zones.push(ZoneConfig { name, file, primaries, roots, transfer, unsigned, steer, reserved, place });
+                zones.push(ZoneConfig {
+                    name,
+                    file,
+                    primaries,
+                    roots,
+                    transfer,
+                    signing,
+                    unsigned,
+                    steer,
+                    reserved,
+                    place,
+                });
             }
         }
         (zones, services)
     }
 
-    fn check_zone_transfer(&mut self, spec: &TransferSpec, steer: &[SteerSpec]) -> TransferConfig {
+    fn check_zone_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> TransferConfig {
         let transfer = self.check_transfer(spec);
-        if let (Some(first), SteeredExport::Refused, false) = (spec.allow.first(), transfer.steered, steer.is_empty()) {
+        if let (Some(first), Some(_)) = (spec.allow.first(), &zone.dnssec) {
+            self.report(
+                Diagnostic::warning("signed-transfer", "a zone that is signed here is not transferred")
+                    .at(first.place.clone(), "every request is refused")
+                    .help("its signatures change without a new serial: give each server the zone and its keys instead"),
+            );
+        } else if let (Some(first), SteeredExport::Refused, false) =
+            (spec.allow.first(), transfer.steered, zone.steer.is_empty())
+        {
             self.report(
                 Diagnostic::warning("steered-transfer", "a zone with steered owners is not transferred")
                     .at(first.place.clone(), "every request is refused")
@@ -314,72 +341,4 @@ impl Check<'_> {
         let hints = if spec.hints { Hints::Tailored } else { Hints::Left };
         (protocols.into_iter().map(|protocol| protocol.value).collect(), spec.port, hints)
     }
-
-    /// The absolute owner of a text as master files have it: `@`, relative, or absolute with a dot at its end.
-    fn check_owner(&mut self, text: &PlacedText, apex: Name<'_>, apexes: &HashMap<NameKey, Place>) -> Option<NameBuf> {
-        if &*text.value == "@" {
-            return Some(apex.to_owned());
-        }
-        let written = self.parse(text, value::domain_name)?;
-        let is_absolute = text.value.ends_with('.') && !text.value.ends_with("\\.");
-        let owner = if is_absolute {
-            written
-        } else {
-            if !apex.is_root() && written.as_name().ends_with(apex) {
-                self.report(doubled_owner(text, written.as_name(), apex));
-                return None;
-            }
-            let octets = written.as_name().as_wire();
-            let Some(owner) = NameBuf::joined(&octets[..octets.len() - 1], apex) else {
-                self.report(
-                    Diagnostic::error("bad-name", format!("`{}` is too long below `{apex}`", text.value))
-                        .at(text.place.clone(), "over 255 bytes in all")
-                        .help("write a shorter owner"),
-                );
-                return None;
-            };
-            if let Relative::Absolute(name) = Relative::of(owner.as_name(), apex) {
-                let message = format!("owner `{name}` is relative to the zone, so it is `{}`", owner.as_name());
-                self.report(
-                    Diagnostic::warning("missing-dot", message)
-                        .at(text.place.clone(), "no final dot")
-                        .help(format!("if `{name}.` is meant, move it to the zone that holds it")),
-                );
-            }
-            owner
-        };
-        let mut ancestor = Some(owner.as_name());
-        while let Some(name) = ancestor {
-            if name == apex {
-                return Some(owner);
-            }
-            if apexes.contains_key(&name.key()) {
-                self.report(outside(text, owner.as_name(), apex, format!("move it to the zone `{name}`")));
-                return None;
-            }
-            ancestor = name.parent();
-        }
-        let help = format!("write an owner relative to the zone, like `www`, or `@` for `{apex}` itself");
-        self.report(outside(text, owner.as_name(), apex, help));
-        None
-    }
-}
-
-fn outside(text: &PlacedText, owner: Name<'_>, apex: Name<'_>, help: String) -> Diagnostic {
-    Diagnostic::error("owner-outside-zone", format!("owner `{owner}` is not answered by zone `{apex}`"))
-        .at(text.place.clone(), "outside the zone")
-        .help(help)
-}
-
-fn doubled_owner(text: &PlacedText, written: Name<'_>, apex: Name<'_>) -> Diagnostic {
-    let relative: Vec<String> = written
-        .labels()
-        .take(written.labels().count() - apex.labels().count())
-        .map(|label| String::from_utf8_lossy(label).into_owned())
-        .collect();
-    let meant = if relative.is_empty() { "@".to_string() } else { relative.join(".") };
-    let message = format!("owner `{written}` is relative to the zone, so it would be `{written}.{apex}`");
-    Diagnostic::error("doubled-owner", message)
-        .at(text.place.clone(), "a dot at its end is missing")
-        .help(format!("did you mean `{meant}`? that is the same as `{written}.` with the dot"))
 }

@@ -11,6 +11,7 @@
 mod ask;
 mod changes;
 mod explain;
+mod export;
 mod first;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -34,6 +35,7 @@ pub(crate) use explain::{
     Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, ShownRecord, SteeredExplanation, explain,
     explain_redirect,
 };
+pub(crate) use export::{UnknownPlan, export};
 pub(crate) use ground::Judged;
 pub use moves::{
     FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, MovedStretches, Moves, RangeMove, SourceMoves,

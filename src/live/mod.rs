@@ -15,12 +15,13 @@ mod refreshes;
 mod reloads;
 mod requests;
 mod retransfer;
+mod signing;
 mod updates;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +38,8 @@ pub(crate) use refreshes::{
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms};
 pub(crate) use requests::requests;
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers};
+pub(crate) use signing::SIGNATURES;
+pub use signing::Signatory;
 pub(crate) use updates::{
     PendingChanges, PendingRequest, PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue,
 };
@@ -45,6 +48,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::time::{Generation, Moment};
 use crate::snapshot::{Change, Next, Snapshot};
+use crate::zone::Zone;
 
 /// Updates that may wait to be folded in; senders wait beyond that. A probe round of a thousand mirrors fits.
 const MAX_WAITING: usize = 1024;
@@ -108,7 +112,15 @@ where
     (
         published.clone(),
         Updates(sender),
-        Publisher { published, inbox, clock, retired: Vec::new(), panics: BTreeSet::new(), free: drop },
+        Publisher {
+            published,
+            inbox,
+            clock,
+            signatory: None,
+            retired: Vec::new(),
+            panics: BTreeSet::new(),
+            free: drop,
+        },
     )
 }
 
@@ -120,6 +132,8 @@ pub struct Updates(mpsc::Sender<Update>);
 enum Update {
     Change(Change, Option<oneshot::Sender<Generation>>),
     Replace(Box<Snapshot>, oneshot::Sender<Generation>),
+    /// Signed versions of zones, each with the zone that it was made of.
+    Signed(Vec<(Arc<Zone>, Arc<Zone>)>),
 }
 
 /// The publisher has stopped; the process is about to end.
@@ -145,6 +159,11 @@ impl Updates {
         let (sender, published) = oneshot::channel();
         self.0.send(Update::Change(change, Some(sender))).await.map_err(|_| Stopped)?;
         published.await.map_err(|_| Stopped)
+    }
+
+    /// Publishes signed versions of zones, each with the zone that it was made of; one of a zone that has changed is left out.
+    pub(crate) async fn sign(&self, zones: Vec<(Arc<Zone>, Arc<Zone>)>) -> Result<(), Stopped> {
+        self.0.send(Update::Signed(zones)).await.map_err(|_| Stopped)
     }
 
     /// Serves a newly compiled snapshot as the successor of the snapshot that is served then. Returns its generation.
@@ -181,6 +200,7 @@ pub struct Publisher<C> {
     published: Arc<Published>,
     inbox: mpsc::Receiver<Update>,
     clock: C,
+    signatory: Option<Arc<Signatory>>,
     retired: Vec<Arc<Snapshot>>,
     free: fn(Vec<Arc<Snapshot>>),
     /// The horizons in panic when it was last logged.
@@ -194,23 +214,31 @@ impl<C: Fn() -> Moment> Publisher<C> {
         Publisher { free, ..self }
     }
 
+    /// Has zones signed by this signatory.
+    pub(crate) fn signed_by(self, signatory: Arc<Signatory>) -> Self {
+        Publisher { signatory: Some(signatory), ..self }
+    }
+
     /// Folds in updates until no sender is left. Updates that wait together are published together.
     pub async fn run(mut self) {
         self.note_panics();
         let mut updates = Vec::new();
+        let mut is_signed = true;
         loop {
             tokio::select! {
                 count = self.inbox.recv_many(&mut updates, MAX_WAITING) => match count {
                     0 => return,
-                    _ => self.fold(updates.drain(..)),
+                    _ => is_signed = self.fold(updates.drain(..)),
                 },
+                () = std::future::ready(()), if !is_signed => is_signed = self.fold(std::iter::empty()),
                 () = tokio::time::sleep(RETIRE_EVERY), if !self.retired.is_empty() => {}
             }
             self.free_retired();
         }
     }
 
-    fn fold(&mut self, updates: impl Iterator<Item = Update>) {
+    /// Publishes a snapshot with these updates. Returns false if some steered answers are not signed yet.
+    fn fold(&mut self, updates: impl Iterator<Item = Update>) -> bool {
         let now = (self.clock)();
         let mut next = Next::of(&self.published.load());
         let mut waiting = Vec::new();
@@ -221,14 +249,20 @@ impl<C: Fn() -> Moment> Publisher<C> {
                     waiting.extend(reply.map(|reply| (reply, generation)));
                 }
                 Update::Replace(compiled, reply) => waiting.push((reply, next.replace(*compiled))),
+                Update::Signed(zones) => next.sign(zones),
             }
         }
-        self.retired.push(self.published.publish(next.derive(), now));
+        let (next, is_signed) = match &self.signatory {
+            Some(signatory) => signatory.sign(next.derive(), Some(Instant::now() + signing::MAX_WAIT)),
+            None => (next.derive(), true),
+        };
+        self.retired.push(self.published.publish(next, now));
         self.note_panics();
         for (reply, generation) in waiting {
             // The caller may have stopped waiting.
             let _ = reply.send(generation);
         }
+        is_signed
     }
 
     /// Logs which horizons have come into panic, and out of it, since the last time.

@@ -14,20 +14,23 @@ pub mod hosts;
 pub(crate) mod keys;
 pub(crate) mod named;
 pub mod networks;
+pub(crate) mod signing_keys;
 pub(crate) mod token;
 pub mod zone;
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::time::UnixTime;
 use crate::base::tsig::Keys;
 use crate::config::{Config, Secret, SourceFile};
 use crate::files::{self, FileFacts};
 use crate::networks::{Networks, Source};
 use crate::snapshot::{CookieSecrets, ZoneOrigin};
-use crate::zone::Zone;
+use crate::zone::{SigningTerms, Zone};
 
 /// Everything that a config names, loaded.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Inputs {
     pub(crate) cookies: CookieSecrets,
     /// The keys, in the order of the config.
     pub(crate) keys: Keys,
+    /// The keys that sign each zone; `None` for a zone that is not signed here.
+    pub(crate) signing: Vec<Option<Arc<SigningTerms>>>,
 }
 
 /// Warns of files of the configuration that hold secrets and that other users may use.
@@ -61,13 +66,14 @@ pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -
 pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let networks = Networks { sources: load_networks(config, purpose, &mut problems) };
-    let zones = load_zones(config, purpose, &mut problems);
+    let signing = or_report(signing_keys::read(&config.zones), &mut problems);
+    let zones = load_zones(config, &signing, purpose, &mut problems);
     let cookies = or_report(cookies::secrets(config.dns.cookie_secrets.as_ref()), &mut problems);
     let keys = or_report(keys::read(&config.keys), &mut problems);
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
-    Ok((Inputs { networks, zones, cookies, keys }, problems))
+    Ok((Inputs { networks, zones, cookies, keys, signing }, problems))
 }
 
 /// The content that was read, with its warnings added to the problems; the default if it is refused.
@@ -112,17 +118,22 @@ fn load_networks(config: &Config, purpose: &hosts::Purpose, problems: &mut Vec<D
 
 fn load_zones(
     config: &Config,
+    signing: &[Option<Arc<SigningTerms>>],
     purpose: &hosts::Purpose,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<(Arc<Zone>, ZoneOrigin)> {
     let mut zones = Vec::new();
     let mut refused = Vec::new();
-    for zone in &config.zones {
+    for (at, zone) in config.zones.iter().enumerate() {
+        let terms = signing.get(at).and_then(Option::as_deref);
         let file = zone.file.as_ref().filter(|_| zone.primaries.is_empty()).map(|input| input.file.clone());
         let origin = ZoneOrigin { file, is_refused: false };
-        match zone::read(zone) {
+        match zone::read(zone, terms) {
             Ok((read, warnings)) => {
                 problems.extend(warnings);
+                if let (Some(signing), Some(terms)) = (&zone.signing, terms) {
+                    problems.extend(signing_keys::check_zone(signing, terms, &read, hosts::now()));
+                }
                 zones.push((Arc::new(read), origin));
             }
             Err(found) => match zone::stand_in(zone, purpose) {
@@ -142,6 +153,11 @@ fn load_zones(
         problems.extend(if may_start { zone::held_back(zone, found) } else { found });
     }
     zones
+}
+
+/// Seconds since 1970; 0 for a clock before that.
+fn unix(time: SystemTime) -> UnixTime {
+    UnixTime(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Warns of a file with secrets that others may use. `shown` is the path in the message; `reason` is the harm.

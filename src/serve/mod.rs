@@ -21,6 +21,7 @@ mod prepare;
 mod reload;
 mod running;
 mod services;
+mod signing;
 mod start;
 mod states;
 mod tries;

@@ -22,7 +22,7 @@ use crate::load::{self, hosts::Purpose};
 use crate::process::{address, sys};
 use crate::registry::RegistrySettings;
 use crate::snapshot::Snapshot;
-use crate::{acme, probe, transfer};
+use crate::{acme, live, probe, transfer};
 
 /// A configuration that is ready to be served.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         FileUse::HostState => &load::hosts::keep::FORM,
         FileUse::Challenges => &acme::STATE,
         FileUse::Fleet => &control::FLEET_STATE,
+        FileUse::Signatures => &live::SIGNATURES,
         FileUse::RequestLog => return check_request_log(named),
         // A copy of a zone is checked when it is loaded.
         _ => return None,

@@ -17,6 +17,7 @@ use super::guard::{self, Configured, GuardedReload};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
 use super::reload;
+use super::signing::Signing;
 use super::tries;
 use super::web::Web;
 use crate::acme::AcmeService;
@@ -51,6 +52,7 @@ pub(super) struct Services {
     pub(super) config: Arc<Config>,
     pub(super) updates: Updates,
     pub(super) published: Arc<Published>,
+    pub(super) signing: Signing,
     pub(super) dns: DnsListeners,
     pub(super) web: Web,
     pub(super) mirrors: Option<RunningWatcher>,
@@ -193,6 +195,7 @@ impl Services {
         for source in reload::refused(before, &snapshot) {
             self.sources.note_refused(&source);
         }
+        let snapshot = self.signing.sign_ahead(snapshot).await;
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
                 self.note_reload(&config, Generation(number), moved);

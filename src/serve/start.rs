@@ -16,6 +16,7 @@ use super::mirrors::{RunningWatcher, WaitingWatcher};
 use super::prepare::Prepared;
 use super::reload::ReloadMetrics;
 use super::services::{Services, served_config};
+use super::signing::Signing;
 use super::states::{self, StateMetrics};
 use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
@@ -49,12 +50,16 @@ impl Services {
         let FirstSnapshot { snapshot, watcher, tokens } =
             opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
         let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
-        let (published, updates) = publish(snapshot, clock, vital);
+        let signing = Signing::open(&prepared.built.config, &states);
+        let snapshot = signing.sign_ahead(snapshot).await;
+        let (published, updates) = publish(snapshot, &signing, clock, vital);
+        signing.start(published.clone(), updates.clone(), vital);
         let moved = Arc::new(Notify::new());
         let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
         let config = &prepared.built.config;
         let hosts = HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
         let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(StateMetrics(states.clone()))];
+        counters.push(signing.metrics(published.clone()));
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::requests();
         let (reloads, asked) = live::requests();
@@ -157,6 +162,7 @@ impl Services {
             history,
             asked,
             refresh,
+            signing,
             sources,
             candidates,
             changes,
@@ -229,9 +235,11 @@ impl Opened {
 }
 
 /// Publishes the first snapshot, and starts the task that publishes changes.
-fn publish(snapshot: Snapshot, clock: Clock, vital: &Vital) -> (Arc<Published>, Updates) {
+fn publish(snapshot: Snapshot, signing: &Signing, clock: Clock, vital: &Vital) -> (Arc<Published>, Updates) {
     let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
-    let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
+    let publisher = publisher
+        .signed_by(signing.signatory())
+        .free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
     tokio::spawn(vital.guard("publisher", publisher.run()));
     (published, updates)
 }

@@ -4,6 +4,7 @@
 //! **Not here**: writing them ([`crate::process::state`]).
 
 use crate::files::state::StateForm;
+use crate::live::SIGNATURES;
 use crate::load::hosts::keep;
 use crate::load::zone::copy;
 use crate::process::state::StateFiles;
@@ -11,8 +12,16 @@ use crate::telemetry::{Collect, MetricsPage};
 use crate::{acme, control, probe};
 
 /// The kinds of state files, by the names of their labels.
-const FORMS: [&StateForm; 7] =
-    [&copy::FORM, &keep::FORM, &control::STATE, &control::FLEET_STATE, &control::HISTORY, &probe::STATE, &acme::STATE];
+const FORMS: [&StateForm; 8] = [
+    &copy::FORM,
+    &keep::FORM,
+    &control::STATE,
+    &control::FLEET_STATE,
+    &control::HISTORY,
+    &probe::STATE,
+    &acme::STATE,
+    &SIGNATURES,
+];
 
 /// The state files of a server.
 pub(super) fn files() -> StateFiles {

@@ -10,6 +10,7 @@ use super::{Provenance, Service, Settings, Transfers, ZoneOrigin};
 use crate::challenge::Challenges;
 use crate::mirror::Mirror;
 use crate::steer::{Horizon, RegionTable};
+use crate::zone::SigningTerms;
 
 /// The content of the files, without the zones.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub regions: Arc<RegionTable>,
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
+    /// The keys of zones that are signed here; [`crate::base::ids::ZoneId`] is an index. A zone without an entry is not signed.
+    pub signing: Arc<[Option<Arc<SigningTerms>>]>,
     /// The origin of each zone; [`crate::base::ids::ZoneId`] is an index.
     pub zones: Arc<[ZoneOrigin]>,
 }

@@ -21,6 +21,7 @@ mod provenance;
 mod regions;
 mod service;
 mod settings;
+mod signed;
 mod transfers;
 
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ pub(crate) use regions::{REGION_METERS, RegionMeter, Regions};
 pub(crate) use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub(crate) use settings::CookieSecret;
 pub use settings::{ChaosText, CookieSecrets, RateLimit, ServerIdentity, Settings, TapKinds, TapTerms};
+pub(crate) use signed::{SignedOwner, SignedSet, TailoredSigning};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use ahead::{FarHorizons, NEAR};
@@ -69,6 +71,8 @@ pub struct Snapshot {
     /// The dynamic records that are folded into the zones.
     overlays: Arc<ZoneOverlays>,
     derived: Derived,
+    /// The signed answers of steered owners, by zone and node.
+    signed: Arc<[SignedOwner]>,
     /// The size in bytes above which a table is far: it does not fit the caches of a core.
     near: usize,
     /// The horizons with far tables.
@@ -90,6 +94,7 @@ impl Snapshot {
             overlays: Arc::default(),
             derived: Derived::from(&compiled, &live, compiled.mirrors.clone()),
             live: Arc::new(live),
+            signed: Arc::default(),
             near: NEAR,
             far_horizons: FarHorizons::among(&compiled.horizons, NEAR),
             meters: Meters::new(&compiled.mirrors),

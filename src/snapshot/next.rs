@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Change, Derived, Live, Snapshot};
 use crate::base::time::Generation;
 use crate::mirror::Mirror;
+use crate::zone::Zone;
 
 /// A snapshot that is being made from the one before.
 #[derive(Debug)]
@@ -82,6 +83,11 @@ impl Next {
         next.generation = Generation(served.generation.0 + 1);
         self.is_derived = false;
         next.generation
+    }
+
+    /// Takes in signed versions of zones, each with the zone that it was made of; one of a zone that has changed is left out.
+    pub(crate) fn sign(&mut self, signed: Vec<(Arc<Zone>, Arc<Zone>)>) {
+        self.snapshot.zones = Arc::new(self.snapshot.zones.with_signed(signed));
     }
 
     /// The snapshot.

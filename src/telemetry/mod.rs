@@ -150,6 +150,11 @@ impl MetricFamily<'_> {
         self.write("", labels, format_args!("{value}"))
     }
 
+    /// Adds a duration in seconds, from microseconds.
+    pub(crate) fn duration(&mut self, labels: &[(&str, &str)], micros: u64) -> &mut Self {
+        self.write("", labels, format_args!("{}", Seconds(micros)))
+    }
+
     /// Adds a histogram: the count of each bucket, and the sum of all durations in microseconds.
     pub(crate) fn distribution(&mut self, labels: &[(&str, &str)], buckets: &[u64; BUCKETS], sum_us: u64) -> &mut Self {
         let mut count = 0;

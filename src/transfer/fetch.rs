@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::inbound::{self, Inbound, Signed, TransferProgress, TransferRefusal};
+use super::inbound::{self, Inbound, TransferProgress, TransferRefusal};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
@@ -30,7 +30,7 @@ use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
 use crate::wire::ask::question;
 use crate::wire::tsig::{Exchange, VerifyError};
-use crate::zone::{Zone, is_newer};
+use crate::zone::{SignedZone, Zone, is_newer};
 
 /// The timeouts of the attempts over UDP.
 const UDP_WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -47,8 +47,8 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(1800);
 pub(super) struct Primary {
     pub(super) address: SocketAddr,
     pub(super) key: Option<Arc<Key>>,
-    /// The treatment of a signed zone.
-    pub(super) signed: Signed,
+    /// The treatment of DNSSEC records.
+    pub(super) signed: SignedZone,
     /// TLS with the name that the primary's certificate must have. `None` asks in the clear.
     pub(super) xot: Option<Arc<Xot>>,
 }
@@ -241,7 +241,7 @@ impl PrimaryLine<'_> {
         let id = random_id()?;
         let query = inbound::query(apex.as_name(), have.map(|have| &**have), id);
         let (query, exchange) = self.signed(query);
-        let inbound = Inbound::new(apex.clone(), have.cloned(), id, self.primary.signed);
+        let inbound = Inbound::new(apex.clone(), have.cloned(), id, (self.primary.signed, Clock::civil()));
         let all = self.take(&query, exchange, inbound);
         timeout(TRANSFER_WAIT, all).await.map_err(|_| FetchError::Silent)?
     }

@@ -18,9 +18,9 @@ use domain::rdata::AllRecordData;
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
-use crate::base::time::Ttl;
+use crate::base::time::{Ttl, UnixTime};
 use crate::wire::ask::question;
-use crate::zone::{AddError, Dnssec, Record, Records, RrSet, Zone, ZoneBuilder, is_newer};
+use crate::zone::{AddError, Record, Records, RrSet, SignedZone, Zone, ZoneBuilder, check_presigned, is_newer};
 
 /// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
 pub(crate) const MAX_TRANSFER_LEN: usize = 1 << 30;
@@ -33,7 +33,8 @@ const RECORD_LEN: usize = 10;
 pub struct Inbound {
     apex: NameBuf,
     id: u16,
-    signed: Signed,
+    /// The treatment of DNSSEC records, and the time at which those that are kept must be valid.
+    signed: (SignedZone, UnixTime),
     /// Our copy, if the query asked for changes; else `None`.
     have: Option<Arc<Zone>>,
     /// Bytes of all records so far, names uncompressed.
@@ -46,15 +47,6 @@ pub struct Inbound {
     added: Records,
     /// In an incremental transfer: the removed and the added records.
     changes: Changes,
-}
-
-/// The treatment of a signed zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signed {
-    /// It is refused.
-    Refused,
-    /// It is taken without its DNSSEC records.
-    Stripped,
 }
 
 /// An SOA record.
@@ -106,8 +98,6 @@ pub enum TransferRefusal {
     Malformed(&'static str),
     /// A record cannot be part of the zone.
     Record(Box<NameBuf>, Rtype, AddError),
-    /// The zone is signed: it has a record of this type.
-    Signed(Rtype),
     /// The zone is older than the copy (RFC 1982).
     Older {
         /// The primary's serial.
@@ -129,12 +119,6 @@ impl fmt::Display for TransferRefusal {
             TransferRefusal::Rcode(rcode) => write!(f, "the primary answers {rcode}"),
             TransferRefusal::Malformed(what) => write!(f, "malformed: {what}"),
             TransferRefusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
-            TransferRefusal::Signed(rtype) => {
-                write!(
-                    f,
-                    "the zone is signed ({rtype}); set `unsigned = true` on it to serve it without DNSSEC records"
-                )
-            }
             TransferRefusal::Older { theirs, ours } => {
                 write!(f, "serial {theirs} is older than serial {ours} of the copy")
             }
@@ -170,8 +154,9 @@ pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Transfer
 }
 
 impl Inbound {
-    /// A transfer whose query was made by [`query`] with the same arguments.
-    pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16, signed: Signed) -> Self {
+    /// A transfer whose query was made by [`query`] with the same arguments. `signed` is the treatment of DNSSEC records, and the
+    /// time.
+    pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16, signed: (SignedZone, UnixTime)) -> Self {
         Inbound {
             apex,
             id,
@@ -229,13 +214,9 @@ impl Inbound {
             self.soa = Some((Soa { ttl: record.ttl, rdata: record.rdata.to_vec() }, serial_in(record.rdata)));
             return Ok(());
         };
-        match (Dnssec::of(record.rtype, record.owner == apex.as_name()), self.signed) {
-            (Dnssec::Signs, Signed::Refused) => return Err(TransferRefusal::Signed(record.rtype)),
-            (Dnssec::Signs | Dnssec::Depends, Signed::Stripped) => {
-                self.note_left_out();
-                return Ok(());
-            }
-            _ => {}
+        if !self.signed.0.keeps(record.rtype, record.owner == apex.as_name(), record.rdata) {
+            self.note_left_out();
+            return Ok(());
         }
         let serial = is_soa.then(|| serial_in(record.rdata));
         self.content = match (self.content, serial) {
@@ -321,7 +302,13 @@ impl Inbound {
             record.iter().try_for_each(&mut add)?;
         }
         match builder.finish() {
-            Ok((zone, _)) => Ok(zone),
+            Ok((zone, _)) => match self.signed {
+                (SignedZone::Kept, now) => match check_presigned(&zone, None, now).first() {
+                    Some(fault) => Err(TransferRefusal::NotAZone(format!("{fault}; {}", fault.help()))),
+                    None => Ok(zone),
+                },
+                _ => Ok(zone),
+            },
             Err(problems) => {
                 let first =
                     problems.iter().find(|problem| problem.severity() == crate::base::diagnostic::Severity::Error);

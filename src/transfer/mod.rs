@@ -36,10 +36,9 @@ use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::transfer::{CopyAge, Counters, MAX_ZONES, ZoneStatus as Standing};
-use crate::zone::Zone;
+use crate::zone::{SignedZone, Zone};
 pub(crate) use encryption::Encryption;
 use fetch::Primary;
-use inbound::Signed;
 use notify::NotifyWord;
 use secondary::Secondary;
 
@@ -137,7 +136,8 @@ impl TransferService {
     /// Restarts the tasks with a new configuration. Call it after the new snapshot is published.
     pub(crate) fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
-        let keys = self.shared.published.load().transfers().keys.clone();
+        let snapshot = self.shared.published.load_full();
+        let keys = snapshot.transfers().keys.clone();
         let is_secondary = |zone: &&crate::config::ZoneConfig| !zone.primaries.is_empty();
         let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
         let (mut doors, mut inboxes) = (HashMap::new(), Vec::new());
@@ -160,7 +160,8 @@ impl TransferService {
             state.keys = keys.clone();
         }
         for (zone, (bell, demands)) in zones.into_iter().zip(inboxes) {
-            let signed = if zone.unsigned { Signed::Stripped } else { Signed::Refused };
+            let terms = snapshot.zones().at_apex(zone.name.as_name()).and_then(|(id, _)| snapshot.signing_terms(id));
+            let signed = SignedZone::of(terms, zone.unsigned);
             let primary = |primary: &config::PrimaryConfig| Primary {
                 address: primary.address,
                 key: primary.key.map(|key| keys.key(key).clone()),

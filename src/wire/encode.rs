@@ -20,7 +20,7 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::snapshot::Settings;
-use crate::zone::RrSet;
+use crate::zone::{RECORD_HEADER_LEN, RrSet};
 
 /// Length in bytes of a UDP message that every DNS client accepts (RFC 1035 §4.2.1).
 const MIN_UDP: usize = 512;
@@ -155,9 +155,12 @@ impl<'r> ResponseWriter<'_, 'r> {
     #[inline]
     fn whole(&mut self, rr: &Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
         let (at, known) = (self.message.at, self.names.known.len());
-        let written = match self.rrset(rr, response) {
-            Some(records) if self.dnssec_ok => self.signatures(rr, response).map(|more| records + more),
-            written => written,
+        let written = match self.dnssec_ok.then(|| copied_whole(rr)).flatten() {
+            Some(set) => self.signed(set, matches!(rr.data, Data::Tailored(_))),
+            None => match self.rrset(rr, response) {
+                Some(records) if self.dnssec_ok => self.signatures(rr, response).map(|more| records + more),
+                written => written,
+            },
         };
         if let Some(records) = written {
             *count += records;
@@ -166,6 +169,25 @@ impl<'r> ResponseWriter<'_, 'r> {
         self.message.at = at;
         self.names.known.truncate(known);
         rr.need == Need::Optional
+    }
+
+    /// Copies an RRset with its signatures, and returns the number of both; `None` if these do not fit.
+    fn signed(&mut self, set: RrSet<'r>, is_tailored: bool) -> Option<u16> {
+        let wire = set.signed_wire();
+        let mut rest = self.message.room(wire.len())?;
+        rest.copy_from_slice(wire);
+        let mut count = 0;
+        while let Some((header, after)) = rest.split_at_mut_checked(RECORD_HEADER_LEN) {
+            // RFC 4034 §3: the TTL of a signature is that of its RRset, and the TTL of a tailored RRset is shortened.
+            if is_tailored {
+                header[TTL].copy_from_slice(&set.ttl.0.to_be_bytes());
+            }
+            let len = u16::from_be_bytes([header[10], header[11]]);
+            rest = after.split_at_mut_checked(len.into())?.1;
+            count += 1;
+        }
+        self.message.at += wire.len();
+        Some(count)
     }
 
     /// Writes an RRset and returns its number of records; `None` if the RRset does not fit.
@@ -265,6 +287,13 @@ impl<'r> ResponseWriter<'_, 'r> {
         let names = &mut self.names;
         self.message.record(rtype, ttl, rdata, |message, name| names.write(name, message))
     }
+}
+
+/// The RRset, if the message has its records and signatures in their stored form.
+fn copied_whole<'r>(rr: &Rr<'r>) -> Option<RrSet<'r>> {
+    let (Data::Stored(set) | Data::Tailored(set)) = rr.data else { return None };
+    let is_verbatim = matches!(rr.owner, Owner::Question) && rdata_names(set.rtype).is_none();
+    (is_verbatim && set.is_signed()).then_some(set)
 }
 
 /// The names of a message that pointers can point to.

@@ -152,6 +152,10 @@ pub(super) fn permit(
     if zone.is_steered() && policy.steered == SteeredExport::Refused {
         return Err((Rcode::REFUSED, Some(Ede::NotSupported)));
     }
+    // Signatures change without a new serial, so a secondary would keep those that have expired.
+    if snapshot.signing_terms(id).is_some() {
+        return Err((Rcode::REFUSED, Some(Ede::NotSupported)));
+    }
     match zone.lack() {
         None => Ok(id),
         Some(ede) => Err((Rcode::SERVFAIL, Some(ede))),

@@ -16,13 +16,16 @@ use super::negative::split_soa;
 use super::problem::ReservedOwner;
 use super::rrset::{IS_SIGNED, max_rrset_len};
 use super::table::HashTable;
-use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
+use super::{
+    Availability, CanonicalOrder, HashedOrder, NegativeSoa, Node, RECORD_HEADER_LEN, RrSet, SignatureCount, Steered,
+    Zone, ZoneProblem,
+};
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rdata;
 use crate::base::rr::Rtype;
-use crate::base::time::Ttl;
+use crate::base::time::{Ttl, UnixTime};
 
 /// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB. A larger zone is likely a mistake.
 pub(crate) const MAX_NODES: usize = 50_000_000;
@@ -157,6 +160,8 @@ impl ZoneBuilder {
         }
         zone.negative_soa = NegativeSoa::of(zone.soa(), zone.apex());
         zone.order = is_signed.then(|| CanonicalOrder::of(&zone));
+        zone.hashed = if is_signed { HashedOrder::of(&zone) } else { None };
+        zone.signatures = if is_signed { count_signatures(&zone) } else { SignatureCount::default() };
         Ok((zone, problems))
     }
 
@@ -243,7 +248,9 @@ impl ZoneBuilder {
             availability: Availability::Available,
             negative_soa: NegativeSoa::default(),
             order: None,
+            hashed: None,
             dynamic: Vec::new(),
+            signatures: SignatureCount::default(),
         }
     }
 
@@ -301,6 +308,17 @@ impl ZoneBuilder {
             NodeDraft { name: self.name_of(node), kind, wildcard, rrsets, wire }
         })
     }
+}
+
+fn count_signatures(zone: &Zone) -> SignatureCount {
+    let mut signatures = SignatureCount::default();
+    for (_, rdata) in zone.nodes().flat_map(Node::rrsets).flat_map(RrSet::signature_records) {
+        // RFC 4034 §3.1: type, algorithm, labels, TTL, expiration.
+        let expires =
+            rdata.get(8..).and_then(|rest| rest.first_chunk()).map_or(0, |octets| u32::from_be_bytes(*octets));
+        signatures.add(UnixTime(expires.into()));
+    }
+    signatures
 }
 
 fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {

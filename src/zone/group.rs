@@ -6,12 +6,13 @@
 
 use std::collections::HashSet;
 
+use super::dnssec::covered;
 use super::entry::RrSetEntry;
-use super::negative::SOA_NUMBERS_LEN;
 use super::rrset::{IS_SIGNED, MAX_RRSET_LEN, max_rrset_len, push_record};
 use super::{RECORD_HEADER_LEN, ZoneProblem};
 use crate::base::ids::NodeId;
 use crate::base::name::Name;
+use crate::base::rdata::canonical;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
@@ -166,30 +167,11 @@ impl NewRecord {
     }
 }
 
-/// The type that an RRSIG covers (RFC 4034 §3.1.1).
-fn covered(rdata: &[u8]) -> Rtype {
-    Rtype(rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets)))
-}
-
 /// Drops all but the first of records with the same rdata (RFC 2181 §5), and keeps the order.
 fn drop_duplicates(members: &mut Vec<NewRecord>, rdata: &[u8]) {
     if members.len() < 2 {
         return;
     }
     let mut seen = HashSet::with_capacity(members.len());
-    members.retain(|record| seen.insert(comparable(record.rtype, record.rdata(rdata))));
-}
-
-/// The rdata as it compares: names in it without regard to case, as far as the common types have them.
-fn comparable(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
-    let mut rdata = rdata.to_vec();
-    let names = match rtype {
-        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0..rdata.len(),
-        Rtype::MX => 2..rdata.len(),
-        Rtype::SRV => 6..rdata.len(),
-        Rtype::SOA => 0..rdata.len() - SOA_NUMBERS_LEN,
-        _ => 0..0,
-    };
-    rdata[names].make_ascii_lowercase();
-    rdata
+    members.retain(|record| seen.insert(canonical(record.rtype, record.rdata(rdata))));
 }

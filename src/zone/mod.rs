@@ -20,13 +20,17 @@ mod difference;
 mod dnssec;
 mod entry;
 mod group;
+mod hashed;
+mod keys;
 mod negative;
 mod node;
 mod order;
 mod overlay;
+mod presigned;
 mod problem;
 mod rrset;
 mod set;
+mod signing;
 mod table;
 mod timers;
 
@@ -34,16 +38,24 @@ pub(crate) use build::AddError;
 pub use build::ZoneBuilder;
 pub(crate) use difference::History;
 pub use difference::{Difference, Record, Records, is_newer};
-pub(crate) use dnssec::Dnssec;
+pub use dnssec::SignedZone;
+pub(crate) use dnssec::{Dnssec, validity_of};
+pub(crate) use hashed::HashedOrder;
+pub use keys::SigningTerms;
+pub(crate) use keys::{
+    ECDSA_P256, ED25519, KeyRole, KeyState, SignOctets, SignatureOctets, ZoneKey, ds_rdata, key_tag,
+};
 pub(crate) use negative::NegativeSoa;
 pub use node::Node;
 pub(crate) use order::CanonicalOrder;
 pub(crate) use overlay::ZoneOverlays;
 pub use overlay::{DynamicRrSet, RrSetKey};
+pub(crate) use presigned::{SignedFault, check_presigned};
 pub(crate) use problem::ReservedOwner;
 pub(crate) use problem::{Relative, ZoneProblem};
 pub(crate) use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
+pub(crate) use signing::{RrSetToSign, SigningWindow, SteeredLink, ToSign, ZoneSigning, nsec_rdata};
 pub(crate) use timers::{REFRESH, RETRY, Timers};
 
 use std::sync::Arc;
@@ -52,7 +64,7 @@ use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Ede, Rtype};
-use crate::base::time::Ttl;
+use crate::base::time::{Ttl, UnixTime};
 use entry::NodeEntry;
 use table::HashTable;
 
@@ -74,9 +86,44 @@ pub struct Zone {
     negative_soa: NegativeSoa,
     /// The owners in canonical order, if the zone has signatures.
     order: Option<CanonicalOrder>,
+    /// The owners of NSEC3 records, if the zone has such a chain.
+    hashed: Option<HashedOrder>,
     /// The SOA of negative answers at owners with dynamic records, by id.
     dynamic: Vec<(NodeId, NegativeSoa)>,
+    signatures: SignatureCount,
     availability: Availability,
+}
+
+/// The records that prove denials in a signed zone.
+#[derive(Clone, Copy)]
+pub(crate) enum DenialChain<'z> {
+    /// NSEC, by the owners in canonical order.
+    Names(&'z CanonicalOrder),
+    /// NSEC3, by hash.
+    Hashes(&'z HashedOrder),
+}
+
+/// The signatures of a zone or of tailored answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SignatureCount {
+    /// Their number.
+    pub(crate) count: usize,
+    /// The first moment at which one expires; `None` without signatures.
+    pub(crate) expires: Option<UnixTime>,
+}
+
+impl SignatureCount {
+    /// Both together.
+    pub(crate) fn plus(self, other: SignatureCount) -> SignatureCount {
+        let expires = [self.expires, other.expires].into_iter().flatten().min();
+        SignatureCount { count: self.count + other.count, expires }
+    }
+
+    /// Adds a signature.
+    pub(crate) fn add(&mut self, expires: UnixTime) {
+        self.count += 1;
+        self.expires = Some(self.expires.map_or(expires, |first| first.min(expires)));
+    }
 }
 
 /// Whether there is a copy of a zone to answer from.
@@ -180,9 +227,22 @@ impl Zone {
     }
 
     /// The owners in canonical order; `None` if the zone has no signatures, because a denial in it needs no other name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the denials of a signed zone, which is not served yet"))]
     pub(crate) fn canonical_order(&self) -> Option<&CanonicalOrder> {
         self.order.as_ref()
+    }
+
+    /// The records that prove denials; `None` if the zone has no signatures.
+    #[inline]
+    pub(crate) fn denial_chain(&self) -> Option<DenialChain<'_>> {
+        match &self.hashed {
+            Some(hashed) => Some(DenialChain::Hashes(hashed)),
+            None => self.order.as_ref().map(DenialChain::Names),
+        }
+    }
+
+    /// The signatures that the zone has.
+    pub(crate) fn signatures(&self) -> SignatureCount {
+        self.signatures
     }
 
     /// The bytes of all records, owners not counted.
@@ -271,6 +331,17 @@ impl Zone {
     #[inline]
     pub fn first_horizon(&self) -> Option<HorizonId> {
         self.steered.first().map(|(_, steered)| steered.horizon)
+    }
+
+    /// True if the zone has an NSEC3 chain.
+    #[inline]
+    pub(crate) fn has_hashes(&self) -> bool {
+        self.hashed.is_some()
+    }
+
+    /// The result of a search for a name that does not exist, and of which only the apex does.
+    pub(crate) fn below_apex(&self) -> Found {
+        self.below(NodeId(0))
     }
 
     fn below(&self, encloser: NodeId) -> Found {

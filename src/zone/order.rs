@@ -30,13 +30,22 @@ impl CanonicalOrder {
     }
 
     /// The owners of the zone that this was made of, from the apex on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the denials of a signed zone, which is not served yet"))]
     pub(crate) fn owners<'z>(&'z self, zone: &'z Zone) -> impl ExactSizeIterator<Item = Node<'z>> {
         self.0.iter().map(|id| zone.node(*id))
     }
 
+    /// The owner at a position, counted from the apex.
+    pub(crate) fn owner<'z>(&self, position: usize, zone: &'z Zone) -> Node<'z> {
+        zone.node(self.0[position])
+    }
+
+    /// The owner behind a name of the zone; behind the last owner comes the apex.
+    pub(crate) fn after<'z>(&self, name: Name<'_>, zone: &'z Zone) -> Node<'z> {
+        let after = self.0.partition_point(|id| zone.node(*id).owner() <= name);
+        zone.node(self.0[after % self.0.len()])
+    }
+
     /// The last owner at or before a name of the zone: its NSEC covers the name, or is the name's own.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the denials of a signed zone, which is not served yet"))]
     pub(crate) fn at_or_before<'z>(&self, name: Name<'_>, zone: &'z Zone) -> Node<'z> {
         let after = self.0.partition_point(|id| zone.node(*id).owner() <= name);
         zone.node(self.0[after.saturating_sub(1)])

@@ -179,6 +179,20 @@ fn build(base: &Zone, sets: &[(&RrSetKey, &DynamicRrSet)]) -> Option<Zone> {
     Some(zone)
 }
 
+impl Zone {
+    /// The zone with the TTLs of negative answers that owners with dynamic records have in `other`, which has the same names.
+    pub(super) fn with_dynamic_owners_of(mut self, other: &Zone) -> Zone {
+        let of_owner = |(id, negative): &(NodeId, NegativeSoa)| {
+            let id = self.node_of(other.node(*id).owner())?.id();
+            Some((id, self.negative_soa.at_most(negative.rrset().ttl)))
+        };
+        let mut dynamic: Vec<_> = other.dynamic.iter().filter_map(of_owner).collect();
+        dynamic.sort_by_key(|(id, _)| *id);
+        self.dynamic = dynamic;
+        self
+    }
+}
+
 impl<'z> Node<'z> {
     /// The SOA of a negative answer about a type at this node: the zone's, or that of an owner with dynamic records.
     #[inline]

@@ -2,8 +2,8 @@
 //!
 //! In: zones with distinct apexes. Out: the zone with the longest apex at or above a name (RFC 1034 §4.3.2 step 2).
 //!
-//! Each zone is here twice: as its base, and as queries see it, with its dynamic records ([`super::overlay`]). Both are one
-//! zone in memory if it has none.
+//! Each zone is here three times: as its base; folded, with its dynamic records ([`super::overlay`]); and as queries see it,
+//! which is the folded zone, or its signed version if it is signed here. All three are one zone in memory where nothing is added.
 //!
 //! **Invariants**: ids are indexes in the order the zones were given; histories are of the bases.
 //! **Not here**: the answer of a zone for a name.
@@ -21,7 +21,9 @@ use crate::base::name::{Name, Suffixes};
 pub struct ZoneSet {
     /// The zones to answer from.
     zones: Vec<Arc<Zone>>,
-    /// The same without their dynamic records.
+    /// The same without the signatures that are made here.
+    folded: Vec<Arc<Zone>>,
+    /// The same without their dynamic records, too.
     bases: Vec<Arc<Zone>>,
     /// The last changes of each base.
     histories: Vec<History>,
@@ -47,10 +49,10 @@ impl ZoneSet {
     /// The same of zones that others use too.
     pub(crate) fn sharing(zones: Vec<Arc<Zone>>) -> Self {
         let histories = zones.iter().map(|_| History::default()).collect();
-        ZoneSet::of(zones.clone(), zones, histories)
+        ZoneSet::of(zones.clone(), zones.clone(), zones, histories)
     }
 
-    fn of(zones: Vec<Arc<Zone>>, bases: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
+    fn of(zones: Vec<Arc<Zone>>, folded: Vec<Arc<Zone>>, bases: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
         let mut table = HashTable::new();
         for (index, zone) in (0..).zip(&zones) {
             let suffixes = zone.apex().suffixes();
@@ -60,7 +62,7 @@ impl ZoneSet {
         let depths = depths.into_iter().rev().collect();
         let areas = zones.iter().flat_map(|zone| zone.areas());
         let memory = areas.map(|area| area.end.addr() - area.start.addr()).sum();
-        ZoneSet { zones, bases, histories, table, depths, memory }
+        ZoneSet { zones, folded, bases, histories, table, depths, memory }
     }
 
     /// These bases as the next versions of those of `before`, whose changes are added to the history of each, with the
@@ -74,44 +76,75 @@ impl ZoneSet {
         overlays: &ZoneOverlays,
         is_copy: impl Fn(ZoneId) -> bool,
     ) -> Self {
-        let (mut zones, mut bases, mut histories) = (Vec::new(), self.bases.clone(), self.histories.clone());
+        let (mut zones, mut folded) = (Vec::new(), Vec::new());
+        let (mut bases, mut histories) = (self.bases.clone(), self.histories.clone());
         for (at, (base, history)) in bases.iter_mut().zip(&mut histories).enumerate() {
-            let Some((id, _)) = before.at_apex(base.apex()) else {
-                zones.push(fold(base, overlays));
-                continue;
-            };
-            let (old, old_history) = (before.base(id), before.history(id));
-            let overtaken = !base.is_available() || (old.is_available() && is_newer(old.serial(), base.serial()));
-            if is_copy(ZoneId::from_index(at)) && overtaken {
-                *base = old.clone();
-                *history = old_history.clone();
-                zones.push(before.zones[id.index()].clone());
-            } else {
+            let known = before.at_apex(base.apex()).map(|(id, _)| id);
+            if let Some(id) = known {
+                let (old, old_history) = (before.base(id), before.history(id));
+                let overtaken = !base.is_available() || (old.is_available() && is_newer(old.serial(), base.serial()));
+                if is_copy(ZoneId::from_index(at)) && overtaken {
+                    *base = old.clone();
+                    *history = old_history.clone();
+                    // Unsigned, because the keys may be others now.
+                    zones.push(before.folded[id.index()].clone());
+                    folded.push(before.folded[id.index()].clone());
+                    continue;
+                }
                 *history = old_history.after(old, base);
-                zones.push(fold(base, overlays));
             }
+            let now = fold(base, overlays);
+            // Without dynamic records, a signature that was made ahead holds.
+            let is_signed_ahead = Arc::ptr_eq(&now, &self.folded[at]);
+            zones.push(if is_signed_ahead { self.zones[at].clone() } else { now.clone() });
+            folded.push(now);
         }
-        ZoneSet::of(zones, bases, histories)
+        ZoneSet::of(zones, folded, bases, histories)
     }
 
     /// These zones, with another base of one of them; the same where there is none of that name.
     pub(crate) fn with(&self, base: Arc<Zone>, overlays: &ZoneOverlays) -> Self {
-        let (mut zones, mut bases, mut histories) = (self.zones.clone(), self.bases.clone(), self.histories.clone());
+        let (mut zones, mut folded) = (self.zones.clone(), self.folded.clone());
+        let (mut bases, mut histories) = (self.bases.clone(), self.histories.clone());
         if let Some(at) = self.position(base.apex()) {
             histories[at] = histories[at].after(&bases[at], &base);
-            zones[at] = fold(&base, overlays);
+            folded[at] = fold(&base, overlays);
+            zones[at] = folded[at].clone();
             bases[at] = base;
         }
-        ZoneSet::of(zones, bases, histories)
+        ZoneSet::of(zones, folded, bases, histories)
     }
 
     /// These zones, with the dynamic records that some of them have now.
     pub(crate) fn with_overlays<'n>(&self, apexes: impl Iterator<Item = Name<'n>>, overlays: &ZoneOverlays) -> Self {
-        let mut zones = self.zones.clone();
+        let (mut zones, mut folded) = (self.zones.clone(), self.folded.clone());
         for at in apexes.filter_map(|apex| self.position(apex)) {
-            zones[at] = fold(&self.bases[at], overlays);
+            folded[at] = fold(&self.bases[at], overlays);
+            zones[at] = folded[at].clone();
         }
-        ZoneSet::of(zones, self.bases.clone(), self.histories.clone())
+        ZoneSet::of(zones, folded, self.bases.clone(), self.histories.clone())
+    }
+
+    /// These zones, with signed versions of some: each of the folded zone that comes before it. A version of another folded
+    /// zone is left out, because the zone has changed since.
+    pub(crate) fn with_signed(&self, signed: impl IntoIterator<Item = (Arc<Zone>, Arc<Zone>)>) -> Self {
+        let mut zones = self.zones.clone();
+        for (of, signed) in signed {
+            if let Some(at) = self.folded.iter().position(|folded| Arc::ptr_eq(folded, &of)) {
+                zones[at] = signed;
+            }
+        }
+        ZoneSet::of(zones, self.folded.clone(), self.bases.clone(), self.histories.clone())
+    }
+
+    /// A zone without the signatures that are made here.
+    pub(crate) fn folded(&self, id: ZoneId) -> &Arc<Zone> {
+        &self.folded[id.index()]
+    }
+
+    /// True if no signature was made here for the current version of a zone.
+    pub(crate) fn is_unsigned(&self, id: ZoneId) -> bool {
+        Arc::ptr_eq(&self.zones[id.index()], &self.folded[id.index()])
     }
 
     fn position(&self, apex: Name<'_>) -> Option<usize> {

@@ -105,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// Sets the DO bit (and adds an OPT record).
+    pub fn dnssec_ok(mut self) -> Self {
+        self.edns.get_or_insert(PAYLOAD);
+        self.edns_flags |= 0x8000;
+        self
+    }
+
     /// Adds a client subnet (and an OPT record).
     pub fn ecs(mut self, subnet: Prefix) -> Self {
         self.edns.get_or_insert(PAYLOAD);

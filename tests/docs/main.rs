@@ -10,6 +10,7 @@ mod archeio;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod dnssec;
 mod gdnsd;
 mod install;
 mod knot;
@@ -69,6 +70,7 @@ pages! {
     mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;
     the_status_page_has_nothing_to_run: "docs/status-page.md" by nothing;
     examples_of_fleets_are_read: "docs/fleet.md" by reference::run;
+    zones_are_signed_as_their_page_says: "docs/dnssec.md" by dnssec::run;
 }
 
 /// At most one fence in this many is not used by a test.

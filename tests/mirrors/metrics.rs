@@ -86,12 +86,18 @@ async fn page() -> String {
     std::fs::write(fleet_key.path(), "0".repeat(64)).unwrap();
     std::fs::create_dir(store.path().join("servers")).unwrap();
     std::fs::write(store.path().join("servers/two.json"), document_of("two", &[0; 32])).unwrap();
+    // A zone that is signed here. A temporary file is for its owner alone.
+    let (zone, zone_key) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(zone.path(), "$TTL 60\n@ SOA ns h 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n").unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(zone_key.path(), key.serialize_pem()).unwrap();
     let rest = format!(
         "[networks]\nsites = {{ list = \"{}\" }}\npublished = {{ list = \"fetched\", url = \"http://127.0.0.1:1/list\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\nacme = [{{ key = \"lb.net.test\" }}]\n\
          [acme]\nstate = \"{}\"\nlisten = \"127.0.0.1:0\"\npeers = [\"127.0.0.1:1 key:peers\"]\n\
          [keys]\n\"lb.net.test\" = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\npeers = {{ algorithm = \"hmac-sha256\", secret = \"{}\" }}\n\
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
+         [[zone]]\nname = \"signed.test\"\nfile = \"{}\"\ndnssec = {{ keys = [\"{}\"] }}\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
          [dns.https]\nlisten = \"127.0.0.1:0\"\n\
          [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n\
@@ -100,6 +106,8 @@ async fn page() -> String {
         tokens.path().display(),
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        zone.path().display(),
+        zone_key.path().display(),
         store.path().display(),
         fleet_key.path().display(),
     );

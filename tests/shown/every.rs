@@ -75,6 +75,12 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("credential new near --user --config acme.toml", 0, PROGRAM),
     ("credential list --config acme.toml", 0, TEXT),
     ("credential list --json", 0, PROGRAM),
+    ("key generate blob.example --dir {new}", 0, TEXT),
+    ("key ds blob.example --config signed.toml", 0, PROGRAM),
+    ("key ds blob.example --check --server 127.0.0.1:1 --config signed.toml", 1, TEXT),
+    ("key list blob.example --config signed.toml", 0, TEXT),
+    ("export blob.example", 0, PROGRAM),
+    ("export blob.example --signed --config signed.toml", 0, PROGRAM),
     ("completions bash", 0, PROGRAM),
     ("man", 0, PROGRAM),
 ];
@@ -95,6 +101,13 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("credential new nobody", 1),
     ("credential new near --server 192.0.2.1:x", 2),
     ("certs records", 1),
+    ("key ds blob.example", 1),
+    ("key list nobody.example", 1),
+    ("export nobody.example", 1),
+    ("export blob.example --signed", 1),
+    ("export blob.example --plan nobody", 1),
+    ("key ds blob.example --server 127.0.0.1", 2),
+    ("key generate blob.example --algorithm 8", 2),
     ("certs records --config acme.toml", 2),
     ("zone retransfer blob.example", 1),
     ("sweep --config broken.toml", 1),
@@ -114,6 +127,9 @@ const REASON: &str = "the disks of all racks in the second hall are replaced by 
                       tomorrow and was wrong about that the last two times";
 
 const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 7 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n";
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                   -----END PRIVATE KEY-----\n";
 
 fn config(primary: &str) -> String {
     format!(
@@ -191,6 +207,9 @@ impl World {
              acme = [{ key = \"near.example\", account = \"https://ca.example/acct/1\" }]\n",
         );
         write("acme.toml", &acme);
+        write("key.pem", KEY);
+        let signed = text.replace("file = \"zone\"\n", "file = \"zone\"\ndnssec = { keys = [\"key.pem\"] }\n");
+        write("signed.toml", &signed);
         write("syntax.toml", &format!("{text}\n[dns\n"));
         let server = Server::start(&folder.path().join("pharos.toml"));
         let world = World { folder, _primary: primary, _server: server, made: AtomicUsize::new(0) };

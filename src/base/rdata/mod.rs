@@ -7,9 +7,11 @@
 //!
 //! RFC 1035 §3.3, and for each type the RFC that its line names.
 
+mod canonical;
 mod check;
 pub(crate) mod params;
 
+pub(crate) use canonical::canonical;
 pub(crate) use check::is_valid;
 
 use super::rr::Rtype;

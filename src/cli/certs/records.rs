@@ -90,7 +90,7 @@ fn owners(credentials: &[CredentialConfig]) -> Vec<CaaOwner> {
 /// The authorities that the CAA records of the zones name for the certificates of mirrors.
 fn served_issuers(config: &Config, credentials: &[CredentialConfig]) -> Result<Vec<String>, Vec<Diagnostic>> {
     let of_challenges = config.zones.iter().filter(|zone| !zone.reserved.is_empty());
-    let zones = of_challenges.map(|zone| Ok(load::zone::read(zone)?.0)).collect::<Result<Vec<_>, Vec<_>>>()?;
+    let zones = of_challenges.map(|zone| Ok(load::zone::read(zone, None)?.0)).collect::<Result<Vec<_>, Vec<_>>>()?;
     let zones = ZoneSet::new(zones);
     let mut found: Vec<String> = Vec::new();
     for certificate in credentials.iter().flat_map(|credential| &credential.names) {

@@ -263,7 +263,7 @@ struct ZonePrimary {
 }
 
 fn primary(zone: &config::ZoneConfig) -> Option<ZonePrimary> {
-    let (zone, _) = load::zone::read(zone).ok()?;
+    let (zone, _) = load::zone::read(zone, None).ok()?;
     let (primary, _) = Name::split_from(zone.is_available().then(|| zone.soa())?.rdatas().next()?)?;
     let address = address_in(&zone, primary).map(|address| address.to_string());
     let elsewhere = || (!primary.ends_with(zone.apex())).then(|| primary.to_string());
@@ -276,7 +276,7 @@ fn address_in_zones(config: &Config, host: &str) -> Option<IpAddr> {
     let host = NameBuf::parse(host).ok()?;
     let zones = config.zones.iter().filter(|zone| host.as_name().ends_with(zone.name.as_name()));
     let zone = zones.max_by_key(|zone| zone.name.as_name().len())?;
-    let (zone, _) = load::zone::read(zone).ok()?;
+    let (zone, _) = load::zone::read(zone, None).ok()?;
     zone.is_available().then(|| address_in(&zone, host.as_name()))?
 }
 

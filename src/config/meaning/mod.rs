@@ -48,6 +48,7 @@ pub(super) fn of(
     check.check_deployment(&spec);
     check.check_steered_mirrors(&horizons, &mirrors, &zones);
     let dns = check.check_dns(&spec.dns);
+    let dnssec = spec.dnssec.as_ref().map(|dnssec| check.check_dnssec(dnssec));
     let dnstap = spec.dnstap.as_ref().and_then(|dnstap| check.check_dnstap(dnstap));
     let mut registry = check.check_whole_registry(&spec, &zones, &horizons, &mirrors);
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, spec.control.as_ref()));
@@ -77,6 +78,7 @@ pub(super) fn of(
         files,
         allow,
         dns,
+        dnssec,
         dnstap,
         registry,
         admin,

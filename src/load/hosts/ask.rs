@@ -16,6 +16,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::serialize::binary::BinEncodable as _;
 use hickory_resolver::{TokioResolver, system_conf};
 
 use crate::base::name::NameBuf;
@@ -32,6 +33,15 @@ const LIMIT: u32 = 4;
 
 /// The longest wait for this system's list of resolvers.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A type of records that [`HostAsker::records`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedType {
+    /// DS (RFC 4034 §5).
+    Ds,
+    /// NS.
+    Ns,
+}
 
 /// Asks the resolvers.
 #[derive(Clone, Debug)]
@@ -87,6 +97,27 @@ impl HostAsker {
         name.set_fqdn(true);
         let (v4, v6) = tokio::join!(self.lookup(&name, RecordType::A), self.lookup(&name, RecordType::AAAA));
         [v4, v6]
+    }
+
+    /// Looks up records of a name: the rdata of each, none if the name has none.
+    pub(crate) async fn records(&self, name: &str, asked: AskedType) -> Result<Vec<Vec<u8>>, Trouble> {
+        let mut name = Name::from_ascii(name).map_err(|error| Trouble::Server(error.to_string()))?;
+        name.set_fqdn(true);
+        let rtype = match asked {
+            AskedType::Ds => RecordType::DS,
+            AskedType::Ns => RecordType::NS,
+        };
+        self.resolver.clear_lookup_cache(name.clone(), rtype);
+        let found = match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => match failed(error) {
+                Lookup::Failed(trouble) => return Err(trouble),
+                _ => return Ok(Vec::new()),
+            },
+            Err(_) => return Err(Trouble::Timeout),
+        };
+        let records = found.answers().iter().filter(|record| record.record_type() == rtype && record.name == name);
+        Ok(records.filter_map(|record| record.data.to_bytes().ok()).collect())
     }
 
     async fn lookup(&self, name: &Name, rtype: RecordType) -> Lookup {

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
+use super::unix;
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::PrefixSet;
 use crate::base::time::{Ttl, UnixTime};
@@ -110,7 +111,7 @@ pub(crate) fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> KnownH
 
 /// The time of day.
 pub(crate) fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    unix(SystemTime::now())
 }
 
 /// Fills in the addresses of mirrors that have only a host name.

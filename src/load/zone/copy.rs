@@ -13,13 +13,13 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Diagnostic, read_text};
+use super::{Diagnostic, read_as, signed_faults};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::config;
 use crate::files;
 use crate::files::state::{self, StateForm};
-use crate::zone::Zone;
+use crate::zone::{Record, Records, SignedZone, Zone};
 
 /// The kind of file. The version before wrote the second line of today's as its first.
 pub static FORM: StateForm = StateForm {
@@ -32,7 +32,7 @@ pub static FORM: StateForm = StateForm {
 };
 
 /// Reads the copy of a zone. The zone is awaited if there is no copy, and unavailable if the copy cannot be used.
-pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
+pub(super) fn read(zone: &config::ZoneConfig, treatment: SignedZone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
     let nothing = || Zone::unavailable(zone.name.clone());
     let nothing_yet = || Zone::awaited(zone.name.clone());
     let Some(path) = zone.file.as_ref().map(|file| &file.path) else { return (nothing_yet(), Vec::new()) };
@@ -50,7 +50,7 @@ pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Dia
             return (nothing(), vec![problem.help(found.help())]);
         }
     };
-    let read = match read_text(zone, path, text, &mut |_| Err(ErrorKind::NotFound.into())) {
+    let read = match read_as(zone, treatment, path, text, &mut |_| Err(ErrorKind::NotFound.into())) {
         Ok((read, _)) => read,
         Err(problems) => {
             let first = problems.iter().find(|problem| problem.is_error());
@@ -58,6 +58,9 @@ pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Dia
             return (nothing(), vec![useless(why)]);
         }
     };
+    if let Some(fault) = signed_faults(zone, treatment, &read, now).first() {
+        return (nothing(), vec![useless(fault.message.clone())]);
+    }
     if age(path, now) > Duration::from_secs(read.timers().bounded().expire.into()) {
         return (nothing(), vec![useless("it has expired".to_string())]);
     }
@@ -81,13 +84,26 @@ pub fn write(path: &Path, zone: &Zone, waits: &dyn Fn() -> bool) -> io::Result<(
     state::replace(path, &FORM, waits, |out| write_zone(out, zone))
 }
 
+/// Records as lines of a master file.
+pub(crate) fn text(records: &Records) -> String {
+    let mut text = Vec::new();
+    // Writing to a Vec cannot fail.
+    records.iter().for_each(|record| drop(write_record(&mut text, record)));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn write_record(out: &mut impl Write, record: Record<'_>) -> io::Result<()> {
+    let Record { owner, rtype, ttl, rdata } = record;
+    write!(out, "{} {} IN {} ", absolute(owner), ttl.0, type_text(rtype))?;
+    write_rdata(out, rtype, rdata)
+}
+
 fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
     writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
     for node in zone.nodes() {
         for set in node.rrsets() {
             for (rtype, ttl, rdata) in set.all_records() {
-                write!(out, "{} {} IN {} ", absolute(node.owner()), ttl.0, type_text(rtype))?;
-                write_rdata(&mut out, rtype, rdata)?;
+                write_record(&mut out, Record { owner: node.owner(), rtype, ttl, rdata })?;
             }
         }
     }
@@ -134,6 +150,7 @@ fn absolute(name: Name<'_>) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::read_text;
     use super::*;
     use crate::base::diagnostic::Place;
     use crate::base::name::NameBuf;
@@ -168,7 +185,7 @@ e TYPE65281 \\# 0
         let path = folder.path().join("copy");
         let (original, _) = read_text(&zone(None), Path::new("x"), TEXT.into(), &mut |_| unreachable!()).unwrap();
         write(&path, &original, &|| true).unwrap();
-        let (read, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        let (read, said) = read(&zone(Some(path.clone())), SignedZone::Kept, SystemTime::now());
         assert!(said.is_empty(), "{said:?}");
         let difference = Difference::between(&original, &read);
         assert!(difference.is_empty() && difference.old_soa == difference.new_soa, "{difference:?}");
@@ -184,7 +201,7 @@ e TYPE65281 \\# 0
             if let Some(text) = text {
                 std::fs::write(&path, format!("{}{text}", FORM.first_line())).unwrap();
             }
-            let (read, said) = read(&zone(Some(path.clone())), now);
+            let (read, said) = read(&zone(Some(path.clone())), SignedZone::Kept, now);
             (read.lack(), said.len())
         };
         assert_eq!(said(None, now), (Some(Ede::NotReady), 0));
@@ -200,7 +217,7 @@ e TYPE65281 \\# 0
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy");
         std::fs::write(&path, TEXT).unwrap();
-        let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        let (zone, said) = read(&zone(Some(path.clone())), SignedZone::Kept, SystemTime::now());
         assert!(!zone.is_available() && said[0].is_error() && said[0].code == "state-file", "{said:?}");
         assert!(write(&path, &zone, &|| true).is_err() && touch(&path, SystemTime::now()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
@@ -212,7 +229,7 @@ e TYPE65281 \\# 0
         let path = folder.path().join("copy");
         let old = format!("; A copy of example., fetched by pharos; it is written over.\n{TEXT}");
         std::fs::write(&path, old).unwrap();
-        let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        let (zone, said) = read(&zone(Some(path.clone())), SignedZone::Kept, SystemTime::now());
         assert!(zone.is_available() && said.is_empty(), "{said:?}");
         write(&path, &zone, &|| true).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with(&FORM.first_line()));

@@ -15,6 +15,7 @@ mod names;
 mod rdata;
 mod reader;
 mod reason;
+mod records;
 mod sources;
 mod split;
 
@@ -28,8 +29,11 @@ use crate::base::rr::Rtype;
 use crate::config;
 use crate::files::FileKind;
 use crate::load::hosts::{Purpose, ServedZone};
-use crate::zone::{self, AddError, ReservedOwner, Steered, ZoneBuilder, ZoneProblem};
+use crate::zone::{
+    self, AddError, ReservedOwner, SignedZone, SigningTerms, Steered, ZoneBuilder, ZoneProblem, check_presigned,
+};
 use reader::ZoneReader;
+pub(crate) use records::{TextRecord, records_of};
 use sources::Sources;
 
 /// The code of the warning about a zone that is served without its file.
@@ -53,14 +57,44 @@ pub(crate) const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
 /// The most diagnostics of one zone: more of them have one cause, and operators do not read so many.
 pub(crate) const MAX_DIAGNOSTICS: usize = 100;
 
-/// Reads the zone that the config describes.
-pub(crate) fn read(zone: &config::ZoneConfig) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// Reads the zone that the config describes; `terms` has its keys if it is signed here.
+pub(crate) fn read(
+    zone: &config::ZoneConfig,
+    terms: Option<&SigningTerms>,
+) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let treatment = treatment(zone, terms);
     let file = match &zone.file {
         Some(file) if zone.primaries.is_empty() => file,
-        _ => return Ok(copy::read(zone, SystemTime::now())),
+        _ => return Ok(copy::read(zone, treatment, SystemTime::now())),
     };
     let text = file.read().map_err(|why| vec![reason::unreadable(&file.path, zone.place.clone(), &why.into())])?;
-    read_text(zone, &file.path, text.bytes, &mut |path| Ok(file.read_part(path)?.bytes))
+    let (read, mut found) =
+        read_as(zone, treatment, &file.path, text.bytes, &mut |path| Ok(file.read_part(path)?.bytes))?;
+    found.extend(signed_faults(zone, treatment, &read, SystemTime::now()));
+    if found.iter().any(Diagnostic::is_error) { Err(found) } else { Ok((read, found)) }
+}
+
+/// The treatment of DNSSEC records of a zone. If it is signed here and its keys are not known, none of its signatures is kept.
+fn treatment(zone: &config::ZoneConfig, terms: Option<&SigningTerms>) -> SignedZone {
+    match (terms, &zone.signing) {
+        (None, Some(_)) => SignedZone::SignedHere,
+        _ => SignedZone::of(terms, zone.unsigned),
+    }
+}
+
+/// The problems of a signed zone that is served as it is.
+fn signed_faults(
+    zone: &config::ZoneConfig,
+    treatment: SignedZone,
+    read: &zone::Zone,
+    now: SystemTime,
+) -> Vec<Diagnostic> {
+    if treatment != SignedZone::Kept {
+        return Vec::new();
+    }
+    let challenge = zone.reserved.iter().find(|name| name.is_challenge).map(|name| &name.owner);
+    let faults = check_presigned(read, challenge, super::unix(now));
+    faults.iter().map(|fault| reason::signed_fault(zone.place.clone(), fault)).collect()
 }
 
 /// The diagnostics of a zone that is not served, so that other zones are: its errors as warnings, and the consequence. A
@@ -96,9 +130,20 @@ fn steered(steer: &config::Steer) -> Steered {
     Steered { horizon: steer.horizon, ttl: steer.ttl, service: steer.service }
 }
 
-/// Reads the zone that the config describes. `text` is the contents of `file`; `read_file` reads included files.
+/// Reads the zone that the config describes, without a look at its signatures. `text` is the contents of `file`; `read_file`
+/// reads included files.
 pub fn read_text(
     zone: &config::ZoneConfig,
+    file: &Path,
+    text: Vec<u8>,
+    read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
+) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+    read_as(zone, treatment(zone, None), file, text, read_file)
+}
+
+fn read_as(
+    zone: &config::ZoneConfig,
+    treatment: SignedZone,
     file: &Path,
     text: Vec<u8>,
     read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
@@ -106,11 +151,11 @@ pub fn read_text(
     let places = zone.steer.iter().map(|steer| &steer.place).chain(zone.reserved.iter().map(|name| &name.place));
     let sources = Sources::new(places.cloned().collect());
     let mut reader =
-        ZoneReader::new(zone.name.as_name(), zone.unsigned, ZoneBuilder::new(zone.name.clone()), sources, read_file);
+        ZoneReader::new(zone.name.as_name(), treatment, ZoneBuilder::new(zone.name.clone()), sources, read_file);
     reader.read(file, text);
-    let ZoneReader { mut builder, sources, mut diagnostics, records, signatures, .. } = reader;
-    if let Some((rtype, place)) = signatures.first {
-        diagnostics.push(reason::signed_zone(place, rtype, zone.unsigned.then_some(signatures.count)));
+    let ZoneReader { mut builder, sources, mut diagnostics, records, left_out, .. } = reader;
+    if let Some(place) = left_out.first {
+        diagnostics.push(reason::signed_zone(place, treatment, left_out.count));
     }
     for (steer, tag) in zone.steer.iter().zip(0..) {
         if let Err(error) = builder.steer(steer.owner.as_name(), steered(steer), tag) {

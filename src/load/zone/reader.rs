@@ -28,7 +28,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::zone::{AddError, Dnssec, ZoneBuilder};
+use crate::zone::{AddError, SignedZone, ZoneBuilder};
 
 /// A way to read a file.
 pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
@@ -50,8 +50,8 @@ pub(super) struct ZoneReader<'a> {
     warnings: usize,
     /// The records read so far.
     pub(super) records: usize,
-    /// The records that a signed zone has because it is signed; none of them is added.
-    pub(super) signatures: Signatures,
+    /// The DNSSEC records that are left out.
+    pub(super) left_out: LeftOut,
     /// The builder that gets the records.
     pub(super) builder: ZoneBuilder,
     /// The files of the zone.
@@ -60,14 +60,13 @@ pub(super) struct ZoneReader<'a> {
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
-/// The DNSSEC records of a zone.
-pub(super) struct Signatures {
-    /// Whether to leave out also those that are wrong without signatures ([`Dnssec::Depends`]).
-    pub(super) are_stripped: bool,
-    /// The number of records that were left out.
+/// The DNSSEC records of a zone that are left out.
+pub(super) struct LeftOut {
+    treatment: SignedZone,
+    /// Their number.
     pub(super) count: usize,
-    /// The type and place of the first by which the zone is signed.
-    pub(super) first: Option<(Rtype, Place)>,
+    /// The place of the first.
+    pub(super) first: Option<Place>,
 }
 
 /// The settings in force at a line of a file.
@@ -98,10 +97,10 @@ type EntryRefusal = Box<Diagnostic>;
 impl<'a> ZoneReader<'a> {
     /// A reader of the zone at `apex` that has read nothing.
     ///
-    /// `are_stripped` is as in [`Signatures`].
+    /// `treatment` is that of DNSSEC records.
     pub(super) fn new(
         apex: Name<'a>,
-        are_stripped: bool,
+        treatment: SignedZone,
         builder: ZoneBuilder,
         sources: Sources,
         read_file: ReadFile<'a>,
@@ -117,7 +116,7 @@ impl<'a> ZoneReader<'a> {
             octets: 0,
             includes: 0,
             generated: 0,
-            signatures: Signatures { are_stripped, count: 0, first: None },
+            left_out: LeftOut { treatment, count: 0, first: None },
             errors: 0,
             warnings: 0,
             records: 0,
@@ -220,7 +219,9 @@ impl<'a> ZoneReader<'a> {
             EntryOwner::None => return Err(reason::no_owner(line)),
         };
         let is_apex = owner.as_wire().eq_ignore_ascii_case(self.apex.as_wire());
-        if self.signatures.take(head.rtype, is_apex, || line.source.place(fields[head.data - 1].range.clone())) {
+        if !self.left_out.treatment.keeps(head.rtype, is_apex, rdata) {
+            self.left_out.count += 1;
+            self.left_out.first.get_or_insert_with(|| line.source.place(fields[head.data - 1].range.clone()));
             self.records += 1;
             return Ok(());
         }
@@ -265,19 +266,6 @@ impl<'a> ZoneReader<'a> {
     }
 }
 
-impl Signatures {
-    /// Whether a record is left out because the zone is signed.
-    fn take(&mut self, rtype: Rtype, is_apex: bool, place: impl FnOnce() -> Place) -> bool {
-        let part = Dnssec::of(rtype, is_apex);
-        let is_taken = part == Dnssec::Signs || (part == Dnssec::Depends && self.are_stripped);
-        self.count += usize::from(is_taken);
-        if part == Dnssec::Signs && self.first.is_none() {
-            self.first = Some((rtype, place()));
-        }
-        is_taken
-    }
-}
-
 /// The TTL of a record: its own, that of `$TTL`, or that of the record before; with a warning if it is none of these.
 fn ttl_of(
     line: ZoneLine<'_>,
@@ -298,17 +286,18 @@ fn ttl_of(
 }
 
 /// The fields between a record's owner and its data.
-struct Head<'t> {
+pub(super) struct Head<'t> {
     ttl: Option<Ttl>,
     /// The TTL's token, if it is too long and stands for 0.
     overlong_ttl: Option<&'t ZoneToken>,
-    rtype: Rtype,
+    /// The type.
+    pub(super) rtype: Rtype,
     /// The first token after the type.
-    data: usize,
+    pub(super) data: usize,
 }
 
 /// RFC 1035 §5.1: `[TTL] [class] type` or `[class] [TTL] type`.
-fn read_head<'t>(line: ZoneLine<'_>, fields: &'t [ZoneToken]) -> Result<Head<'t>, EntryRefusal> {
+pub(super) fn read_head<'t>(line: ZoneLine<'_>, fields: &'t [ZoneToken]) -> Result<Head<'t>, EntryRefusal> {
     let (mut ttl, mut overlong_ttl, mut class) = (None, None, None);
     for (index, token) in fields.iter().enumerate() {
         let written = line.octets(token);

@@ -8,9 +8,15 @@ use crate::base::time::{Generation, Now, UnixTime};
 use crate::snapshot::{Compiled, Party, Policy, Snapshot, Transfers};
 use crate::wire::transfer;
 use crate::wire::{MAX_STREAM, Peer, Transport};
-use crate::zone::{Difference, ZoneOverlays, ZoneSet};
+use crate::zone::{Difference, ZoneOverlays, ZoneSet, key_tag};
 
 const ID: u16 = 0x1234;
+
+/// The time of the tests.
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+/// The treatment of a zone with all of its signatures.
+const KEPT: (SignedZone, UnixTime) = (SignedZone::Kept, NOW);
 
 /// An owner, a type, a TTL and data.
 type Made = (NameBuf, Rtype, u32, Vec<u8>);
@@ -50,7 +56,7 @@ fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
 
 /// The zone that the messages make; `None` if the copy is up to date.
 fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, TransferRefusal> {
-    let mut inbound = Inbound::new(name("Example.net"), have, ID, Signed::Refused);
+    let mut inbound = Inbound::new(name("Example.net"), have, ID, KEPT);
     for (at, message) in messages.iter().enumerate() {
         match inbound.take(message)? {
             TransferProgress::More => {}
@@ -178,7 +184,7 @@ fn malformed_transfers_are_refused_with_their_reason() {
     truncated[2] |= 2;
     assert_eq!(refusal(truncated), TransferRefusal::Malformed("a message is truncated"));
     // Another zone's transfer.
-    let mut inbound = Inbound::new(name("example.com"), None, ID, Signed::Refused);
+    let mut inbound = Inbound::new(name("example.com"), None, ID, KEPT);
     let refused = inbound.take(&good()).unwrap_err();
     assert_eq!(refused, TransferRefusal::Malformed("it does not begin with the zone's SOA"));
 }
@@ -202,7 +208,11 @@ fn a_zone_that_could_not_be_served_is_refused() {
 }
 
 /// The zone that the messages make with this treatment of signed zones.
-fn received_as(signed: Signed, messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Zone, TransferRefusal> {
+fn received_as(
+    signed: (SignedZone, UnixTime),
+    messages: &[Vec<u8>],
+    have: Option<Arc<Zone>>,
+) -> Result<Zone, TransferRefusal> {
     let mut inbound = Inbound::new(name("Example.net"), have, ID, signed);
     for message in messages {
         if let TransferProgress::Zone(zone) = inbound.take(message)? {
@@ -224,13 +234,52 @@ fn signatures(serial: u8) -> Vec<Made> {
 }
 
 #[test]
-fn a_signed_zone_is_refused_or_taken_without_its_dnssec_records() {
+fn a_half_signed_zone_is_refused_or_taken_without_its_dnssec_records() {
     let plain = vec![host("a", 1)];
     let messages = whole(zone(2, &[signatures(2), plain.clone()].concat()));
-    assert_eq!(received_as(Signed::Refused, &messages, None).unwrap_err(), TransferRefusal::Signed(Rtype::RRSIG));
-    let taken = received_as(Signed::Stripped, &messages, None).unwrap();
+    let refusal = received_as(KEPT, &messages, None).unwrap_err();
+    assert!(matches!(&refusal, TransferRefusal::NotAZone(why) if why.contains("has no RRSIG")), "{refusal}");
+    let taken = received_as((SignedZone::Stripped, NOW), &messages, None).unwrap();
     assert!(is_same(&taken, &zone(2, &plain)));
     assert!(!taken.nodes().any(|node| node.owner() == name("hash.example.net").as_name()));
+}
+
+/// The RRSIG of an RRset at the apex by the key of [`signed_whole`].
+fn rrsig(rtype: Rtype, expires: u64) -> Made {
+    let times = [expires, NOW.0 - 60].map(|time| (time as u32).to_be_bytes()).concat();
+    let head = [&rtype.0.to_be_bytes()[..], &[15, 2, 0, 0, 1, 44], &times, &key_tag(&KEY).to_be_bytes()].concat();
+    let rdata = [&head[..], name("example.net").as_name().as_wire(), &[7; 64]].concat();
+    (name("example.net"), Rtype::RRSIG, 300, rdata)
+}
+
+const KEY: [u8; 36] = {
+    let mut key = [7; 36];
+    (key[0], key[1], key[2], key[3]) = (1, 1, 3, 15);
+    key
+};
+
+/// A zone with one owner that is signed whole.
+fn signed_whole(expires: u64) -> Zone {
+    let next = [name("example.net").as_name().as_wire(), &[0, 1, 0x40]].concat();
+    let mut records =
+        vec![(name("example.net"), Rtype::DNSKEY, 300, KEY.to_vec()), (name("example.net"), Rtype::NSEC, 300, next)];
+    let types = [Rtype::SOA, Rtype::NS, Rtype(65_301), Rtype::DNSKEY, Rtype::NSEC];
+    records.extend(types.map(|rtype| rrsig(rtype, expires)));
+    zone(2, &records)
+}
+
+#[test]
+fn a_zone_that_is_signed_whole_is_taken_with_its_signatures_until_these_expire() {
+    let valid = signed_whole(NOW.0 + 60);
+    let taken = received_as(KEPT, &whole(signed_whole(NOW.0 + 60)), None).unwrap();
+    assert!(is_same(&taken, &valid));
+    assert_eq!(taken.nodes().flat_map(|node| node.rrsets()).filter(|set| set.is_signed()).count(), 5);
+    let refusal = received_as(KEPT, &whole(signed_whole(NOW.0 - 1)), None).unwrap_err();
+    assert!(matches!(&refusal, TransferRefusal::NotAZone(why) if why.contains("has expired")), "{refusal}");
+    let keys = received_as((SignedZone::SignedHere, NOW), &whole(valid), None).unwrap();
+    let types: Vec<_> = keys.nodes().flat_map(|node| node.rrsets().map(|set| (set.rtype, set.is_signed()))).collect();
+    let left = [Rtype::NS, Rtype::SOA, Rtype::DNSKEY, Rtype(65_301)].map(|rtype| (rtype, false));
+    assert_eq!(types, left, "the keys of a zone that is signed here stay");
 }
 
 #[test]
@@ -242,7 +291,7 @@ fn changes_of_signatures_are_left_out_of_a_zone_without_them() {
     let have = Arc::new(zone(1, &old));
     let set = ZoneSet::new(vec![after]).following(&ZoneSet::new(vec![before]), &ZoneOverlays::default(), |_| false);
     let changes = sent(&query(name("example.net").as_name(), Some(&have), ID), set);
-    let taken = received_as(Signed::Stripped, &changes, Some(have)).unwrap();
+    let taken = received_as((SignedZone::Stripped, NOW), &changes, Some(have)).unwrap();
     let difference = Difference::between(&zone(2, &new), &taken);
     assert!(is_same(&taken, &zone(2, &new)), "{difference:?}");
 }
@@ -272,7 +321,7 @@ fn rfc1982_an_older_serial_is_no_sign_that_all_is_well() {
 
 #[test]
 fn rfc5936_s2_2_messages_without_records_do_not_go_on_for_ever() {
-    let mut inbound = Inbound::new(name("Example.net"), None, ID, Signed::Refused);
+    let mut inbound = Inbound::new(name("Example.net"), None, ID, KEPT);
     assert!(matches!(inbound.take(&message(&[soa(1)])), Ok(TransferProgress::More)));
     assert_eq!(inbound.take(&message(&[])).unwrap_err(), TransferRefusal::Malformed("a message without records"));
 }
@@ -288,7 +337,7 @@ fn names_count_as_long_as_they_are_however_well_they_are_compressed() {
     let mut answers = vec![soa(1), a(&long)];
     answers.resize(200, a(&pointer));
     let message = message(&answers);
-    let mut inbound = Inbound { most: 50_000, ..Inbound::new(name("Example.net"), None, ID, Signed::Refused) };
+    let mut inbound = Inbound { most: 50_000, ..Inbound::new(name("Example.net"), None, ID, KEPT) };
     assert!(message.len() < 5_000, "{} bytes on the way", message.len());
     assert_eq!(inbound.take(&message).unwrap_err(), TransferRefusal::TooLong);
 }

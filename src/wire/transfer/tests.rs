@@ -7,7 +7,7 @@ use crate::base::tsig::{Algorithm, Key, Keys};
 use crate::snapshot::{Compiled, Party, Policy, Transfers};
 use crate::wire::tsig::Exchange;
 use crate::wire::{Notice, Transport, respond};
-use crate::zone::{DynamicRrSet, RrSetKey, ZoneBuilder, ZoneOverlays, ZoneSet};
+use crate::zone::{DynamicRrSet, RrSetKey, SigningTerms, ZoneBuilder, ZoneOverlays, ZoneSet};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -135,6 +135,14 @@ fn rfc1995_s2_over_udp_the_soa_tells_to_come_back() {
     let query = query(Rtype::IXFR, Some(3));
     let reply = respond(&query, peer(Transport::Udp), &snapshot, Now::default(), &mut out).unwrap();
     assert_eq!(records(&[out[..reply.len].to_vec()]).len(), 1);
+}
+
+#[test]
+fn a_zone_that_is_signed_here_is_not_transferred() {
+    let granted = snapshot(ZoneSet::new(vec![zone(7, 9)]), anyone());
+    let terms = SigningTerms { keys: Vec::new(), validity_secs: 60, deletes_ds: false };
+    let signed = granted.with_signing(vec![Some(terms.into())]);
+    assert_eq!(refused(&query(Rtype::AXFR, None), Transport::Tcp, &signed), Rcode::REFUSED.0);
 }
 
 #[test]

@@ -23,9 +23,8 @@ use super::split::{SplitError, ZoneToken};
 use super::{MAX_GENERATED_IN_ZONE, MAX_RECORDS};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
-use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::zone::AddError;
+use crate::zone::{AddError, SignedFault, SignedZone};
 
 /// The types that operators write, for "did you mean".
 const TYPES: [&str; 24] = [
@@ -217,25 +216,24 @@ pub(super) fn several_words(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagno
     )
 }
 
-/// A zone that is signed: refused, or `stripped` of this number of records. The place is that of the first one.
-pub(super) fn signed_zone(first: Place, rtype: Rtype, stripped: Option<usize>) -> Diagnostic {
-    match stripped {
-        None => Diagnostic::error(
-            "signed-zone",
-            format!("the zone is signed: it has {} {rtype} record", rtype.article()),
-        )
-        .at(first, "the first")
-        .help(
-            "signatures are not served yet, and a resolver that expects them takes the zone for forged; remove its DS \
-                 from the parent zone, then set `unsigned = true` on the `[[zone]]`, or use an unsigned file",
+/// DNSSEC records that are left out, of this number. The place is that of the first one.
+pub(super) fn signed_zone(first: Place, treatment: SignedZone, count: usize) -> Diagnostic {
+    let (message, help) = match treatment {
+        SignedZone::SignedHere | SignedZone::SignedHereExceptKeys => (
+            format!("the zone is signed here: {count} DNSSEC records of its file are left out"),
+            "nothing need be done; a file without them loads faster",
         ),
-        Some(count) => {
-            let message = format!("the zone is served without its DNSSEC records: {count} are left out");
-            Diagnostic::warning("signed-zone", message)
-                .at(first, "the first")
-                .help("`unsigned = true` says so; resolvers refuse the zone while the parent zone has a DS for it")
-        }
-    }
+        SignedZone::Stripped | SignedZone::Kept => (
+            format!("the zone is served without its DNSSEC records: {count} are left out"),
+            "`unsigned = true` says so; resolvers refuse the zone while the parent zone has a DS for it",
+        ),
+    };
+    Diagnostic::warning("signed-zone", message).at(first, "the first").help(help)
+}
+
+/// A fault of a zone that comes signed.
+pub(super) fn signed_fault(zone: Place, fault: &SignedFault) -> Diagnostic {
+    Diagnostic::error(fault.as_str(), fault.to_string()).at(zone, "this zone").help(fault.help())
 }
 
 /// A record without TTL, with no TTL above that applies to it.

@@ -1,0 +1,87 @@
+//! `pharos key list`: the keys of a zone, and the next safe step of each.
+//!
+//! **Invariants**: a waiting time is the longest that a resolver may keep a record.
+//! **Not here**: the rules for all keys together, which `pharos check` has ([`crate::load`]).
+//!
+//! RFC 7583 §3 (timing of roll-overs).
+
+use std::time::Duration;
+
+use super::super::OK;
+use super::super::layout::Layout;
+use super::super::locate::ConfigLocation;
+use super::{KeyOutcome, OwnZone, parse_zone};
+use crate::base::ids::NodeId;
+use crate::base::name::NameBuf;
+use crate::base::rr::Rtype;
+use crate::base::when::written_millis;
+use crate::config::KeyFiles;
+use crate::zone::{KeyState, Node, ZoneKey};
+
+/// Arguments of `pharos key list`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The zone, which has `dnssec` in the configuration
+    #[arg(value_name = "ZONE", value_parser = parse_zone)]
+    zone: NameBuf,
+}
+
+/// The longest times for which resolvers keep records of a zone.
+struct CacheTimes {
+    /// The DNSKEY RRset.
+    keys: String,
+    /// Any RRset.
+    data: String,
+}
+
+/// Lists the keys.
+pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
+    let own = OwnZone::read(config, &args.zone)?;
+    let times = cache_times(&own);
+    let heads = ["TAG", "ALGORITHM", "ROLE", "STATE", "DS", "FILE", "NEXT STEP"];
+    let mut rows = vec![heads.map(str::to_string).to_vec()];
+    let configured = own.zone().signing.iter().flat_map(|signing| &signing.keys);
+    for (meant, key) in configured.zip(&own.terms.keys) {
+        let (KeyFiles::Pair { private: file, .. } | KeyFiles::Pem(file)) = &meant.files;
+        rows.push(vec![
+            key.tag().to_string(),
+            key.algorithm().to_string(),
+            key.role.as_str().to_string(),
+            key.state.as_str().to_string(),
+            if key.has_ds { "asked for" } else { "-" }.to_string(),
+            file.file.to_string(),
+            next_step(key, &times),
+        ]);
+    }
+    for rdata in own.other_keys() {
+        let tag = crate::zone::key_tag(rdata).to_string();
+        let algorithm = rdata.get(3).map_or(String::new(), ToString::to_string);
+        rows.push(vec![tag, algorithm, "-".into(), "-".into(), "-".into(), "(zone file)".into(), "none here".into()]);
+    }
+    Ok((Layout::of_stdout().table("", 0, &rows, |_, _, _| None), OK))
+}
+
+fn next_step(key: &ZoneKey, times: &CacheTimes) -> String {
+    let CacheTimes { keys, data } = times;
+    match (key.state, key.signs_keys()) {
+        (KeyState::Published, _) => format!("`active`, {keys} after all servers have the key"),
+        (KeyState::Active, false) => "`retired`, when the next key is `active`".to_string(),
+        (KeyState::Active, true) => "`retired`, when the next key is `active` and the parent has its DS".to_string(),
+        (KeyState::Retired, false) => format!("remove it, {data} after it was retired"),
+        (KeyState::Retired, true) => {
+            format!("remove it, {data} after it was retired, and after the parent's old DS has expired everywhere")
+        }
+    }
+}
+
+fn cache_times(own: &OwnZone) -> CacheTimes {
+    let written = |seconds: u32| written_millis(Duration::from_secs(seconds.into()).as_millis() as u64);
+    let Some(zone) = &own.records else {
+        return CacheTimes { keys: "the TTL of the DNSKEY RRset".into(), data: "the longest TTL of the zone".into() };
+    };
+    let apex = zone.node(NodeId(0));
+    let keys = apex.rrset(Rtype::DNSKEY).unwrap_or(zone.soa()).ttl;
+    let steered = own.zone().steer.iter().map(|steer| steer.ttl);
+    let data = zone.nodes().flat_map(Node::rrsets).map(|set| set.ttl).chain(steered).max().unwrap_or(keys);
+    CacheTimes { keys: written(keys.0), data: written(data.0) }
+}

@@ -1,0 +1,188 @@
+//! Private keys of both algorithms, by ring.
+//!
+//! **Invariants**: a key whose public half does not fit is refused; no text shows a private key.
+//! **Not here**: the files that hold keys ([`super::pair`], [`super::pem`]).
+//!
+//! RFC 6605 §4 (ECDSA), RFC 8080 §3 and §4 (Ed25519).
+
+use std::fmt;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+
+use super::fault::KeyFault;
+use crate::zone::{ECDSA_P256, ED25519, SignOctets, SignatureOctets};
+
+/// The first byte of a point without compression, which DNSKEY records leave out (RFC 6605 §4).
+const UNCOMPRESSED: u8 = 4;
+
+/// The bytes of a private key of either algorithm.
+pub(crate) const PRIVATE_LEN: usize = 32;
+
+/// The private scalar in the PKCS #8 document of a key of curve P-256 that ring makes.
+const SCALAR: std::ops::Range<usize> = 36..36 + PRIVATE_LEN;
+
+/// A private key in memory.
+pub(crate) enum RingKey {
+    /// Of ECDSA on curve P-256. Each signature takes random numbers.
+    Ecdsa(Box<EcdsaKeyPair>, SystemRandom),
+    /// Of Ed25519.
+    Ed25519(Ed25519KeyPair),
+}
+
+impl RingKey {
+    /// A key of its private and public bytes as BIND's files have them.
+    pub(super) fn of_pair(algorithm: u8, private: &[u8], public: &[u8]) -> Result<Self, KeyFault> {
+        match algorithm {
+            ECDSA_P256 => {
+                let (random, point) = (SystemRandom::new(), [&[UNCOMPRESSED], public].concat());
+                let kind = &ECDSA_P256_SHA256_FIXED_SIGNING;
+                let key = EcdsaKeyPair::from_private_key_and_public_key(kind, private, &point, &random);
+                Ok(RingKey::Ecdsa(Box::new(key.map_err(|_| KeyFault::Mismatch)?), random))
+            }
+            ED25519 => {
+                let key = Ed25519KeyPair::from_seed_and_public_key(private, public);
+                Ok(RingKey::Ed25519(key.map_err(|_| KeyFault::Mismatch)?))
+            }
+            other => Err(KeyFault::Algorithm(other)),
+        }
+    }
+
+    /// A key of a PKCS #8 document. `None` if it is of neither algorithm.
+    pub(super) fn of_pkcs8(document: &[u8]) -> Option<Self> {
+        let random = SystemRandom::new();
+        if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &random) {
+            return Some(RingKey::Ecdsa(Box::new(key), random));
+        }
+        if let Some((private, public)) = parts(document) {
+            return RingKey::of_pair(ECDSA_P256, &private, public).ok();
+        }
+        // Version 1, which openssl and GnuTLS write, has no public half to compare.
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(document).ok().map(RingKey::Ed25519)
+    }
+
+    /// Makes a key, and returns its private bytes beside it. `None` if the system has no random numbers, or the algorithm is unknown.
+    pub(crate) fn generate(algorithm: u8) -> Option<(Self, [u8; PRIVATE_LEN])> {
+        let random = SystemRandom::new();
+        match algorithm {
+            ECDSA_P256 => {
+                let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).ok()?;
+                let private: [u8; PRIVATE_LEN] = document.as_ref().get(SCALAR)?.try_into().ok()?;
+                let public = RingKey::of_pkcs8(document.as_ref())?.public();
+                // Fails if the document has another form than the range says.
+                Some((RingKey::of_pair(algorithm, &private, &public).ok()?, private))
+            }
+            ED25519 => {
+                let mut seed = [0; PRIVATE_LEN];
+                random.fill(&mut seed).ok()?;
+                Some((RingKey::Ed25519(Ed25519KeyPair::from_seed_unchecked(&seed).ok()?), seed))
+            }
+            _ => None,
+        }
+    }
+
+    /// The number of its algorithm.
+    pub(crate) fn algorithm(&self) -> u8 {
+        match self {
+            RingKey::Ecdsa(..) => ECDSA_P256,
+            RingKey::Ed25519(_) => ED25519,
+        }
+    }
+
+    /// The public half, as a DNSKEY record has it.
+    pub(crate) fn public(&self) -> Vec<u8> {
+        match self {
+            RingKey::Ecdsa(key, _) => key.public_key().as_ref()[1..].to_vec(),
+            RingKey::Ed25519(key) => key.public_key().as_ref().to_vec(),
+        }
+    }
+}
+
+/// The private scalar of a key of curve P-256 in its full length. Other programs write it without leading zeros (BIND), or with one
+/// more (GnuTLS, and so Knot DNS, for half of all keys), because to them it is a number.
+pub(super) fn scalar(written: &[u8]) -> Option<[u8; PRIVATE_LEN]> {
+    let zeros = written.iter().take_while(|byte| **byte == 0).count();
+    let mut scalar = [0; PRIVATE_LEN];
+    let start = PRIVATE_LEN.checked_sub(written.len() - zeros)?;
+    scalar[start..].copy_from_slice(&written[zeros..]);
+    Some(scalar)
+}
+
+/// The private scalar and the public point in a PKCS #8 document of curve P-256 whose scalar has not the length that ring demands.
+fn parts(document: &[u8]) -> Option<([u8; PRIVATE_LEN], &[u8])> {
+    // RFC 5915 §3: version 1 and an octet string; then a bit string with an uncompressed point.
+    const PRIVATE: [u8; 4] = [0x02, 0x01, 0x01, 0x04];
+    const PUBLIC: [u8; 4] = [0x03, 0x42, 0x00, UNCOMPRESSED];
+    let after = |mark: [u8; 4]| {
+        let at = document.windows(mark.len()).position(|window| window == mark)?;
+        Some(&document[at + mark.len()..])
+    };
+    let (&len, rest) = after(PRIVATE)?.split_first()?;
+    Some((scalar(rest.get(..len.into())?)?, after(PUBLIC)?.get(..64)?))
+}
+
+impl SignOctets for RingKey {
+    fn sign(&self, octets: &[u8]) -> Option<SignatureOctets> {
+        match self {
+            RingKey::Ecdsa(key, random) => key.sign(random, octets).ok()?.as_ref().try_into().ok(),
+            RingKey::Ed25519(key) => key.sign(octets).as_ref().try_into().ok(),
+        }
+    }
+}
+
+impl fmt::Debug for RingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RingKey({})", self.algorithm())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519 as VERIFIED_ED25519, UnparsedPublicKey};
+
+    use super::*;
+
+    #[test]
+    fn a_scalar_is_read_whatever_its_leading_zeros() {
+        let full = [7; PRIVATE_LEN];
+        assert_eq!(scalar(&full), Some(full));
+        assert_eq!(scalar(&[&[0][..], &full].concat()), Some(full));
+        let mut short = full;
+        short[0] = 0;
+        assert_eq!(scalar(&full[1..]), Some(short));
+        assert_eq!(scalar(&[full, full].concat()), None);
+    }
+
+    #[test]
+    fn a_document_with_a_longer_scalar_is_read_as_gnutls_writes_it() {
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let mut longer = document.as_ref().to_vec();
+        longer.insert(SCALAR.start, 0);
+        longer[SCALAR.start - 1] += 1;
+        let [read, of_longer] =
+            [document.as_ref(), &longer].map(|document| RingKey::of_pkcs8(document).unwrap().public());
+        assert_eq!(read, of_longer);
+    }
+
+    #[test]
+    fn a_new_key_signs_and_is_read_back_from_its_parts() {
+        for algorithm in [ECDSA_P256, ED25519] {
+            let (key, private) = RingKey::generate(algorithm).unwrap();
+            let read = RingKey::of_pair(algorithm, &private, &key.public()).unwrap();
+            let signature = read.sign(b"octets").unwrap();
+            let public = match algorithm {
+                ECDSA_P256 => [&[UNCOMPRESSED][..], &key.public()].concat(),
+                _ => key.public(),
+            };
+            let verified = match algorithm {
+                ECDSA_P256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).verify(b"octets", &signature),
+                _ => UnparsedPublicKey::new(&VERIFIED_ED25519, public).verify(b"octets", &signature),
+            };
+            assert!(verified.is_ok(), "{algorithm}");
+            assert_eq!(format!("{key:?}"), format!("RingKey({algorithm})"));
+            let (other, _) = RingKey::generate(algorithm).unwrap();
+            assert!(matches!(RingKey::of_pair(algorithm, &private, &other.public()), Err(KeyFault::Mismatch)));
+        }
+        assert!(RingKey::generate(8).is_none());
+    }
+}

@@ -1,0 +1,145 @@
+//! Signing of served zones: before a start and a reload, and in rounds, with its metrics.
+//!
+//! **Not here**: the signatures ([`crate::live`]), keys ([`crate::load`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::files::state;
+use crate::live::{Published, SIGNATURES, Signatory, Updates};
+use crate::process::state::{Keeper, StateFile, StateFiles};
+use crate::process::work::{self, Lane};
+use crate::process::{Clock, Vital};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Collect, MetricsPage};
+
+/// The consequence if signatures cannot be kept.
+const UNKEPT: &str = "the next start makes all signatures anew";
+
+/// The signing of all zones.
+#[derive(Clone, Debug)]
+pub(super) struct Signing(Arc<ZoneSigner>);
+
+#[derive(Debug)]
+struct ZoneSigner {
+    signatory: Arc<Signatory>,
+    file: Option<StateFile>,
+    keeper: Keeper,
+    /// The number of signatures that were made when the file was last written.
+    kept: AtomicU64,
+}
+
+impl Signing {
+    /// With the signatures that the run before has kept.
+    pub(super) fn open(config: &Config, states: &StateFiles) -> Self {
+        let signatory = Arc::new(Signatory::new(Clock::civil));
+        let path = config.dnssec.as_ref().and_then(|dnssec| dnssec.state.clone());
+        if let Some(path) = &path {
+            match state::recall(path, &SIGNATURES, |text| signatory.restore(text)) {
+                Ok(count) => info!("{} signatures are kept from the run before", count.unwrap_or(0)),
+                Err(useless) => warn!("the kept signatures are lost, and are made anew: {useless}"),
+            }
+        }
+        let file = path.map(|path| states.file(path, &SIGNATURES, UNKEPT));
+        Signing(Arc::new(ZoneSigner { signatory, file, keeper: Keeper::default(), kept: AtomicU64::new(0) }))
+    }
+
+    /// The maker of signatures, for the publisher.
+    pub(super) fn signatory(&self) -> Arc<Signatory> {
+        self.0.signatory.clone()
+    }
+
+    /// Signs a snapshot that is to be published, on a thread that answers nothing.
+    pub(super) async fn sign_ahead(&self, snapshot: Snapshot) -> Snapshot {
+        if !snapshot.signs() {
+            return snapshot;
+        }
+        let (signatory, unsigned) = (self.signatory(), snapshot.clone());
+        // Without a thread, the publisher signs it.
+        let signed = work::submit(Lane::Compute, move || signatory.sign_ahead(unsigned)).await.unwrap_or(snapshot);
+        self.keep();
+        signed
+    }
+
+    /// Starts the task that makes signatures anew before their expiration.
+    pub(super) fn start(&self, published: Arc<Published>, updates: Updates, vital: &Vital) {
+        tokio::spawn(vital.guard("renewal of signatures", self.clone().renew(published, updates)));
+    }
+
+    /// The metrics.
+    pub(super) fn metrics(&self, published: Arc<Published>) -> Arc<dyn Collect> {
+        Arc::new(SigningMetrics { signatory: self.signatory(), published })
+    }
+
+    async fn renew(self, published: Arc<Published>, updates: Updates) {
+        loop {
+            tokio::time::sleep(Signatory::pause(&published.load_full())).await;
+            let (snapshot, by) = (published.load_full(), self.signatory());
+            if !snapshot.signs() {
+                continue;
+            }
+            // A round that fails is made up for by the next: three quarters of the validity are left.
+            let Ok(signed) = work::submit(Lane::Compute, move || by.renew(&snapshot)).await else { continue };
+            if updates.sign(signed).await.is_err() {
+                return;
+            }
+            self.keep();
+        }
+    }
+
+    /// Writes the signatures to their file, if there are new ones.
+    fn keep(&self) {
+        let ZoneSigner { signatory, file, keeper, kept } = &*self.0;
+        let made = signatory.figures().made;
+        if let Some(file) = file
+            && kept.swap(made, Ordering::Relaxed) != made
+        {
+            keeper.keep(file.clone(), signatory.text());
+        }
+    }
+}
+
+/// Shows the signatures of zones, also of those that come signed.
+struct SigningMetrics {
+    signatory: Arc<Signatory>,
+    published: Arc<Published>,
+}
+
+impl Collect for SigningMetrics {
+    fn collect(&self, page: &mut MetricsPage) {
+        let (snapshot, figures, now) = (self.published.load_full(), self.signatory.figures(), Clock::civil());
+        let of_zone = |id| snapshot.signatures(id);
+        let signed = || snapshot.zones().iter().map(|(id, zone)| (zone.apex().to_string(), of_zone(id)));
+        let signed = || signed().filter_map(|(apex, signatures)| Some((apex, signatures.count, signatures.expires?)));
+        let mut family = page.gauge("pharos_dnssec_signatures", "The signatures that each zone is served with.");
+        for (apex, count, _) in signed() {
+            family.sample(&[("zone", &apex)], count as u64);
+        }
+        let help = "The seconds until the first signature of each zone expires; 0 if one has expired.";
+        let mut family = page.gauge("pharos_dnssec_signature_expires_seconds", help);
+        for (apex, _, expires) in signed() {
+            family.sample(&[("zone", &apex)], expires.0.saturating_sub(now.0));
+        }
+        let help = "The validity of the signatures that are made for each zone; the first to expire has three quarters of it left.";
+        let mut family = page.gauge("pharos_dnssec_validity_seconds", help);
+        for (id, zone) in snapshot.zones().iter() {
+            if let Some(terms) = snapshot.signing_terms(id) {
+                family.sample(&[("zone", &zone.apex().to_string())], terms.validity_secs.into());
+            }
+        }
+        page.counter("pharos_dnssec_resigned_total", "Signatures that were made.").sample(&[], figures.made);
+        page.counter(
+            "pharos_dnssec_failed_total",
+            "Signatures that could not be made, because the system gave no randomness.",
+        )
+        .sample(&[], figures.failed);
+        let help = "The time that the last signatures took that were made together.";
+        page.gauge("pharos_dnssec_signing_seconds", help).duration(&[], figures.last_micros);
+        let help =
+            "1 if the clock is behind that of signatures that were made, so that new ones are made for the later time.";
+        page.gauge("pharos_dnssec_clock_behind", help).sample(&[], figures.is_clock_behind.into());
+    }
+}
