@@ -40,6 +40,11 @@ fn signed_queries_keep_their_promises() {
 }
 
 #[test]
+fn signed_answers_keep_their_promises() {
+    smoke("signed_answers", targets::signed_answers, 5_000);
+}
+
+#[test]
 fn signed_replies_keep_their_promises() {
     smoke("signed_replies", targets::signed_replies, 5_000);
 }
@@ -52,6 +57,11 @@ fn transfers_that_come_in_keep_their_promises() {
 #[test]
 fn updates_keep_their_promises() {
     smoke("updates", targets::updates, 2_000);
+}
+
+#[test]
+fn signing_keys_keep_their_promises() {
+    smoke("signing_keys", targets::signing_keys, 2_000);
 }
 
 #[test]

@@ -6,12 +6,16 @@
 mod cookies;
 mod paths;
 mod signed;
+mod signed_answers;
+mod signing_keys;
 mod transfers;
 mod updates;
 
 pub use cookies::cookies;
 pub use paths::paths;
 pub use signed::{signed_queries, signed_replies};
+pub use signed_answers::signed_answers;
+pub use signing_keys::signing_keys;
 pub use transfers::{change_messages, transfers_in, zone_messages};
 pub use updates::updates;
 
