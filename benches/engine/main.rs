@@ -50,14 +50,21 @@ fn main() {
 }
 
 /// Answers a number of queries for callgrind. With `-tapped` behind the name of the workload, one response in a hundred is copied
-/// for dnstap.
+/// for dnstap; with `-signed`, the zone is signed, and queries have the DO bit.
 fn count(workload: &str, number: usize) {
-    let world = World::build();
+    let (workload, is_signed) = match workload.strip_suffix("-signed") {
+        Some(name) => (name, true),
+        None => (workload, false),
+    };
+    let world = if is_signed { World::build_signed() } else { World::build() };
     let (name, mut tapped) = match workload.strip_suffix("-tapped") {
         Some(name) => (name, Some(Tapped::new())),
         None => (workload, None),
     };
-    let queries = queries::workload(name, &world.prefixes).expect("a known workload");
+    let mut queries = queries::workload(name, &world.prefixes).expect("a known workload");
+    if is_signed {
+        queries.iter_mut().for_each(|query| queries::ask_for_signatures(query));
+    }
     // The first round makes all values that are made on first use.
     let mut out = vec![0; MAX_UDP];
     respond_all(&world, &queries, 1000, &mut out, &mut tapped);

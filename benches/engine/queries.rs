@@ -69,3 +69,13 @@ fn query(qname: &str, qtype: Rtype, ecs: Option<&[u8]>) -> Vec<u8> {
     message.extend_from_slice(&options);
     message
 }
+
+/// Sets the DO bit of a query of a workload.
+pub(crate) fn ask_for_signatures(query: &mut [u8]) {
+    let mut at = 12;
+    while query[at] != 0 {
+        at += 1 + usize::from(query[at]);
+    }
+    // The root, type and class of the question; the root, type, class, extended RCODE and version of the OPT record.
+    query[at + 1 + 4 + 1 + 2 + 2 + 2] |= 0x80;
+}

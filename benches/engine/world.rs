@@ -4,12 +4,14 @@
 //! without feeds measures the same code.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use pharos::base::time::Generation;
+use pharos::Signatory;
+use pharos::base::time::{Generation, UnixTime};
 use pharos::compile;
 use pharos::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -22,6 +24,17 @@ pub(crate) const HOSTS: u32 = 1000;
 /// The delegations in the zone.
 pub(crate) const CUTS: u32 = 50;
 
+/// A key of the zone, for this benchmark alone.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpzZ+FZo8yI+r8cUj
+xBFXMMS6Gd3aW5dUO1HZkKnzH8yhRANCAATxxBkwn7xmfG9Wshv/r17ckJgLfie4
+6kEDxSGrokrdcvoQNdQkzlQgd15KQT4Sz6var1+CDqy3VqbRxcl9ff7d
+-----END PRIVATE KEY-----
+";
+
+/// The moment of the signatures, in seconds since 1970.
+const SIGNED_AT: u64 = 1_800_000_000;
+
 /// The served state, and its inputs.
 pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
@@ -33,13 +46,28 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn build() -> Self {
+        World::of_zone("")
+    }
+
+    /// The same, with the zone signed.
+    pub(crate) fn build_signed() -> Self {
+        let mut world = World::of_zone("dnssec = { keys = [\"key.pem\"] }\n");
+        let start = Instant::now();
+        world.snapshot = Signatory::new(|| UnixTime(SIGNED_AT)).sign_ahead(world.snapshot);
+        world.compile_s += start.elapsed().as_secs_f64();
+        world
+    }
+
+    fn of_zone(keys: &str) -> Self {
         let (aws, gcp) = feeds();
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("room for a file");
         write("aws.json", &aws.to_string());
         write("gcp.json", &gcp.to_string());
         write("zone", &zone(HOSTS));
-        write("pharos.toml", &config(&aws, &gcp));
+        write("key.pem", KEY);
+        fs::set_permissions(directory.path().join("key.pem"), Permissions::from_mode(0o600)).expect("a file of ours");
+        write("pharos.toml", &config(&aws, &gcp, keys));
         let start = Instant::now();
         let built = compile::build(&directory.path().join("pharos.toml"), Generation(1));
         let compile_s = start.elapsed().as_secs_f64();
@@ -64,7 +92,7 @@ pub(crate) fn zone(hosts: u32) -> String {
     text
 }
 
-fn config(aws: &Value, gcp: &Value) -> String {
+fn config(aws: &Value, gcp: &Value, keys: &str) -> String {
     let mut regions: Vec<(&str, &str)> = Vec::new();
     for (feed, provider, key) in [(aws, "aws", "region"), (gcp, "gcp", "scope")] {
         let mut of_feed: Vec<&str> = entries(feed).filter_map(|entry| entry[key].as_str()).collect();
@@ -75,7 +103,11 @@ fn config(aws: &Value, gcp: &Value) -> String {
     let mut text = String::from(
         "[dns]\nlisten = [\"127.0.0.1:5300\"]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://us-central1-docker.pkg.dev/k8s-artifacts-prod/images\"\n\
          blobs = \"https://blob.k8s.io\"\n[[zone]]\nname = \"blob.k8s.io\"\nfile = \"zone\"\n\
-         steer = [{ owner = \"@\", horizon = \"blobs\" }, { owner = \"shares\", horizon = \"shares\" }]\n[networks]\naws = { feed = \"aws\", file = \"aws.json\" }\n\
+         steer = [{ owner = \"@\", horizon = \"blobs\" }, { owner = \"shares\", horizon = \"shares\" }]\n",
+    );
+    text.push_str(keys);
+    text.push_str(
+        "[networks]\naws = { feed = \"aws\", file = \"aws.json\" }\n\
          gcp = { feed = \"gcp\", file = \"gcp.json\" }\n",
     );
     for (at, (provider, region)) in regions.iter().enumerate() {

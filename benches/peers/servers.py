@@ -50,6 +50,7 @@ blobs = "https://{ZONE}"
 name = "{ZONE}"
 file = "zone"
 steer = [{{ owner = "@", horizon = "blobs", ttl = 60 }}]
+{f'dnssec = {{ keys = ["{world.key}"] }}' if world.key else ""}
 [networks]
 {sources}{mirrors}
 [horizons.blobs]
@@ -92,11 +93,16 @@ plugins => {{
     return ["gdnsd", "-c", directory, "start"]
 
 
+def static_text(world):
+    """The zone with one address for all clients; signed by Pharos where that is measured, so that all have the same signatures."""
+    return world.signed or zone_text([f"@ 60 A {world.address(0, 4)}", f"@ 60 AAAA {world.address(0, 6)}"])
+
+
 def knot(world, directory, port, _):
     nets = "".join(f"  - net: {address}/{length}\n    A: {world.address(mirror, 4)}\n    AAAA: \"{world.address(mirror, 6)}\"\n"
                    for _, address, length, mirror in networks(world))
     write(f"{directory}/nets.conf", f"{ZONE}:\n{nets}")
-    write(f"{directory}/{ZONE}.zone", zone_text([f"@ 60 A {world.address(0, 4)}", f"@ 60 AAAA {world.address(0, 6)}"]))
+    write(f"{directory}/{ZONE}.zone", static_text(world))
     write(f"{directory}/knot.conf", f"""
 server:
     listen: 127.0.0.1@{port}
@@ -117,13 +123,13 @@ template:
     storage: {directory}
 zone:
   - domain: {ZONE}
-    module: mod-geoip/blobs
+    {"" if world.signed else "module: mod-geoip/blobs"}
 """)
     return ["knotd", "-c", f"{directory}/knot.conf"]
 
 
 def nsd(world, directory, port, _):
-    write(f"{directory}/{ZONE}.zone", zone_text([f"@ 60 A {world.address(0, 4)}", f"@ 60 AAAA {world.address(0, 6)}"]))
+    write(f"{directory}/{ZONE}.zone", static_text(world))
     write(f"{directory}/nsd.conf", f"""
 server:
     ip-address: 127.0.0.1@{port}

@@ -22,6 +22,8 @@ class World:
 
     def __init__(self, data, synthetic=0, hosts=HOSTS):
         self.hosts, self.made = hosts, {}
+        # With `--dnssec`: the file of a key, and the zone that it has signed.
+        self.key = self.signed = None
         aws, gcp = (synthetic_feeds(synthetic) if synthetic else read_feeds(data)) or synthetic_feeds(11_800)
         self.feeds = [("aws", json.dumps(part)) for part in parts(aws)] + [("gcp", json.dumps(gcp))]
         self.mirrors = []  # (provider, region)
@@ -150,6 +152,12 @@ def with_option(message, option):
     header = 11 + (message[12:].index(b"\0") + 12 + 5)
     before, options = message[:header - 2], message[header:]
     return before + struct.pack(">H", len(options) + len(option)) + options + option
+
+
+def with_dnssec_ok(message):
+    """A query with the DO bit; its OPT record is the last."""
+    flags = message[12:].index(b"\0") + 12 + 5 + 7
+    return message[:flags] + b"\x80" + message[flags + 1:]
 
 
 def cookie_option(reply):
