@@ -25,6 +25,7 @@ mod blobs;
 mod check;
 mod control;
 mod credential;
+mod differences;
 mod dns;
 mod dnstap;
 mod encrypted;
@@ -73,6 +74,8 @@ pub(crate) use acme::AcmeConfig;
 pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
 pub(crate) use control::ControlConfig;
 pub(crate) use credential::CredentialConfig;
+use differences::WrittenKeys;
+pub(crate) use differences::changed_keys;
 pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
 pub(crate) use dnstap::{DnstapConfig, TapAddress};
 pub use encrypted::TlsFiles;
@@ -175,11 +178,13 @@ fn read_texts(
     let mut documents = vec![(&main, &tree)];
     documents.extend(readers.iter().zip(trees.iter().flatten()));
     let spec = spec::read(&documents);
+    let written = WrittenKeys::of(&documents);
     let named = documents.iter().flat_map(|(reader, _)| reader.named_files()).collect();
     let mut problems = main.into_problems();
     problems.extend(readers.into_iter().flat_map(ConfigReader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
-    let config = meaning::of((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
+    let mut config = meaning::of((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
+    config.written = written;
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     if problems.iter().any(Diagnostic::is_error) {
@@ -205,6 +210,8 @@ pub struct Config {
     pub(crate) file: Arc<str>,
     /// SHA-256 of the main file followed by the included ones in their order, 64 hexadecimal digits.
     pub(crate) digest: Arc<str>,
+    /// The keys as written.
+    pub(crate) written: WrittenKeys,
     /// Every file that it names, the config file itself first.
     pub(crate) files: Vec<InputFile>,
     /// `allow`: the codes of warnings to leave out.

@@ -25,7 +25,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile::Built;
-use crate::config::{Config, needs_restart};
+use crate::config::{Config, changed_keys, needs_restart};
 use crate::control::{Chronicle, Control};
 use crate::hosts::HostService;
 use crate::inspect::{self, Moves};
@@ -129,14 +129,15 @@ impl Services {
         let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
         prepared.built.snapshot = snapshot;
         prepared.built.warnings.extend(warnings);
-        let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
+        let mut changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
+        let restart_keys = needs_restart(&self.started, &prepared.built.config);
+        changes.extend(changed_keys(&self.config, &prepared.built.config, &changes, &restart_keys));
         if !errors.is_empty() {
             let mut problems = prepared.built.warnings;
             problems.extend(errors);
             return self.refuse(problems, changes, terms);
         }
         if terms.is_dry {
-            let restart_keys = needs_restart(&self.started, &prepared.built.config);
             let (generation, problems) = (before.generation, prepared.built.warnings);
             let remarks = reload::shrunk(&before, &prepared.built.snapshot);
             return ReloadOutcome {

@@ -12,6 +12,7 @@ mirror far: changed
 mirror new: added
 mirror spare: removed
 horizon h: 65,536 of IPv4 move
+`allow`: added
 reloaded: generation 2 is served
 ";
 
@@ -43,13 +44,24 @@ fn a_reload_says_what_has_changed_or_why_it_was_refused() {
     assert_eq!((code, text.as_str()), (0, CHANGED));
     let (code, text, _) = reload(&[]);
     assert_eq!((code, text.as_str()), (0, "reloaded: generation 3 is served, nothing else has changed\n"));
+    // A key of another table, whose value is no part of the answers.
+    let tap = format!("{}\n[dnstap]\nsocket = \"dnstap.sock\"\n", changed());
+    for (text, said) in [
+        (tap.clone(), "`[dnstap]`: added\nreloaded: generation 4 is served\n"),
+        (format!("{tap}clients = \"none\"\n"), "`[dnstap] clients`: added\nreloaded: generation 5 is served\n"),
+        (changed(), "`[dnstap]`: removed\nreloaded: generation 6 is served\n"),
+    ] {
+        world.write("pharos.toml", &text);
+        let (code, text, _) = reload(&[]);
+        assert_eq!((code, text.as_str()), (0, said));
+    }
     let socket = world.path("control.sock").display().to_string();
     // A refusal has the words of `check`, and changes nothing.
     world.write("pharos.toml", &changed().replace("[\"new\"]", "[\"nwe\"]"));
     let (code, text, _) = reload(&["--socket", &socket]);
     assert_eq!(code, 1);
     assert!(text.starts_with("error[unknown-mirror]: mirror `nwe` is not defined\n  --> "), "{text}");
-    assert!(text.ends_with("\nnot reloaded: generation 3 with the configuration before is served\n"), "{text}");
+    assert!(text.ends_with("\nnot reloaded: generation 6 with the configuration before is served\n"), "{text}");
     let (code, text, complaint) = reload(&["--socket", &socket, "--json"]);
     assert_eq!(code, 1, "{complaint}");
     let json: Value = serde_json::from_str(&text).unwrap();
@@ -57,18 +69,18 @@ fn a_reload_says_what_has_changed_or_why_it_was_refused() {
     // The admin listener gives the same answers to clients with the token.
     let (status, body) = world.admin(Method::POST, "/reload", Some(TOKEN), "");
     let said: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &said["generation"]), (StatusCode::UNPROCESSABLE_ENTITY, &3.into()));
+    assert_eq!((status, &said["generation"]), (StatusCode::UNPROCESSABLE_ENTITY, &6.into()));
     assert_eq!(said["report"], json["report"]);
     assert_eq!(world.admin(Method::GET, "/reload", Some(TOKEN), "").0, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(world.admin(Method::POST, "/reload", None, "").0, StatusCode::UNAUTHORIZED);
     world.write("pharos.toml", &changed());
     let (status, body) = world.admin(Method::POST, "/reload", Some(TOKEN), "");
     let said: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &said["refused"], &said["generation"]), (StatusCode::OK, &false.into(), &4.into()));
+    assert_eq!((status, &said["refused"], &said["generation"]), (StatusCode::OK, &false.into(), &7.into()));
     // The signal gives the same words to the log.
     world.write("pharos.toml", &changed().replace("192.0.2.21", "192.0.2.22"));
     world.server.as_ref().unwrap().signal("HUP");
-    let log = world.server.as_ref().unwrap().wait_for("reloaded: generation 5");
+    let log = world.server.as_ref().unwrap().wait_for("reloaded: generation 8");
     assert!(log.iter().any(|line| line.contains("mirror far: changed")), "{log:#?}");
 }
 

@@ -20,6 +20,7 @@ mod written;
 use std::sync::Arc;
 
 use super::check::{Check, NameIndex};
+use super::differences::WrittenKeys;
 use super::mirrors::MirrorsConfig;
 use super::spec::Spec;
 use super::{Config, FileUse, HorizonConfig, Placed, PlacedText, Probe, RegistryConfig, SourceFile, ZoneConfig, value};
@@ -75,6 +76,7 @@ pub(super) fn of(
     Config {
         file: file.into(),
         digest: digest.into(),
+        written: WrittenKeys::default(),
         files,
         allow,
         dns,
