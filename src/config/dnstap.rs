@@ -127,6 +127,7 @@ impl Check<'_> {
         });
         let clients = spec.clients.as_ref().and_then(|text| self.parse(text, clients));
         let clients = clients.unwrap_or(LoggedClients::Network);
+        self.check_eavesdroppers(spec.tcp.as_ref(), reader.as_ref(), clients);
         let identity = spec.identity.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS));
         let version = spec.version.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS));
         Some(DnstapConfig {
@@ -166,5 +167,18 @@ impl Check<'_> {
             (None, Some(tcp)) => self.parse(tcp, |text| value::server_address(text, TCP_PORT)).map(TapAddress::Tcp),
             (None, None) => None,
         }
+    }
+
+    /// Warns of addresses of clients on a network.
+    fn check_eavesdroppers(&mut self, tcp: Option<&PlacedText>, reader: Option<&TapAddress>, clients: LoggedClients) {
+        let (Some(tcp), Some(TapAddress::Tcp(address))) = (tcp, reader) else { return };
+        if clients == LoggedClients::Nothing || address.ip().to_canonical().is_loopback() {
+            return;
+        }
+        self.report(
+            Diagnostic::warning("dnstap-in-clear", format!("the copies of `[dnstap]` are sent in the clear to {address}"))
+                .at(tcp.place.clone(), "an eavesdropper sees the networks of clients and their queries")
+                .help("use `socket`, a tunnel whose end is on loopback, or `clients = \"none\"`; in a network that only you can read, add `allow = [\"dnstap-in-clear\"]`"),
+        );
     }
 }

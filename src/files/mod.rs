@@ -9,6 +9,7 @@
 
 pub(crate) mod accounts;
 mod facts;
+mod host;
 mod intake;
 pub(crate) mod kept;
 pub(crate) mod lines;
@@ -29,6 +30,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::base::text::hex;
 pub(crate) use facts::{FileFacts, Nature};
+pub(crate) use host::host_name;
 pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
 pub(crate) use list::{ListError, is_pattern, matching};
 pub(crate) use reader::{Expired, Waiter, slowest, start, within};

@@ -7,7 +7,6 @@ pub(crate) mod address;
 mod clock;
 pub(crate) mod datagram;
 mod holder;
-mod host;
 mod lock;
 mod notify;
 mod seed;
@@ -19,7 +18,6 @@ pub mod work;
 
 pub(crate) use clock::Clock;
 pub(crate) use holder::{Holder, SocketKind, port_holder};
-pub(crate) use host::host_name;
 pub(crate) use lock::{Lock, LockError};
 pub(crate) use notify::Supervisor;
 pub(crate) use seed::{seed, seed_names};

@@ -24,13 +24,14 @@ use crate::acme::{AcmeService, OpenedTokens};
 use crate::config::{AcmeConfig, Config, FleetConfig};
 use crate::control::{self, About, Chronicle, Control, Desk, FleetAbout, OperatorRequests};
 use crate::dns::Engine;
+use crate::files;
 use crate::hosts::HostService;
 use crate::listen::Common;
 use crate::live::{self, AppliedChanges, Published, Readiness, ReloadHistory, SourceStates, Updates};
 use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
-use crate::process::{self, Clock, Vital};
+use crate::process::{Clock, Vital};
 use crate::refresh::RefreshService;
 use crate::sharing::FleetService;
 use crate::snapshot::Snapshot;
@@ -112,7 +113,7 @@ impl Services {
             sources: sources.clone(),
             acme: acme.as_ref().map(AcmeService::standing),
             traffic: traffic.clone(),
-            host_name: process::host_name(),
+            host_name: files::host_name(),
             changes: changes.clone(),
             chronicle: chronicle.clone(),
         };

@@ -23,8 +23,9 @@ use tracing::{info, warn};
 
 use crate::config::{Config, TapAddress};
 use crate::dnstap::DnstapOrigin;
+use crate::files;
 use crate::live::Published;
-use crate::process::{self, Vital};
+use crate::process::Vital;
 use crate::telemetry::tap::{TapTaker, Taps};
 use frames::Frames;
 use session::{SessionEnd, SessionError};
@@ -50,7 +51,7 @@ impl TapTarget {
     fn of(config: &Config) -> Option<Arc<Self>> {
         let dnstap = config.dnstap.as_ref()?;
         let identity = dnstap.identity.as_deref().or(config.dns.nsid.as_deref()).map(str::to_string);
-        let identity = identity.or_else(process::host_name).unwrap_or_default();
+        let identity = identity.or_else(files::host_name).unwrap_or_default();
         let version = dnstap.version.as_deref().map_or_else(version, str::to_string);
         let origin = DnstapOrigin { identity: identity.into_bytes().into(), version: version.into_bytes().into() };
         Some(Arc::new(TapTarget { reader: dnstap.reader.clone(), origin }))
@@ -137,21 +138,28 @@ impl TapWriter {
         }
     }
 
-    /// Waits until the target is not this one, or until a stop.
+    /// Waits until the reader is not this one, or until a stop.
     async fn asked(&mut self, served: Option<&TapTarget>) {
         tokio::select! {
             () = self.stop.cancelled() => {}
             // The sender lives until the stop.
-            _ = self.targets.wait_for(|target| target.as_deref() != served) => {}
+            _ = self.targets.wait_for(|target| !is_same_reader(target.as_deref(), served)) => {}
         }
     }
 
-    /// True if the target is not this one, or a stop was requested.
+    /// True if the reader is not this one, or a stop was requested.
     fn is_asked(&self, served: &TapTarget) -> bool {
-        self.stop.is_cancelled() || self.targets.borrow().as_deref() != Some(served)
+        self.stop.is_cancelled() || !is_same_reader(self.targets.borrow().as_deref(), Some(served))
     }
 
-    /// Writes to a reader until there is another target, or a stop.
+    /// The sender's names, which a reload may change while the connection stays.
+    fn origin(&self, served: &TapTarget) -> DnstapOrigin {
+        let target = self.targets.borrow();
+        let same = target.as_deref().filter(|target| target.reader == served.reader);
+        same.unwrap_or(served).origin.clone()
+    }
+
+    /// Writes to a reader until there is another one, or a stop.
     async fn serve(&mut self, target: &TapTarget) {
         let (mut pause, mut is_known_silent) = (PAUSES[0], false);
         loop {
@@ -199,6 +207,10 @@ impl TapWriter {
         self.taps.set_connected(false);
         end
     }
+}
+
+fn is_same_reader(one: Option<&TapTarget>, other: Option<&TapTarget>) -> bool {
+    one.map(|target| &target.reader) == other.map(|target| &target.reader)
 }
 
 /// A connection whose reader has accepted dnstap.

@@ -28,7 +28,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// The end of a connection.
 #[derive(Debug)]
 pub(super) enum SessionEnd {
-    /// Another target, or a stop.
+    /// Another reader, or a stop.
     Asked,
     /// The reader has gone.
     Failed(SessionError),
@@ -97,7 +97,7 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), 
 }
 
 impl TapWriter {
-    /// Writes frames until the connection ends, or there is another target, or a stop.
+    /// Writes frames until the connection ends, or there is another reader, or a stop.
     pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         mut stream: S,
@@ -133,7 +133,8 @@ impl TapWriter {
         stream: &mut S,
         target: &TapTarget,
     ) -> Result<bool, SessionError> {
-        let count = self.frames.gather(&target.origin);
+        let origin = self.origin(target);
+        let count = self.frames.gather(&origin);
         if count == 0 {
             return Ok(false);
         }

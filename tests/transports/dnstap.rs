@@ -179,6 +179,27 @@ fn a_reload_changes_the_sample_the_kinds_and_the_addresses() {
 }
 
 #[test]
+fn a_reload_of_names_alone_keeps_the_connection() {
+    let mut world = World::start_from(&config(SOCKET, ""), &[]);
+    let Some(capture) = Capture::start(world.folder.path(), "dnstap.fstrm") else { return };
+    let mut said = world.server.wait_for("is connected");
+    wait_for_reader(&world.server);
+    ask(&world.server, 1, "blob.k8s.io.");
+    until("the frames", || world.server.metric(WRITTEN) == 2);
+    fs::write(world.folder.path().join("pharos.toml"), config(SOCKET, "identity = \"other\"")).unwrap();
+    world.server.signal("HUP");
+    said.extend(world.server.wait_for("reloaded: "));
+    assert!(said.iter().any(|line| line.contains("`[dnstap] identity`: added")), "{said:#?}");
+    ask(&world.server, 2, "blob.k8s.io.");
+    end(&mut world);
+    said.extend(world.server.lines());
+    assert_eq!(said.iter().filter(|line| line.contains("is connected")).count(), 1, "{said:#?}");
+    let copies = capture.finish();
+    let names = [1, 2].map(|id| of(&copies, id)[0].text_of(IDENTITY));
+    assert_eq!(names, ["fra1-a", "other"], "{copies:#?}");
+}
+
+#[test]
 fn a_reload_turns_it_on_and_off() {
     let off = config("", "").replace("[dnstap]\n", "");
     let mut world = World::start_from(&off, &[]);

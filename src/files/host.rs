@@ -1,4 +1,4 @@
-//! The host that the process runs on.
+//! The name of the host that the process runs on, which stands in for one that no file has.
 
 /// The name of the host (uname(2)); `None` if it has none.
 pub(crate) fn host_name() -> Option<String> {
