@@ -47,11 +47,9 @@ impl MirrorOrder {
     }
 
     fn compare(self, a: &MirrorLoad, b: &MirrorLoad) -> Ordering {
-        let rate = |load: &MirrorLoad| load.answers_per_second.unwrap_or(0.0);
-        let by_answers = rate(b).total_cmp(&rate(a)).then_with(|| a.mirror.cmp(&b.mirror));
         match self {
-            MirrorOrder::Trouble => b.is_troubled().cmp(&a.is_troubled()).then(by_answers),
-            MirrorOrder::Answers => by_answers,
+            MirrorOrder::Trouble => a.by_trouble(b),
+            MirrorOrder::Answers => a.by_answers(b),
             MirrorOrder::Name => a.mirror.cmp(&b.mirror),
         }
     }

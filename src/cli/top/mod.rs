@@ -37,7 +37,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Arguments of `pharos top`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Seconds between two requests to the server
+    /// Seconds between two requests to the server, from 1 to 10
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10))]
     interval: u64,
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
@@ -155,7 +156,7 @@ impl TopReport {
     /// The state of the server in words.
     pub(super) fn state(&self) -> String {
         let panics: Vec<String> =
-            self.panics.iter().map(|PanicView { horizon, family }| format!("{horizon} ({family})")).collect();
+            self.panics.iter().map(|PanicView { horizon, family, .. }| format!("{horizon} ({family})")).collect();
         let panics = if panics.is_empty() { String::new() } else { format!(", panic in {}", panics.join(", ")) };
         format!("{}{panics}", self.obstacle.as_deref().unwrap_or("serving"))
     }
@@ -208,6 +209,17 @@ impl MirrorLoad {
             len => format!(" (and {} more)", len - 1),
         };
         format!("{state}, {}: {reason}{more}", first.address)
+    }
+
+    /// The order in which mirrors in trouble come first, then those with most answers.
+    pub(super) fn by_trouble(&self, other: &Self) -> Ordering {
+        other.is_troubled().cmp(&self.is_troubled()).then_with(|| self.by_answers(other))
+    }
+
+    /// The order in which mirrors with most answers come first.
+    pub(super) fn by_answers(&self, other: &Self) -> Ordering {
+        let rate = |load: &MirrorLoad| load.answers_per_second.unwrap_or(0.0);
+        rate(other).total_cmp(&rate(self)).then_with(|| self.mirror.cmp(&other.mirror))
     }
 
     /// True if an operator should look at it.

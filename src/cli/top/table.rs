@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::layout::{Colour, Layout};
-use super::report::{AskedCount, TopReport, percent, rate};
+use super::report::{AskedCount, MirrorLoad, TopReport, percent, rate};
 use crate::tls::span;
 
 /// The rows of a list of prefixes or names.
@@ -61,22 +61,23 @@ pub(super) fn steered(report: &TopReport) -> String {
 }
 
 fn mirrors(report: &TopReport, layout: Layout) -> String {
+    let mut loads: Vec<&MirrorLoad> = report.mirrors.iter().collect();
+    loads.sort_by(|a, b| a.by_trouble(b));
     let mut rows = vec![["MIRROR", "ANSWERS/S", "SHARE", "STATE"].map(String::from).to_vec()];
     rows.extend(
-        report
-            .mirrors
+        loads
             .iter()
             .map(|load| vec![load.mirror.clone(), rate(load.answers_per_second), percent(load.share), load.state()]),
     );
     layout.table("", 0, &rows, |row, column, _| match row {
         0 => Some(Colour::Head),
         _ if column < 3 => None,
-        _ => Some(colour(&report.mirrors[row - 1])),
+        _ => Some(colour(loads[row - 1])),
     })
 }
 
 /// The colour of the state of a mirror.
-pub(super) fn colour(load: &super::report::MirrorLoad) -> Colour {
+pub(super) fn colour(load: &MirrorLoad) -> Colour {
     match load.is_troubled() {
         false => Colour::Good,
         true if load.up => Colour::Doubtful,
