@@ -308,9 +308,9 @@ fn explain(query: &str) -> Result<ControlRequest, Refusal> {
         let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
         let value = decode(value).ok_or_else(bad)?;
         match key {
-            "client" => client = Some(value.parse().map_err(|_| bad())?),
-            "resolver" => resolver = Some(value.parse().map_err(|_| bad())?),
-            "name" => name = Some(Box::new(NameBuf::parse(&value).map_err(|_| bad())?)),
+            "client" => set_once(&mut client, key, value.parse().map_err(|_| bad())?)?,
+            "resolver" => set_once(&mut resolver, key, value.parse().map_err(|_| bad())?)?,
+            "name" => set_once(&mut name, key, Box::new(NameBuf::parse(&value).map_err(|_| bad())?))?,
             _ => return Err(bad().help("there are client, resolver and name")),
         }
     }
@@ -336,14 +336,15 @@ fn space(query: &str) -> Result<ControlRequest, Refusal> {
         let bad = || unclear(key, value);
         let value = decode(value).ok_or_else(bad)?;
         match (key, &*value) {
-            ("family", "4") => family = Some(Family::V4),
-            ("family", "6") => family = Some(Family::V6),
+            ("family", "4") => set_once(&mut family, key, Family::V4)?,
+            ("family", "6") => set_once(&mut family, key, Family::V6)?,
             ("family", _) => return Err(bad().help("a family is 4 or 6")),
             ("block", text) => {
-                block = Some(text.parse::<Prefix>().map_err(|error| bad().help(error.to_string()))?);
+                set_once(&mut block, key, text.parse::<Prefix>().map_err(|error| bad().help(error.to_string()))?)?;
             }
             ("name", text) => {
-                name = Some(Box::new(NameBuf::parse(text).map_err(|error| bad().help(error.to_string()))?));
+                let parsed = NameBuf::parse(text).map_err(|error| bad().help(error.to_string()))?;
+                set_once(&mut name, key, Box::new(parsed))?;
             }
             _ => return Err(bad().help("there are family, block and name")),
         }
@@ -358,6 +359,14 @@ fn space(query: &str) -> Result<ControlRequest, Refusal> {
         return Err(Refusal::bad(format!("`{block}` is no block of {family}")).help(help));
     }
     Ok(ControlRequest::Space { block, name })
+}
+
+/// Sets the value of a key that a query may have once, because either of two values would be a guess.
+fn set_once<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::bad(format!("`{key}` is there twice")).help("keep one of the two")),
+    }
 }
 
 /// Percent-encodes a text for a path or query.

@@ -44,7 +44,7 @@ pub use moves::{
 pub(crate) use moves::{Rulings, compare};
 pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, winner_at};
-pub(crate) use space::{Space, SpacePlan, changed_cells, range_count, space};
+pub(crate) use space::{Space, SpacePlan, SpaceSubject, changed_cells, range_count, space};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
     Wrong, sweep,

@@ -40,6 +40,15 @@ words! {
     }
 }
 
+/// The requests of clients that a picture is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpaceSubject {
+    /// DNS queries: a rule with `canonical = true` gives the mirrors of its plan to these.
+    Answers,
+    /// Blob requests to the registry listener: a rule with `canonical = true` gives no mirror to these.
+    Redirects,
+}
+
 /// A block of addresses in cells.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Space {
@@ -64,6 +73,8 @@ pub(crate) struct SpacePlan {
     pub(crate) mirrors: Vec<MirrorId>,
     /// The share of clients for which each mirror is first, 0 to 1, in the order of the mirrors; `None` if no mirror has a weight.
     pub(crate) spread: Option<Vec<f64>>,
+    /// True if blob requests of these clients go to the canonical registry by `canonical = true`.
+    pub(crate) is_canonical: bool,
 }
 
 /// Neighbouring cells that are alike.
@@ -83,15 +94,15 @@ pub(crate) fn cell_bits(block: Prefix) -> u8 {
 }
 
 /// Divides a block into cells; takes time linear in the ranges of its family.
-pub(crate) fn space(horizon: &Horizon, block: Prefix) -> Space {
-    survey(horizon, block, cell_bits(block))
+pub(crate) fn space(horizon: &Horizon, block: Prefix, subject: SpaceSubject) -> Space {
+    survey(horizon, block, cell_bits(block), subject)
 }
 
 /// Divides a block into cells of a prefix length.
-fn survey(horizon: &Horizon, block: Prefix, cell_bits: u8) -> Space {
+fn survey(horizon: &Horizon, block: Prefix, cell_bits: u8, subject: SpaceSubject) -> Space {
     let mut survey = Survey::of(horizon, block, cell_bits);
     each_stretch(horizon, block, &mut |first, last, plan| survey.add(first, last, plan));
-    survey.finish(horizon)
+    survey.finish(horizon, subject)
 }
 
 /// Calls `each` for the stretches of a block in address order, with their first and last addresses as numbers, and their plan;
@@ -287,27 +298,30 @@ impl Survey {
         }
     }
 
-    fn finish(mut self, horizon: &Horizon) -> Space {
+    fn finish(mut self, horizon: &Horizon, subject: SpaceSubject) -> Space {
         self.end_cell();
         let reserved = self.weights.len() - 1;
+        let has_mirrors = |id: PlanId| subject == SpaceSubject::Answers || !horizon.plan(id).is_canonical;
         let plan = |at: &usize| {
             if *at == reserved {
-                return SpacePlan { kind: SpaceKind::Reserved, mirrors: Vec::new(), spread: None };
+                let (kind, mirrors) = (SpaceKind::Reserved, Vec::new());
+                return SpacePlan { kind, mirrors, spread: None, is_canonical: false };
             }
             let id = PlanId::from_index(*at);
             let kind = if self.is_default[*at] { SpaceKind::Default } else { SpaceKind::Rule };
-            let mirrors: Vec<MirrorId> = horizon.plan(id).mirrors().collect();
-            let spread = horizon.slots(id).map(|_| {
+            let mirrors: Vec<MirrorId> = horizon.plan(id).mirrors().filter(|_| has_mirrors(id)).collect();
+            let spread = horizon.slots(id).filter(|_| has_mirrors(id)).map(|_| {
                 let firsts = firsts(horizon, id);
                 let slots = |mirror: &MirrorId| firsts.get(&Some(*mirror)).copied().unwrap_or_default();
                 mirrors.iter().map(|mirror| slots(mirror) as f64 / SLOTS as f64).collect()
             });
-            SpacePlan { kind, mirrors, spread }
+            SpacePlan { kind, mirrors, spread, is_canonical: horizon.plan(id).is_canonical }
         };
         let mut totals: BTreeMap<Option<MirrorId>, u128> = BTreeMap::new();
         for (at, addresses) in self.sums.iter().filter(|(at, _)| **at != reserved) {
-            for (mirror, slots) in firsts(horizon, PlanId::from_index(*at)) {
-                let sum = totals.entry(mirror).or_default();
+            let id = PlanId::from_index(*at);
+            for (mirror, slots) in firsts(horizon, id) {
+                let sum = totals.entry(mirror.filter(|_| has_mirrors(id))).or_default();
                 *sum = sum.saturating_add(share(*addresses, slots));
             }
         }

@@ -79,6 +79,12 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     assert_eq!(status(Method::GET, "/explain", ""), 400);
     assert_eq!(status(Method::GET, "/explain?client=here", ""), 400);
     assert_eq!(status(Method::GET, "/explain?client=192.0.2.1&x=1", ""), 400);
+    for twice in
+        ["/space?family=4&family=6", "/space?block=10.0.0.0/8&block=10.0.0.0/8", "/explain?client=::1&client=::2"]
+    {
+        let refused = parsed(Method::GET, twice, "").unwrap_err();
+        assert!(refused.0 == 400 && refused.1.ends_with("is there twice"), "{refused:?}");
+    }
     let put = |body: &str| parsed(Method::PUT, "/mirrors/a/order", body).unwrap_err().1;
     for (body, said) in [
         ("", "the body is not"),

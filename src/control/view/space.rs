@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
-use crate::inspect::{self, Space, SpacePlan};
+use crate::inspect::{self, Space, SpacePlan, SpaceSubject};
 use crate::live::AppliedChange;
 use crate::snapshot::Snapshot;
 
@@ -42,6 +42,9 @@ struct SpacePlanView {
     kind: &'static str,
     /// The share of clients for which each mirror is first; null if the mirrors have no weights.
     spread: Option<Vec<f64>>,
+    /// True if blob requests of these clients go to the canonical registry by `canonical = true`, and `mirrors` are those that DNS
+    /// gives; of a horizon of redirects it gives none.
+    canonical: bool,
 }
 
 /// The addresses of a mirror.
@@ -63,12 +66,20 @@ pub(in crate::control) fn space(
     block: Prefix,
 ) -> SpaceView {
     let horizon = &snapshot.horizons()[id.index()];
-    let Space { cell_bits, plans, runs, totals, size } = inspect::space(horizon, block);
+    let Space { cell_bits, plans, runs, totals, size } = inspect::space(
+        horizon,
+        block,
+        match name {
+            Some(_) => SpaceSubject::Answers,
+            None => SpaceSubject::Redirects,
+        },
+    );
     let mirror = |id: MirrorId| snapshot.mirrors()[id.index()].name.to_string();
-    let plan = |SpacePlan { kind, mirrors, spread }| SpacePlanView {
+    let plan = |SpacePlan { kind, mirrors, spread, is_canonical }| SpacePlanView {
         mirrors: mirrors.into_iter().map(mirror).collect(),
         kind: kind.as_str(),
         spread,
+        canonical: is_canonical,
     };
     let total = |(of, addresses): (Option<MirrorId>, u128)| SpaceTotalView {
         mirror: of.map(mirror),

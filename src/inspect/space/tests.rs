@@ -113,7 +113,7 @@ proptest! {
     fn cells_are_those_of_the_table_asked_address_by_address(prefixes in prefixes(), block in 0..BASES.len(), numbers in 0u8..=12) {
         let (horizon, block) = (horizon(&prefixes), base(block));
         let cell_bits = block.prefix_len() + numbers;
-        let space = survey(&horizon, block, cell_bits);
+        let space = survey(&horizon, block, cell_bits, SpaceSubject::Answers);
         let size = 1u128 << (12 - numbers);
         let found = cells(&space);
         prop_assert_eq!(found.len(), 1 << numbers);
@@ -133,10 +133,36 @@ proptest! {
 }
 
 #[test]
+fn a_canonical_rule_has_the_mirrors_of_dns_and_none_for_redirects() {
+    let prefix = |text: &str| text.parse::<Prefix>().unwrap();
+    let mut source = SourceBuilder::new("list", "list.txt").by_operator();
+    let labels = source.intern(Labels::of(LabelKind::Label, "x"));
+    source.add(prefix("52.0.0.0/8"), labels, 1);
+    let networks = Networks { sources: vec![Arc::new(source.finish().0)] };
+    let rule = Rule {
+        conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec!["x".into()] }],
+        mirrors: Vec::new(),
+        ranking: Ranking::Listed,
+        fallback: Vec::new(),
+        is_canonical: true,
+    };
+    let draft = Draft::new("h".into(), vec![rule], vec![MirrorId(3)]);
+    let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+    let of = |subject| {
+        let space = space(&horizon, prefix("52.0.0.0/8"), subject);
+        let SpacePlan { mirrors, is_canonical, .. } = &space.plans[0];
+        (mirrors.clone(), *is_canonical, space.totals)
+    };
+    let all = 1 << 24;
+    assert_eq!(of(SpaceSubject::Answers), (vec![MirrorId(3)], true, vec![(Some(MirrorId(3)), all)]));
+    assert_eq!(of(SpaceSubject::Redirects), (Vec::new(), true, vec![(None, all)]));
+}
+
+#[test]
 fn the_whole_family_has_65536_cells_and_every_address_counts_once() {
     let prefix = |text: &str| text.parse::<Prefix>().unwrap();
     let horizon = horizon(&[(prefix("52.94.0.0/15"), 0), (prefix("34.64.0.0/10"), 1), (prefix("2600:1f18::/33"), 2)]);
-    let v4 = space(&horizon, prefix("0.0.0.0/0"));
+    let v4 = space(&horizon, prefix("0.0.0.0/0"), SpaceSubject::Answers);
     assert_eq!((v4.cell_bits, cells(&v4).len(), v4.size), (16, 65_536, 1 << 32));
     let of = |mirror| v4.totals.iter().find(|(of, _)| *of == Some(MirrorId(mirror))).unwrap().1;
     // A quarter of the clients of 34.64.0.0/10 goes to the second mirror.
@@ -149,7 +175,7 @@ fn the_whole_family_has_65536_cells_and_every_address_counts_once() {
     let reserved = v4.plans.iter().position(|plan| plan.kind == SpaceKind::Reserved).unwrap();
     let in_ten = cells(&v4)[10 << 8..11 << 8].to_vec();
     assert!(in_ten.iter().all(|cell| *cell == (reserved, 15)));
-    let v6 = space(&horizon, prefix("::/0"));
+    let v6 = space(&horizon, prefix("::/0"), SpaceSubject::Answers);
     assert_eq!((v6.cell_bits, cells(&v6).len(), v6.size), (16, 65_536, u128::MAX));
     // Half of a /32 is a little of its /16, and a cell of 6to4 has all of IPv4.
     let kind = |cell: usize| (v6.plans[cells(&v6)[cell].0].kind, cells(&v6)[cell].1);
@@ -157,6 +183,6 @@ fn the_whole_family_has_65536_cells_and_every_address_counts_once() {
     assert_eq!(kind(0x2002), (SpaceKind::Rule, 1));
     assert_eq!(kind(0x2001), (SpaceKind::Default, 15));
     assert_eq!(kind(0xfd00), (SpaceKind::Reserved, 15));
-    let zoomed = space(&horizon, prefix("52.94.0.0/24"));
+    let zoomed = space(&horizon, prefix("52.94.0.0/24"), SpaceSubject::Answers);
     assert_eq!((zoomed.cell_bits, cells(&zoomed).len()), (32, 256));
 }
