@@ -1,5 +1,5 @@
 //! The admin listener's handler: `/healthz`, `/ready`, `/metrics` and the status page for every client, and control requests for
-//! clients with the token. Without a configured token, clients on this machine may make those that only read.
+//! clients with the token. Without a configured token, clients at loopback addresses may make those that only read.
 //!
 //! **Invariants**: without the right token, no request body is read and nothing is changed. A request for a host that is not
 //! this listener's is refused on every path, because a foreign domain name may have led a browser here (DNS rebinding). No
@@ -38,9 +38,12 @@ const DESK_PATHS: [&str; 12] = [
     "/history", "/sources",
 ];
 
-/// Those of them that may be read without a token, unless one is configured, by clients on this machine. The paths below each of
+/// Those of them that may be read without a token, unless one is configured, by clients at loopback addresses. The paths below each of
 /// them are included.
 const READ_PATHS: [&str; 6] = ["/mirrors", "/status", "/explain", "/space", "/history", "/sources"];
+
+/// The challenge at which a browser asks for a password.
+const PASSWORD_CHALLENGE: &str = "Basic realm=\"pharos: any name, and the admin token as password\", charset=\"UTF-8\"";
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]
@@ -124,7 +127,8 @@ impl Admin {
         is_below(&DESK_PATHS, path)
     }
 
-    /// True if a request without a token only reads, no token is configured, and the client is on this machine.
+    /// True if a request without a token only reads, no token is configured, and the client has a loopback address. Another
+    /// address of this machine proves nothing: a container, or a proxy that forwards connections, has one too.
     fn may_read(&self, head: &Parts, peer: IpAddr) -> bool {
         is_read(head)
             && is_below(&READ_PATHS, head.uri.path())
@@ -135,10 +139,16 @@ impl Admin {
 
     fn admit(&self, head: &Parts) -> Admitted {
         match (&self.0.desk, &*self.0.token.load()) {
-            (Some(_), Some(token)) => match token.recognize(&head.headers) {
-                Presented::Right => Admitted::Yes,
-                other => Admitted::No(other),
-            },
+            (Some(_), Some(token)) => {
+                let presented = match token.recognize(&head.headers) {
+                    Presented::Nothing if is_plain_page(head) => token.recognize_password(&head.headers),
+                    presented => presented,
+                };
+                match presented {
+                    Presented::Right => Admitted::Yes,
+                    other => Admitted::No(other),
+                }
+            }
             _ => Admitted::NoToken,
         }
     }
@@ -215,21 +225,24 @@ impl Admin {
             let response = text(head, StatusCode::UNAUTHORIZED, "this needs the admin token\n");
             with(response, WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
         };
+        let is_plain = is_plain_page(head);
         match self.admit(head) {
             Admitted::Yes if body == Body::TooLong => text(head, StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
             Admitted::Yes => text(head, StatusCode::BAD_REQUEST, "the body broke off\n"),
             Admitted::NoToken if is_read(head) && is_below(&READ_PATHS, head.uri.path()) => text(
                 head,
                 StatusCode::FORBIDDEN,
-                "without a token only this machine may read this: ask on loopback, or see `[admin] token-file` and `[control]`\n",
+                "without a token only clients at loopback addresses may read this: ask at 127.0.0.1 or ::1, or see `[admin] token-file` and `[control]`\n",
             ),
             Admitted::NoToken => text(
                 head,
                 StatusCode::FORBIDDEN,
                 "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
             ),
+            Admitted::No(Presented::Nothing) if is_plain => unauthorized(TokenOutcome::Missing, PASSWORD_CHALLENGE),
             Admitted::No(Presented::Nothing) => unauthorized(TokenOutcome::Missing, "Bearer realm=\"pharos\""),
             Admitted::No(_) => match self.0.guesses.count(peer) {
+                Guess::Free if is_plain => unauthorized(TokenOutcome::Wrong, PASSWORD_CHALLENGE),
                 Guess::Free => unauthorized(TokenOutcome::Wrong, "Bearer realm=\"pharos\", error=\"invalid_token\""),
                 Guess::TooMany(seconds) => {
                     self.0.counters.presented(TokenOutcome::Limited);
@@ -239,6 +252,12 @@ impl Admin {
             },
         }
     }
+}
+
+/// True for the page that browsers without scripts show. Such a browser has no other means than its own form to give the token, and
+/// goes on to send it by itself; so the page is the one path that takes it as a password, and it changes nothing.
+fn is_plain_page(head: &Parts) -> bool {
+    is_read(head) && head.uri.path() == "/mirrors" && head.uri.query() == Some("as=html")
 }
 
 fn is_read(head: &Parts) -> bool {

@@ -1,10 +1,11 @@
-//! The bearer token for control requests on the admin listener.
+//! The token for control requests on the admin listener: as a bearer token, or as the password of a browser's form.
 //!
 //! **Invariants**: the token itself is not stored, only its hash; the comparison takes the same time for right and wrong
 //! tokens, wherever a wrong one differs.
 //!
-//! RFC 6750 §2.1 (bearer tokens), RFC 9110 §11 (authentication).
+//! RFC 6750 §2.1 (bearer tokens), RFC 7617 §2 (Basic), RFC 9110 §11 (authentication).
 
+use data_encoding::BASE64;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
@@ -27,7 +28,7 @@ pub(super) enum Presented {
     Right,
     /// Another token.
     Wrong,
-    /// No token, or not exactly one `Authorization` header of the scheme `Bearer`.
+    /// No token, or not exactly one `Authorization` header of the expected scheme.
     Nothing,
 }
 
@@ -39,19 +40,33 @@ impl Token {
 
     /// Compares the token in a request's headers with this one.
     pub(super) fn recognize(&self, headers: &HeaderMap) -> Presented {
-        // With two headers, a proxy in front of Pharos might use the other one.
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return Presented::Nothing };
-        let Some((scheme, token)) = value.as_bytes().split_at_checked(b"Bearer ".len()) else {
-            return Presented::Nothing;
-        };
-        // RFC 9110 §11.1: the scheme is case-insensitive.
-        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-            return Presented::Nothing;
+        credentials(headers, b"Bearer ").map_or(Presented::Nothing, |token| self.compare(token))
+    }
+
+    /// Compares the password in a request's headers with this one; the name of the user may be any.
+    pub(super) fn recognize_password(&self, headers: &HeaderMap) -> Presented {
+        let Some(encoded) = credentials(headers, b"Basic ") else { return Presented::Nothing };
+        let decoded = BASE64.decode(encoded).unwrap_or_default();
+        match decoded.iter().position(|byte| *byte == b':') {
+            Some(colon) => self.compare(&decoded[colon + 1..]),
+            None => Presented::Wrong,
         }
+    }
+
+    fn compare(&self, token: &[u8]) -> Presented {
         // The comparison is between hashes, so that its time does not reveal the token's length.
         if bool::from(hash(token).ct_eq(&self.0)) { Presented::Right } else { Presented::Wrong }
     }
+}
+
+/// The credentials behind a scheme with its space; `None` if there is not exactly one header of this scheme.
+fn credentials<'h>(headers: &'h HeaderMap, scheme: &[u8]) -> Option<&'h [u8]> {
+    // With two headers, a proxy in front of Pharos might use the other one.
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (written, rest) = value.as_bytes().split_at_checked(scheme.len())?;
+    // RFC 9110 §11.1: the scheme is case-insensitive.
+    written.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 fn hash(text: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
@@ -65,6 +80,23 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_password_is_recognized_behind_any_name() {
+        let token = Token::new("0123456789abcdef:123");
+        let of = |value: &str| {
+            let headers = [(AUTHORIZATION, HeaderValue::from_str(value).unwrap())].into_iter().collect();
+            (token.recognize_password(&headers), token.recognize(&headers))
+        };
+        let basic = |text: &str| of(&format!("Basic {}", BASE64.encode(text.as_bytes())));
+        assert_eq!(basic("anyone:0123456789abcdef:123"), (Presented::Right, Presented::Nothing));
+        assert_eq!(basic(":0123456789abcdef:123").0, Presented::Right);
+        for wrong in ["0123456789abcdef:123", "x:y", "x:", ""] {
+            assert_eq!(basic(wrong).0, Presented::Wrong, "{wrong}");
+        }
+        assert_eq!(of("Basic %").0, Presented::Wrong);
+        assert_eq!(of("Bearer 0123456789abcdef:123"), (Presented::Nothing, Presented::Right));
+    }
 
     #[test]
     fn a_token_is_recognized_in_one_header_of_one_scheme() {

@@ -95,7 +95,7 @@ fn address_of_machine() -> Option<Ipv4Addr> {
 }
 
 #[test]
-fn without_a_token_this_machine_reads_and_no_client_writes() {
+fn without_a_token_loopback_reads_and_no_client_writes() {
     let plain = Plain::start("listen = \"127.0.0.1:0\"");
     for path in READ {
         let (status, head, body) = ask(plain.at(), "GET", path, "localhost");
@@ -135,7 +135,7 @@ fn without_a_token_other_machines_read_nothing_but_the_page() {
     let far = SocketAddr::new(address.into(), plain.at().port());
     for path in READ {
         let (status, _, said) = ask(far, "GET", path, &address.to_string());
-        assert!(status == 403 && said.contains("only this machine"), "{path}: {status} {said}");
+        assert!(status == 403 && said.contains("only clients at loopback addresses"), "{path}: {status} {said}");
         assert_eq!(ask(plain.at(), "GET", path, "pharos.example").0, 200, "{path}");
     }
     for path in ["/", "/ready", "/metrics"] {
@@ -307,6 +307,47 @@ fn the_history_outlives_a_restart() {
     world.start_again();
     let (status, _) = world.admin(Method::GET, "/history", Some(TOKEN), "");
     assert_eq!(status, StatusCode::OK);
+}
+
+/// A response to a request with this `Authorization`.
+fn authorized(world: &World, method: &str, path: &str, credentials: &str) -> (u16, String) {
+    let at = world.server().listener("health and metrics", Ipv4Addr::LOCALHOST.into());
+    let mut stream = TcpStream::connect(at).unwrap();
+    let credentials = if credentials.is_empty() { String::new() } else { format!("Authorization: {credentials}\r\n") };
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{credentials}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    (response.split(' ').nth(1).unwrap().parse().unwrap(), response.to_lowercase())
+}
+
+#[test]
+fn the_plain_table_alone_takes_the_token_as_the_password_of_a_browser() {
+    let world = World::start();
+    let password =
+        |token: &str| format!("Basic {}", data_encoding::BASE64.encode(format!("anyone:{token}").as_bytes()));
+    let ask = |method: &str, path: &str, credentials: &str| authorized(&world, method, path, credentials);
+    let (status, response) = ask("GET", "/mirrors?as=html", "");
+    assert!(status == 401 && response.contains("www-authenticate: basic realm="), "a browser asks: {response}");
+    let (status, response) = ask("GET", "/mirrors?as=html", &password(TOKEN));
+    assert!(status == 200 && response.contains("<td>near"), "{response}");
+    let (status, response) = ask("GET", "/mirrors?as=html", &password("wrong"));
+    assert!(status == 401 && response.contains("www-authenticate: basic realm="), "it asks again: {response}");
+    // A browser sends a password by itself, also where a foreign page leads it.
+    for (method, path) in [
+        ("GET", "/mirrors"),
+        ("GET", "/status"),
+        ("POST", "/mirrors?as=html"),
+        ("DELETE", "/mirrors/near/override"),
+        ("POST", "/reload"),
+    ] {
+        let (status, response) = ask(method, path, &password(TOKEN));
+        assert!(status == 401 && response.contains("www-authenticate: bearer realm="), "{method} {path}: {response}");
+    }
+    assert_eq!(ask("GET", "/mirrors?as=html", &format!("Bearer {TOKEN}")).0, 200);
 }
 
 #[test]
