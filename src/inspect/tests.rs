@@ -5,6 +5,7 @@ mod sweep;
 use super::explain::MirrorVerdict;
 use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot};
 use super::reason::Side;
+use super::view::AddressView;
 use super::*;
 use crate::answer::Outcome;
 use crate::base::client::ScopePrefixLen;
@@ -319,4 +320,26 @@ fn wrongs(report: &Report) -> Vec<Wrong> {
         }
     }
     wrongs
+}
+
+#[test]
+fn a_verdict_on_an_address_that_is_up_has_no_time() {
+    let view = |health: &'static str, verdict: &'static str, against| AddressView {
+        address: "192.0.2.10".into(),
+        health: health.into(),
+        verdict: Some(verdict.into()),
+        protocols: Default::default(),
+        since: Some("2026-01-31T18:00:00Z".into()),
+        reason: None,
+        remedy: None,
+        certificate_ends: None,
+        against,
+        servers: against.map(|_| 4),
+    };
+    assert_eq!(words::trouble(&view("up", "expiring", None)), "192.0.2.10 expiring");
+    assert_eq!(words::trouble(&view("bad", "tls-bad", None)), "192.0.2.10 tls-bad since 2026-01-31T18:00:00Z");
+    assert_eq!(
+        words::trouble(&view("up", "unreachable", Some(1))),
+        "192.0.2.10 unreachable since 2026-01-31T18:00:00Z; seen as not up by 1 of 4 servers, so it is up"
+    );
 }

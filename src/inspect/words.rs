@@ -44,7 +44,9 @@ fn until(order: &OverrideView) -> String {
 /// An address that an operator should look at: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
 pub(crate) fn trouble(view: &AddressView) -> String {
     let AddressView { address, health, verdict, since, .. } = view;
-    let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    // The time is that of the health: a verdict on an address that is up may be newer.
+    let is_up = health == "up" && view.against.is_none();
+    let since = since.as_ref().filter(|_| !is_up).map(|since| format!(" since {since}")).unwrap_or_default();
     let over = alone_in_trouble(view).map(|version| format!(" over {}", version.title())).unwrap_or_default();
     let seen = seen(view);
     match verdict {

@@ -191,3 +191,25 @@ impl Collect for Probes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_that_of_the_health_whatever_the_verdict() {
+        let (probes, mirror, address) = (Probes::default(), Arc::from("m"), IpAddr::from([192, 0, 2, 10]));
+        let since = |health, verdict, now| {
+            let standing = ProbedStanding { health, protocols: Vec::new(), verdict, cause: None };
+            let probed =
+                Probed { verdict, cause: None, took: Duration::ZERO, not_after: None, standing, now: UnixTime(now) };
+            probes.probed(&mirror, address, probed);
+            probes.last(&mirror, address).unwrap().since
+        };
+        assert_eq!(since(Health::Up, Verdict::Up, 10), UnixTime(10));
+        assert_eq!(since(Health::Up, Verdict::Expiring, 20), UnixTime(10), "it is up for as long as before");
+        assert_eq!(since(Health::Bad, Verdict::TlsBad, 30), UnixTime(30));
+        assert_eq!(since(Health::Bad, Verdict::ContentBad, 40), UnixTime(30));
+        assert_eq!(since(Health::Up, Verdict::Up, 50), UnixTime(50));
+    }
+}
