@@ -113,6 +113,10 @@ struct ProbedForm {
     count: u32,
     digest: String,
     troubled: Vec<TroubledForm>,
+    #[serde(default)]
+    omitted: u32,
+    #[serde(default)]
+    silent: u32,
 }
 
 /// [`TroubledAddress`] as JSON.
@@ -152,14 +156,17 @@ struct RemovalForm {
 impl DocumentForm {
     fn of(document: &ServerDocument) -> Self {
         let ServerDocument { server, boot, seq, served, probed, overrides } = document;
-        let troubled = probed.troubled.iter().take(MAX_TROUBLED).map(TroubledForm::of).collect();
+        let troubled: Vec<TroubledForm> = probed.troubled.iter().take(MAX_TROUBLED).map(TroubledForm::of).collect();
+        let more = u32::try_from(probed.troubled.len() - troubled.len()).unwrap_or(u32::MAX);
+        let omitted = probed.omitted.saturating_add(more);
+        let (count, digest, silent) = (probed.count, probed.digest.to_string(), probed.silent);
         DocumentForm {
             form: FORM,
             server: server.to_string(),
             boot: *boot,
             seq: *seq,
             served: served.clone(),
-            probed: ProbedForm { count: probed.count, digest: probed.digest.to_string(), troubled },
+            probed: ProbedForm { count, digest, troubled, omitted, silent },
             overrides: overrides.all().map(|(mirror, change)| (mirror.to_string(), OverrideForm::of(change))).collect(),
         }
     }
@@ -172,13 +179,16 @@ impl DocumentForm {
         for (mirror, change) in self.overrides {
             overrides.take_in(&mirror.into(), &change.change()?);
         }
-        let troubled = self.probed.troubled.into_iter().map(TroubledForm::address).collect::<Option<_>>()?;
+        let ProbedForm { count, digest, troubled, omitted, silent } = self.probed;
+        let troubled = troubled.into_iter().map(TroubledForm::address).collect::<Option<_>>()?;
+        let probed = ProbedAddresses::new(count, digest.into(), troubled);
+        let silent = silent.max(probed.silent);
         Some(ServerDocument {
             server: self.server.into(),
             boot: self.boot,
             seq: self.seq,
             served: self.served,
-            probed: ProbedAddresses { count: self.probed.count, digest: self.probed.digest.into(), troubled },
+            probed: ProbedAddresses { omitted, silent, ..probed },
             overrides,
         })
     }
@@ -268,7 +278,7 @@ mod tests {
             boot: 1_700_000_000_000,
             seq: 7,
             served: ServedState { answers_per_second: 12.5, generation: 3, ..ServedState::default() },
-            probed: ProbedAddresses { count: 4, digest: "ab".into(), troubled },
+            probed: ProbedAddresses::new(4, "ab".into(), troubled),
             overrides,
         }
     }
@@ -300,6 +310,7 @@ mod tests {
         full.overrides.expire(1_700_000_000_123);
         let read = ServerDocument::open("fra1-a", &full.seal(&key("a")), &key("a")).unwrap();
         assert_eq!((read.overrides, read.probed.troubled.len()), (full.overrides, MAX_TROUBLED));
+        assert_eq!(read.probed.omitted, 1);
     }
 
     #[test]

@@ -35,18 +35,27 @@ pub(crate) struct ProbedAddresses {
     pub(crate) digest: Arc<str>,
     /// Those that are not up.
     pub(crate) troubled: Vec<TroubledAddress>,
+    /// The number of addresses that are not up and for which the document has no room.
+    pub(crate) omitted: u32,
+    /// The number of addresses that do not answer, or lack content, those without room included.
+    pub(crate) silent: u32,
 }
 
 impl ProbedAddresses {
+    /// The addresses that a server probes, with all that are not up.
+    pub(crate) fn new(count: u32, digest: Arc<str>, troubled: Vec<TroubledAddress>) -> Self {
+        let silent = troubled.iter().filter(|address| is_path(address.health)).count();
+        ProbedAddresses { count, digest, omitted: 0, silent: u32::try_from(silent).unwrap_or(u32::MAX), troubled }
+    }
+
     /// True if most addresses do not answer, which the server's own connection may explain.
     pub(crate) fn is_panic(&self) -> bool {
-        let down = self.troubled.iter().filter(|address| is_path(address.health)).count();
-        down as u64 * 2 > u64::from(self.count)
+        u64::from(self.silent) * 2 > u64::from(self.count)
     }
 }
 
 /// True for a health that the path to the mirror can explain, or its load.
-fn is_path(health: Health) -> bool {
+pub(super) fn is_path(health: Health) -> bool {
     matches!(health, Health::Down | Health::Missing)
 }
 
@@ -78,11 +87,11 @@ pub(crate) type FleetRulings = BTreeMap<(Arc<str>, IpAddr), FleetRuling>;
 /// The views of the peers that have a vote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PeerVotes {
-    /// The peers that probe the same addresses as this server.
+    /// The peers that probe the same addresses as this server, and name all that are not up.
     alike: u16,
     /// By mirror and address, the health that each of the peers sees that does not see it up.
     troubled: BTreeMap<(Arc<str>, IpAddr), Vec<Health>>,
-    /// As `troubled`, of peers that probe other addresses than this server: these peers have no view on the rest.
+    /// As `troubled`, of peers that probe other addresses than this server, or omit some: these peers have no view on the rest.
     elsewhere: BTreeMap<(Arc<str>, IpAddr), Vec<Health>>,
 }
 
@@ -91,7 +100,8 @@ impl PeerVotes {
     pub(crate) fn of<'p>(peers: impl IntoIterator<Item = &'p ProbedAddresses>, digest: &str) -> Self {
         let mut votes = PeerVotes::default();
         for peer in peers {
-            let is_alike = *peer.digest == *digest;
+            // An address for which a document has no room is not up, or it is: its server has no view on it.
+            let is_alike = *peer.digest == *digest && peer.omitted == 0;
             votes.alike += u16::from(is_alike);
             let views = if is_alike { &mut votes.troubled } else { &mut votes.elsewhere };
             for TroubledAddress { mirror, address, health, .. } in &peer.troubled {
@@ -158,7 +168,7 @@ mod tests {
     fn peer(health: Health) -> ProbedAddresses {
         let troubled = TroubledAddress { mirror: "m".into(), address: ADDRESS, health, verdict: None };
         let troubled = if health == Health::Up { Vec::new() } else { vec![troubled] };
-        ProbedAddresses { count: 10, digest: "same".into(), troubled }
+        ProbedAddresses::new(10, "same".into(), troubled)
     }
 
     fn rule(own: Health, peers: &[Health]) -> (Health, String, bool) {
@@ -211,15 +221,10 @@ mod tests {
         let votes = PeerVotes::of(&[peer(Health::Up), peer(Health::Up), peer(Health::Down)], "same");
         let own = OwnView { health: Health::Down, is_isolated: true };
         assert_eq!(votes.rule(&"m".into(), ADDRESS, own).health, Health::Up);
-        let most = |count: u8| ProbedAddresses {
-            count: 4,
-            digest: "same".into(),
-            troubled: (0..count)
-                .map(|last| TroubledAddress {
-                    address: [192, 0, 2, last].into(),
-                    ..peer(Health::Down).troubled.remove(0)
-                })
-                .collect(),
+        let most = |count: u8| {
+            let one =
+                |last| TroubledAddress { address: [192, 0, 2, last].into(), ..peer(Health::Down).troubled.remove(0) };
+            ProbedAddresses::new(4, "same".into(), (0..count).map(one).collect())
         };
         assert!(is_isolated(&most(3), &[most(0), most(2), most(3)]));
         assert!(!is_isolated(&most(3), &[most(0), most(3)]), "half of the peers see the same");
@@ -240,5 +245,14 @@ mod tests {
         assert_eq!((votes(&[other(Health::Up)]).health, votes(&[other(Health::Up)]).of), (Health::Down, 1));
         let named = votes(&[other(Health::Down), peer(Health::Up)]);
         assert_eq!((named.health, named.against, named.of), (Health::Down, 2, 3));
+    }
+    #[test]
+    fn a_peer_has_no_view_on_addresses_that_its_document_has_no_room_for() {
+        let full = ProbedAddresses { omitted: 3, silent: 8, ..peer(Health::Up) };
+        let votes = PeerVotes::of([&full, &full, &full], "same");
+        let down = OwnView { health: Health::Down, is_isolated: false };
+        let ruling = votes.rule(&"m".into(), ADDRESS, down);
+        assert_eq!((ruling.health, ruling.of), (Health::Down, 1), "the others may see it as down too");
+        assert!(full.is_panic() && !is_isolated(&full, [&full, &full]), "those without room count");
     }
 }

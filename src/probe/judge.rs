@@ -138,7 +138,7 @@ fn probed(own: &BTreeMap<AddressKey, (Health, Option<Verdict>)>, digest: &Arc<st
         verdict: *verdict,
     });
     let count = u32::try_from(own.len()).unwrap_or(u32::MAX);
-    ProbedAddresses { count, digest: digest.clone(), troubled: troubled.collect() }
+    ProbedAddresses::new(count, digest.clone(), troubled.collect())
 }
 
 /// The digest of a list of addresses, which servers with the same list have in common.
