@@ -81,6 +81,10 @@ pub(super) fn text(fleet: &FleetView, layout: Layout) -> String {
     if let Some(trouble) = &fleet.trouble {
         text += &bad(format!("the store cannot be used: {trouble}"));
     }
+    if fleet.duplicate {
+        let name = &fleet.name;
+        text += &bad(format!("another server is called {name} too: give each server of the fleet another `name`"));
+    }
     if fleet.isolated {
         text += &bad("isolated: most mirrors do not answer this server alone, so the view of the others counts".into());
     }
@@ -92,6 +96,10 @@ pub(super) fn text(fleet: &FleetView, layout: Layout) -> String {
     for server in &fleet.servers {
         if let Some(fault) = &server.fault {
             text += &bad(format!("{}: its document changes nothing: {fault}", server.server));
+        } else if !server.lacks.is_empty() {
+            let doubtful =
+                vec![vec![format!("{}: not yet with the override of {}", server.server, server.lacks.join(", "))]];
+            text += &layout.table("", INDENT, &doubtful, |_, _, _| Some(Colour::Doubtful));
         }
     }
     text

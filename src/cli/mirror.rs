@@ -31,7 +31,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum MirrorCommand {
-    /// Show each mirror with its addresses, their health, and the override in force
+    /// Show each mirror with its addresses, their health with the time since which it is the same, their last verdict, and
+    /// the override in force
     List {
         /// Only this one
         #[arg(value_name = "NAME")]
@@ -143,10 +144,9 @@ fn done_text(view: &DoneView, layout: Layout) -> String {
     };
     let now = view.order.as_ref().map_or(without.to_string(), words::whole_override);
     let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_override(before)));
-    let fleet = fleet::told(&view.fleet).map(|told| layout.sentence("fleet: ", 8, &told));
-    layout.sentence("", 8, &format!("{}: {now}", view.mirror))
-        + &before.unwrap_or_default()
-        + &fleet.unwrap_or_default()
+    let told = fleet::told(&view.fleet).into_iter().chain(view.fleet_fault.clone());
+    let fleet: String = told.map(|told| layout.sentence("fleet: ", 8, &told)).collect();
+    layout.sentence("", 8, &format!("{}: {now}", view.mirror)) + &before.unwrap_or_default() + &fleet
 }
 
 fn target(mirror: &str) -> String {

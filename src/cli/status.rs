@@ -202,8 +202,10 @@ impl StatusPage {
         if let Some(drain) = &view.drain {
             self.line("drain", &words::whole_override(drain), Some(Colour::Doubtful));
         }
-        for PanicView { horizon, family } in &view.panics {
-            let text = format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given");
+        for panic @ PanicView { horizon, family, .. } in &view.panics {
+            let cause = panic.cause();
+            let text =
+                format!("{horizon} ({family}): most mirrors do not answer{cause}; mirrors that are down are given");
             self.line("panic", &text, Some(Colour::Bad));
         }
         for ordered in &view.orders {

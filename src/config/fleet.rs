@@ -16,6 +16,7 @@ use super::row::{duration, file, mins, secs, text};
 use super::store::{EtcdAccess, StoreUrl};
 use super::{Config, FileUse, InputFile, PlacedText, Secret};
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::files::host_name;
 use crate::fleet::{MAX_SERVER_NAME_LEN, is_server_name};
 
 /// Telling a change takes one interval, and hearing of it another one. Servers a continent apart read an object within a
@@ -28,8 +29,11 @@ const STALE_DEFAULT: Duration = secs(30);
 section! {
     /// `[fleet]` as written.
     pub(super) struct FleetSpec: "[fleet]" {
-        /// Name of this server in the fleet: 1 to 63 of `a-z`, `0-9`, `-`, `_` and `.`. Each server has another one.
-        name: Option<PlacedText> = text("name", "name").otherwise("`nsid` of `[dns]`").restart_with_table().example("\"fra1-a\""),
+        /// Name of this server in the fleet: 1 to 63 of `a-z`, `0-9`, `-`, `_` and `.`. Each server has another one, and keeps it
+        /// when it starts again.
+        ///
+        /// By default it is the name of the host, so that all servers can have the same files.
+        name: Option<PlacedText> = text("name", "name").otherwise("`nsid` of `[dns]`, or the name of the host").restart_with_table().example("\"fra1-a\""),
 
         /// Store that all servers share: `s3://BUCKET/PREFIX`, `gs://…`, `az://…`, `etcd://HOST:2379,HOST:2379`, `etcds://…` or
         /// `dir:/FOLDER`.
@@ -172,7 +176,15 @@ impl Check<'_> {
             }
             (None, Some(nsid)) if is_server_name(nsid) => return Some(nsid.clone()),
             (None, nsid) => {
-                let why = nsid.as_ref().map_or("there is no `nsid`".to_string(), |nsid| format!("`nsid` is `{nsid}`"));
+                let host = host_name().unwrap_or_default().to_lowercase();
+                // A machine without a name of its own has this one.
+                if nsid.is_none() && is_server_name(&host) && host.split('.').next() != Some("localhost") {
+                    return Some(host.into());
+                }
+                let why = match nsid {
+                    Some(nsid) => format!("`nsid` is `{nsid}`"),
+                    None => format!("there is no `nsid`, and the host is called `{host}`"),
+                };
                 Diagnostic::error("bad-server-name", format!("this server has no name in the fleet: {why}"))
                     .at(spec.table.place.clone(), "needs `name`")
             }

@@ -3,13 +3,12 @@
 //! **Not here**: the views ([`super::view`]), the services that know the facts (`serve`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::chronicle::Chronicle;
 use crate::base::time::UnixTime;
-use crate::live::{AppliedChanges, ForgetRequests, ReloadHistory, SourceStates};
+use crate::live::{AppliedChanges, Awaiting, ForgetRequests, ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
 use crate::telemetry::fleet::FleetStanding;
 use crate::telemetry::probe::Probes;
@@ -43,8 +42,8 @@ pub(crate) struct About {
 pub(crate) struct FleetAbout {
     /// Its state.
     pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
-    /// The interval between two looks at the store.
-    pub(crate) every: Duration,
+    /// Has the store looked at often.
+    pub(crate) awaiting: Awaiting,
     /// Has servers forgotten.
     pub(crate) forget: ForgetRequests,
 }

@@ -167,6 +167,7 @@ impl RunningServer {
     ) -> Result<DeskAnswer, Refusal> {
         let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), ask).await?;
         let fleet = self.spread(&mirror, stands).await;
+        let standing = self.about.fleet.as_ref().map(|fleet| fleet.standing.borrow().clone());
         Ok(DeskAnswer::json(&DoneView {
             mirror: mirror.to_string(),
             order: stands.map(OverrideView::of),
@@ -175,17 +176,18 @@ impl RunningServer {
             warning,
             probed: self.about.probes.is_some(),
             fleet,
+            fleet_fault: standing.and_then(|standing| view::not_spread(&standing)),
         }))
     }
 
-    /// Waits until each server that was heard lately has the change of a mirror's override, for an interval at most.
+    /// Waits until each server that was heard lately has the change of a mirror's override, for some seconds at most.
     async fn spread(&self, mirror: &str, stands: Option<&Override>) -> Vec<FleetToldView> {
         let Some(fleet) = &self.about.fleet else { return Vec::new() };
         let mut standing = fleet.standing.clone();
         let told = |standing: &FleetStanding| view::told(standing, mirror, stands, self.clock.now());
         let is_spread = |standing: &Arc<FleetStanding>| told(standing).iter().all(|server| server.state != "not-yet");
-        let limit = fleet.every.min(SPREAD_TIMEOUT);
-        let _ = tokio::time::timeout(limit, standing.wait_for(is_spread)).await;
+        let _awaiting = fleet.awaiting.begin();
+        let _ = tokio::time::timeout(SPREAD_TIMEOUT, standing.wait_for(is_spread)).await;
         let now = fleet.standing.borrow().clone();
         told(&now)
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use fleet::told;
 pub(crate) use fleet::{FleetServerView, FleetToldView, FleetView, ForgottenView};
+pub(super) use fleet::{not_spread, told};
 pub(super) use history::history;
 pub(super) use html::mirrors_page;
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};

@@ -17,6 +17,7 @@ mod document;
 mod hybrid;
 mod key;
 mod overrides;
+mod panic;
 mod roster;
 mod votes;
 
@@ -24,6 +25,7 @@ pub(crate) use document::{ServedState, ServerDocument};
 pub(crate) use hybrid::HybridTime;
 pub(crate) use key::{DocumentFault, FleetKey};
 pub(crate) use overrides::{OverrideAction, SharedOverride, SharedOverrides};
+pub(crate) use panic::PanicVotes;
 pub(crate) use roster::Roster;
 pub(crate) use votes::{FleetRuling, FleetRulings, OwnView, PeerVotes, ProbedAddresses, TroubledAddress, is_isolated};
 

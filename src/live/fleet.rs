@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::requests::Requests;
-use crate::fleet::{ProbedAddresses, SharedOverrides};
+use crate::fleet::{ProbedAddresses, ServerDocument, SharedOverrides};
 
 /// The view of this server.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,11 +26,14 @@ pub(crate) struct FleetViews {
     pub(crate) own: watch::Sender<Arc<OwnProbes>>,
     /// The views of the peers that have a vote.
     pub(crate) peers: watch::Sender<Arc<[ProbedAddresses]>>,
+    /// The documents of all peers that were heard lately, isolated ones included.
+    pub(crate) heard: watch::Sender<Arc<[Arc<ServerDocument>]>>,
 }
 
 impl Default for FleetViews {
     fn default() -> Self {
-        FleetViews { own: watch::Sender::new(Arc::default()), peers: watch::Sender::new(Arc::default()) }
+        let (own, peers) = (watch::Sender::new(Arc::default()), watch::Sender::new(Arc::default()));
+        FleetViews { own, peers, heard: watch::Sender::new(Arc::default()) }
     }
 }
 
@@ -52,6 +55,28 @@ pub(crate) struct SharedChanges {
     pub(crate) merges: mpsc::Sender<SharedMerge>,
     /// The start of this process, in milliseconds since 1970, and later than that of the last process.
     pub(crate) boot: u64,
+}
+
+/// The requests of operators that wait until other servers have an override; the exchange looks at the store often meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Awaiting(pub(crate) watch::Sender<usize>);
+
+/// A request that waits, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AwaitingRequest(watch::Sender<usize>);
+
+impl Awaiting {
+    /// Begins to wait.
+    pub(crate) fn begin(&self) -> AwaitingRequest {
+        self.0.send_modify(|count| *count += 1);
+        AwaitingRequest(self.0.clone())
+    }
+}
+
+impl Drop for AwaitingRequest {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// A request to forget a server that is gone for good: its name, and the channel for the outcome.

@@ -28,7 +28,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
-pub(crate) use fleet::{FleetViews, Forget, ForgetError, ForgetRequests, OwnProbes, SharedChanges, SharedMerge};
+pub(crate) use fleet::{
+    Awaiting, FleetViews, Forget, ForgetError, ForgetRequests, OwnProbes, SharedChanges, SharedMerge,
+};
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
 pub(crate) use refreshes::{
@@ -47,6 +49,7 @@ pub(crate) use updates::{
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::time::{Generation, Moment};
+use crate::fleet::PanicVotes;
 use crate::snapshot::{Change, Next, Snapshot};
 use crate::zone::Zone;
 
@@ -120,6 +123,7 @@ where
             retired: Vec::new(),
             panics: BTreeSet::new(),
             free: drop,
+            views: None,
         },
     )
 }
@@ -205,6 +209,8 @@ pub struct Publisher<C> {
     free: fn(Vec<Arc<Snapshot>>),
     /// The horizons in panic when it was last logged.
     panics: BTreeSet<(Arc<str>, Family)>,
+    /// The views of the fleet; `None` for a server alone.
+    views: Option<Arc<FleetViews>>,
 }
 
 impl<C: Fn() -> Moment> Publisher<C> {
@@ -217,6 +223,11 @@ impl<C: Fn() -> Moment> Publisher<C> {
     /// Has zones signed by this signatory.
     pub(crate) fn signed_by(self, signatory: Arc<Signatory>) -> Self {
         Publisher { signatory: Some(signatory), ..self }
+    }
+
+    /// Has the views of other servers in the lines about panic.
+    pub(crate) fn with_views(self, views: Option<Arc<FleetViews>>) -> Self {
+        Publisher { views, ..self }
     }
 
     /// Folds in updates until no sender is left. Updates that wait together are published together.
@@ -267,13 +278,21 @@ impl<C: Fn() -> Moment> Publisher<C> {
 
     /// Logs which horizons have come into panic, and out of it, since the last time.
     fn note_panics(&mut self) {
-        let panics: BTreeSet<_> =
-            self.published.load().panics().map(|(horizon, family)| (Arc::from(&*horizon.name), family)).collect();
-        for (horizon, family) in panics.difference(&self.panics) {
-            warn!(
-                "horizon {horizon} is in panic for {family}: most of its mirrors do not answer, which looks like a fault of this \
-                 server's network, so mirrors that are down are given"
-            );
+        let snapshot = self.published.load();
+        let heard = self.views.as_ref().map(|views| views.heard.borrow().clone()).unwrap_or_default();
+        let mut panics = BTreeSet::new();
+        for (horizon, family) in snapshot.panics() {
+            let panic = (Arc::from(&*horizon.name), family);
+            if !self.panics.contains(&panic) {
+                let (name, cause) = (
+                    &horizon.name,
+                    PanicVotes::of(&snapshot, horizon, family, heard.iter().map(|document| &document.probed)).cause(),
+                );
+                warn!(
+                    "horizon {name} is in panic for {family}: most of its mirrors do not answer{cause}; mirrors that are down are given"
+                );
+            }
+            panics.insert(panic);
         }
         for (horizon, family) in self.panics.difference(&panics) {
             info!("horizon {horizon} is no longer in panic for {family}");

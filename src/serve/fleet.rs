@@ -9,7 +9,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FleetConfig};
 use crate::control::Control;
 use crate::fleet::FleetKey;
-use crate::live::{FleetViews, Forget, ForgetRequests, Published, ReloadHistory, requests};
+use crate::live::{Awaiting, FleetViews, Forget, ForgetRequests, Published, ReloadHistory, requests};
 use crate::load;
 use crate::probe;
 use crate::process::{Clock, Vital};
@@ -76,18 +76,29 @@ fn settings(config: &Config, fleet: &FleetConfig) -> Result<StoreSettings, Vec<D
 pub(super) struct WaitingFleet {
     prepared: PreparedFleet,
     views: Arc<FleetViews>,
+    awaiting: Awaiting,
     forget: (ForgetRequests, tokio::sync::mpsc::Receiver<Forget>),
 }
 
 impl WaitingFleet {
     /// A fleet whose servers are not heard yet.
     pub(super) fn new(prepared: PreparedFleet) -> Self {
-        WaitingFleet { prepared, views: Arc::default(), forget: requests() }
+        WaitingFleet { prepared, views: Arc::default(), awaiting: Awaiting::default(), forget: requests() }
+    }
+
+    /// The views of all servers.
+    pub(super) fn views(&self) -> Arc<FleetViews> {
+        self.views.clone()
     }
 
     /// The judge of mirrors by the views of all servers.
     pub(super) fn judge(&self) -> probe::FleetJudge {
         probe::FleetJudge::new(self.views.clone())
+    }
+
+    /// The counter of requests that wait for other servers.
+    pub(super) fn awaiting(&self) -> Awaiting {
+        self.awaiting.clone()
     }
 
     /// Starts the exchange.
@@ -100,13 +111,14 @@ impl WaitingFleet {
         clock: Clock,
         vital: &Vital,
     ) -> Option<(FleetService, ForgetRequests)> {
-        let WaitingFleet { prepared: PreparedFleet { key, store }, views, forget: (requests, inbox) } = self;
+        let WaitingFleet { prepared: PreparedFleet { key, store }, views, awaiting, forget: (requests, inbox) } = self;
         let ground = FleetGround {
             name: config.name.clone(),
             key,
             store,
             every: config.every,
             stale: config.stale,
+            awaiting,
             changes: control.shared_changes()?,
             views,
             published: published.clone(),

@@ -27,7 +27,7 @@ use crate::dns::Engine;
 use crate::files;
 use crate::hosts::HostService;
 use crate::listen::Common;
-use crate::live::{self, AppliedChanges, Published, Readiness, ReloadHistory, SourceStates, Updates};
+use crate::live::{self, AppliedChanges, FleetViews, Published, Readiness, ReloadHistory, SourceStates, Updates};
 use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
@@ -53,7 +53,8 @@ impl Services {
         let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
         let signing = Signing::open(&prepared.built.config, &states);
         let snapshot = signing.sign_ahead(snapshot).await;
-        let (published, updates) = publish(snapshot, &signing, clock, vital);
+        let views = fleet.as_ref().map(WaitingFleet::views);
+        let (published, updates) = publish(snapshot, &signing, views, clock, vital);
         signing.start(published.clone(), updates.clone(), vital);
         let moved = Arc::new(Notify::new());
         let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
@@ -100,11 +101,11 @@ impl Services {
         let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &Control)| {
             fleet.start(config, control, (&published, &history), dns.counters(), clock, vital)
         };
+        let awaiting = fleet.as_ref().map(WaitingFleet::awaiting).unwrap_or_default();
         let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_ref()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
-        let every = config.fleet.as_ref().map(|fleet| fleet.every).unwrap_or_default();
         let about_fleet =
-            |(service, forget): (FleetService, _)| FleetAbout { standing: service.standing(), every, forget };
+            |(service, forget): (FleetService, _)| FleetAbout { standing: service.standing(), awaiting, forget };
         let about = About {
             fleet: fleet.map(about_fleet),
             probes: mirrors.as_ref().map(RunningWatcher::counters),
@@ -236,10 +237,17 @@ impl Opened {
 }
 
 /// Publishes the first snapshot, and starts the task that publishes changes.
-fn publish(snapshot: Snapshot, signing: &Signing, clock: Clock, vital: &Vital) -> (Arc<Published>, Updates) {
+fn publish(
+    snapshot: Snapshot,
+    signing: &Signing,
+    views: Option<Arc<FleetViews>>,
+    clock: Clock,
+    vital: &Vital,
+) -> (Arc<Published>, Updates) {
     let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
     let publisher = publisher
         .signed_by(signing.signatory())
+        .with_views(views)
         .free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
     tokio::spawn(vital.guard("publisher", publisher.run()));
     (published, updates)

@@ -1,9 +1,10 @@
 //! The task of the exchange: a round of reading and writing, and the pause until the next.
 //!
-//! **Invariants**: rounds follow one another; a round that fails leaves everything as it was, but the state of the store.
-//! **Not here**: starting it ([`super`]).
+//! **Invariants**: rounds follow one another; a round that fails leaves everything as it was, but the condition of the store.
+//! **Not here**: starting it ([`super`]), the lines about a lost store ([`super::condition`]).
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::FleetGround;
+use super::condition::StoreCondition;
 use super::refusals::Refusals;
 use crate::base::time::Moment;
 use crate::fleet::{
@@ -33,8 +35,12 @@ const LEAST_PAUSE: Duration = Duration::from_millis(250);
 /// Intervals after which a document without a change is written all the same, so that the other servers see this one alive.
 const TOLD_EVERY: u32 = 2;
 
-/// The duration of a loss of the store after which a second line says so.
-const REMIND_AFTER: Duration = Duration::from_secs(3600);
+/// The longest time between two looks at a store without watches while an operator waits for other servers, and always at a
+/// folder, which is no service that counts requests: so most overrides have spread before the operator has to go on.
+const LOOK_OFTEN: Duration = Duration::from_secs(1);
+
+/// The most other servers with which a folder is looked at often, because each look reads all documents in it.
+const MAX_OFTEN: usize = 16;
 
 /// The exchange with the other servers.
 pub(super) struct DocumentExchange {
@@ -50,8 +56,7 @@ pub(super) struct DocumentExchange {
     written: Option<WrittenDocument>,
     /// The number of documents that were written, or may have been.
     seq: u64,
-    trouble: Option<StoreTrouble>,
-    exchanged: Option<Moment>,
+    condition: StoreCondition,
     standing: watch::Sender<Arc<FleetStanding>>,
     counters: Arc<FleetCounters>,
 }
@@ -64,13 +69,6 @@ struct WrittenDocument {
     at: Instant,
     /// The number of answers, and of those SERVFAIL, at that time.
     counts: (u64, u64),
-}
-
-/// The loss of the store.
-struct StoreTrouble {
-    error: Arc<str>,
-    since: Instant,
-    is_reminded: bool,
 }
 
 impl DocumentExchange {
@@ -90,8 +88,7 @@ impl DocumentExchange {
             rival: None,
             written: None,
             seq: 0,
-            trouble: None,
-            exchanged: None,
+            condition: StoreCondition::default(),
             standing,
             counters,
         }
@@ -102,16 +99,19 @@ impl DocumentExchange {
         let mut watch = self.ground.store.watch(&self.folder);
         let mut own = self.ground.views.own.subscribe();
         let mut known = self.ground.changes.known.clone();
+        let mut awaiting = self.ground.awaiting.0.subscribe();
         loop {
             own.mark_unchanged();
             known.mark_unchanged();
+            let waiting = *awaiting.borrow();
             let outcome = self.round().await;
-            self.note(outcome);
+            self.condition.note(&self.ground.store, outcome, self.ground.clock.now());
             self.vote();
             self.show();
             sleep(LEAST_PAUSE).await;
             tokio::select! {
-                () = pause(watch.as_mut(), self.ground.every) => {}
+                () = pause(watch.as_mut(), self.ground.every, self.look_every()) => {}
+                () = grown(&mut awaiting, waiting) => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = known.changed() => {}
                 Some((server, reply)) = forget.recv() => {
@@ -121,6 +121,13 @@ impl DocumentExchange {
                 }
             }
         }
+    }
+
+    /// The interval between two looks at a store without watches.
+    fn look_every(&self) -> Duration {
+        let is_small = self.ground.store.is_folder() && self.roster.all().count() <= MAX_OFTEN;
+        let is_often = is_small || *self.ground.awaiting.0.borrow() > 0;
+        if is_often { self.ground.every.min(LOOK_OFTEN) } else { self.ground.every }
     }
 
     /// Reads the documents of the other servers, and writes that of this server.
@@ -291,9 +298,11 @@ impl DocumentExchange {
         }
     }
 
-    /// Passes the views of the servers that have a vote to the watcher of mirrors.
+    /// Passes the views of the servers that have a vote to the watcher of mirrors, and all documents to the publisher.
     fn vote(&self) {
         let (now, stale_ms) = (self.ground.clock.now(), self.stale_ms());
+        let heard = self.roster.all().map(|(_, heard)| heard).filter(|heard| self.is_recent(heard.at));
+        self.ground.views.heard.send_replace(heard.map(|heard| heard.document.clone()).collect());
         let voters: Arc<[ProbedAddresses]> = self.roster.voters(now, stale_ms).cloned().collect();
         self.ground.views.peers.send_if_modified(|peers| {
             let is_new = *peers != voters;
@@ -306,31 +315,6 @@ impl DocumentExchange {
 
     fn stale_ms(&self) -> u64 {
         self.ground.stale.as_millis() as u64
-    }
-
-    /// Notes the outcome of a round, and logs when the store is lost and when it is back.
-    fn note(&mut self, outcome: Result<(), StoreError>) {
-        let store = &self.ground.store;
-        match (outcome, &mut self.trouble) {
-            (Ok(()), trouble) => {
-                self.exchanged = Some(self.ground.clock.now());
-                if trouble.take().is_some() {
-                    info!("the store {store} of the fleet is used again");
-                }
-            }
-            (Err(error), None) => {
-                warn!("the fleet shares nothing with this server: {error}; answers go on, and overrides work here");
-                let error = error.to_string().into();
-                self.trouble = Some(StoreTrouble { error, since: Instant::now(), is_reminded: false });
-            }
-            (Err(error), Some(trouble)) => {
-                trouble.error = error.to_string().into();
-                if !trouble.is_reminded && trouble.since.elapsed() >= REMIND_AFTER {
-                    trouble.is_reminded = true;
-                    warn!("the fleet has shared nothing with this server for an hour: {error}");
-                }
-            }
-        }
     }
 
     /// Shows the state to operators.
@@ -349,8 +333,9 @@ impl DocumentExchange {
         self.standing.send_replace(Arc::new(FleetStanding {
             name: before.name.clone(),
             store: before.store.clone(),
-            exchanged: self.exchanged,
-            trouble: self.trouble.as_ref().map(|trouble| trouble.error.clone()),
+            exchanged: self.condition.exchanged,
+            trouble: self.condition.trouble(),
+            has_rival: self.rival.is_some(),
             is_isolated: self.ground.views.own.borrow().is_isolated,
             servers: servers.into_values().collect(),
         }));
@@ -377,11 +362,18 @@ impl DocumentExchange {
     }
 }
 
-/// Waits for the next look at the store.
-async fn pause(watch: Option<&mut StoreWatch>, every: Duration) {
+/// Waits for the next look at the store. `look_every` is for a store without watches.
+async fn pause(watch: Option<&mut StoreWatch>, every: Duration, look_every: Duration) {
     match watch {
         Some(watch) => drop(watch.next(every).await),
-        None => sleep_until(Instant::now() + every).await,
+        None => sleep_until(Instant::now() + look_every).await,
+    }
+}
+
+/// Waits until more requests wait for other servers.
+async fn grown(awaiting: &mut watch::Receiver<usize>, before: usize) {
+    if awaiting.wait_for(|now| *now > before).await.is_err() {
+        pending::<()>().await;
     }
 }
 

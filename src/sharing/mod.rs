@@ -11,6 +11,7 @@
 //! changes nothing writes one line when that begins, and one when it ends.
 //! **Not here**: the rules of merging and voting ([`crate::fleet`]), the engines of stores ([`crate::stores`]).
 
+mod condition;
 mod exchange;
 mod refusals;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::fleet::FleetKey;
-use crate::live::{FleetViews, Forget, Published, ReloadHistory, SharedChanges};
+use crate::live::{Awaiting, FleetViews, Forget, Published, ReloadHistory, SharedChanges};
 use crate::process::{Clock, Vital};
 use crate::stores::Store;
 use crate::telemetry::Collect;
@@ -40,6 +41,8 @@ pub(crate) struct FleetGround {
     pub(crate) every: Duration,
     /// The age from which a server has no vote.
     pub(crate) stale: Duration,
+    /// The number of requests of operators that wait for other servers.
+    pub(crate) awaiting: Awaiting,
     /// The overrides that the ledger of this server shares.
     pub(crate) changes: SharedChanges,
     /// The views on mirrors.

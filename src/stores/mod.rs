@@ -167,6 +167,11 @@ impl Store {
         }
     }
 
+    /// True for a folder: a look at it is no request to a service.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.engine, Engine::Folder(_))
+    }
+
     /// Reads an object of `max_len` bytes at most, unless it has the known version. etcd answers from one member, which may
     /// be behind the others, and also answers without a quorum.
     pub async fn read(

@@ -11,7 +11,7 @@ use super::cells::{ByWord, counters};
 use super::{Collect, MetricsPage};
 use crate::base::time::Moment;
 use crate::base::words::words;
-use crate::fleet::{DocumentFault, ServerDocument};
+use crate::fleet::{DocumentFault, ProbedAddresses, ServerDocument};
 
 words! {
     /// An operation on the store.
@@ -75,8 +75,18 @@ pub(crate) struct FleetStanding {
     pub(crate) trouble: Option<Arc<str>>,
     /// True if this server alone does not reach most mirrors.
     pub(crate) is_isolated: bool,
+    /// True if another server writes the document of this one too.
+    pub(crate) has_rival: bool,
     /// The other servers, by name.
     pub(crate) servers: Vec<FleetPeer>,
+}
+
+impl FleetStanding {
+    /// The views of the servers that were heard lately, isolated ones included.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &ProbedAddresses> {
+        let fresh = self.servers.iter().filter(|peer| peer.is_fresh);
+        fresh.filter_map(|peer| peer.heard.as_ref()).map(|(document, _)| &document.probed)
+    }
 }
 
 /// Another server of the fleet.

@@ -40,6 +40,14 @@ impl Server {
         Server::run(command)
     }
 
+    /// The same in the network namespace of a process.
+    pub fn start_in_network(config: &Path, process: u32) -> Server {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg(env!("CARGO_BIN_EXE_pharos"));
+        command.arg("serve").arg("--config").arg(config);
+        Server::run(command)
+    }
+
     /// The same with no more open files than this.
     pub fn start_with_open_files(config: &Path, limit: u32) -> Server {
         let mut command = Command::new("sh");

@@ -10,6 +10,7 @@ mod losses;
 #[path = "../mirrors/world.rs"]
 #[allow(dead_code, reason = "the tests of probes use the rest of it")]
 mod mirrors;
+mod networks;
 mod paths;
 #[path = "../stores/servers.rs"]
 #[allow(dead_code, reason = "the tests of stores use the rest of it")]

@@ -84,21 +84,22 @@ impl Paths {
         }
         fleet.running(|name| {
             let at = names.iter().position(|other| *other == name).unwrap();
-            config(name, &store, pace, &self.probed(at, probes[at]))
+            config(name, &store, pace, &probed(self.ports[at], probes[at], |mirror| self.address(mirror)))
         })
     }
+}
 
-    fn probed(&self, server: usize, pace: &str) -> String {
-        let mut text = format!(
-            "[probe]\nname = \"{NAME}\"\nport = {}\nroots = \"roots.pem\"\ntimeout = \"10s\"\nfall = 2\nrise = 2\n\
+/// The configuration of mirrors at a port, which are probed at a pace.
+pub(crate) fn probed(port: u16, pace: &str, address: impl Fn(usize) -> IpAddr) -> String {
+    let mut text = format!(
+        "[probe]\nname = \"{NAME}\"\nport = {}\nroots = \"roots.pem\"\ntimeout = \"10s\"\nfall = 2\nrise = 2\n\
              hold-down = \"0s\"\n{pace}canary = {{ repository = \"{REPOSITORY}\", digest = \"sha256:{}\", size = {} }}\n",
-            self.ports[server],
-            canary_sha256(),
-            CANARY.len()
-        );
-        for (mirror, name) in NAMES.iter().enumerate() {
-            text.push_str(&format!("[mirrors.{name}]\naddresses = \"{}\"\n", self.address(mirror)));
-        }
-        text + "[horizons.h]\ndefault = [\"near\", \"far\", \"spare\"]\n"
+        port,
+        canary_sha256(),
+        CANARY.len()
+    );
+    for (mirror, name) in NAMES.iter().enumerate() {
+        text.push_str(&format!("[mirrors.{name}]\naddresses = \"{}\"\n", address(mirror)));
     }
+    text + "[horizons.h]\ndefault = [\"near\", \"far\", \"spare\"]\n"
 }

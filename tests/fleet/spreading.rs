@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::common::needs;
 use super::world::*;
 
 /// The default of `every`.
@@ -49,6 +50,15 @@ fn a_drain_is_in_force_at_all_servers_within_two_intervals_and_logged_once_with_
             member.name
         );
     }
+}
+
+#[test]
+fn most_drains_over_a_folder_are_answered_when_the_others_have_them() {
+    let fleet = Fleet::start_with(&["a", "b", "c"], "");
+    // A busy machine may be late for some.
+    let said: Vec<String> = (0..6).map(|at| fleet[0].drain(["near", "far", "spare"][at % 3])).collect();
+    let in_time = said.iter().filter(|said| said.contains("fleet: b, c too\n")).count();
+    assert!(in_time >= 3, "{said:#?}");
 }
 
 #[test]
@@ -140,6 +150,21 @@ fn a_loss_of_the_overrides_in_force_is_no_removal() {
 }
 
 #[test]
+fn a_server_without_a_name_has_that_of_its_host() {
+    let host = std::process::Command::new("uname").arg("-n").output().unwrap().stdout;
+    let host = String::from_utf8(host).unwrap().trim().to_lowercase();
+    if host.starts_with("localhost") || host.is_empty() {
+        return needs::skip("this machine has no name of its own");
+    }
+    let mut fleet = Fleet::prepare(&["a"]);
+    let config = config("a", &fleet.store(), QUICK, MIRRORS).replace("name = \"a\"\n", "");
+    fleet[0].write("pharos.toml", &config);
+    fleet[0].start();
+    assert_eq!(fleet[0].fleet()["name"], host);
+    until("its document has the name", || fleet.document(&host).exists());
+}
+
+#[test]
 fn two_servers_with_one_name_warn_once_each() {
     let mut fleet = Fleet::prepare(&["one", "two", "b"]);
     let store = fleet.store();
@@ -159,6 +184,17 @@ fn two_servers_with_one_name_warn_once_each() {
     // Both hear the others all the same.
     fleet[2].drain("near");
     fleet.expect(20);
+    for at in 0..2 {
+        let status = fleet[at].ok(&["fleet", "status"]);
+        assert!(
+            status.contains("another server is called a too: give each server of the fleet another `name`"),
+            "{status}"
+        );
+        assert_eq!(fleet[at].fleet()["duplicate"], true);
+        let said = fleet[at].drain("far");
+        assert!(said.contains("another server is called a too, so the others may not learn of this"), "{said}");
+    }
+    assert_eq!(fleet[2].fleet()["duplicate"], false);
 }
 
 #[test]

@@ -9,26 +9,26 @@ use super::world::*;
 const NEAR: usize = 0;
 
 /// Clients get this mirror.
-const FIRST: u8 = 1;
-const SECOND: u8 = 2;
+pub(crate) const FIRST: u8 = 1;
+pub(crate) const SECOND: u8 = 2;
 
-const FOUR: [&str; 4] = ["a", "b", "c", "d"];
+pub(crate) const FOUR: [&str; 4] = ["a", "b", "c", "d"];
 
 /// The health of the first mirror and the votes, as `mirror list --json` shows these.
-fn votes(member: &Member) -> (String, Value, Value) {
+pub(crate) fn votes(member: &Member) -> (String, Value, Value) {
     let list = member.json(&["mirror", "list", "near"]);
     let address = &list["addresses"][0];
     (address["health"].as_str().unwrap().into(), address["against"].clone(), address["servers"].clone())
 }
 
 #[track_caller]
-fn expect_votes(member: &Member, health: &str, against: u64, servers: u64) {
+pub(crate) fn expect_votes(member: &Member, health: &str, against: u64, servers: u64) {
     let expected = (health.to_string(), against.into(), servers.into());
     until(&format!("{} has {expected:?}: {:?}", member.name, votes(member)), || votes(member) == expected);
 }
 
 #[track_caller]
-fn expect_no_votes(fleet: &Fleet) {
+pub(crate) fn expect_no_votes(fleet: &Fleet) {
     for member in &fleet.members {
         until("it is up for all", || votes(member) == ("up".into(), Value::Null, Value::Null));
     }
@@ -108,6 +108,27 @@ async fn a_server_that_reaches_no_mirror_is_isolated_and_answers_as_the_others()
     fleet[0].wait_said("this server reaches most mirrors again: its own view counts");
     expect_no_votes(&fleet);
     assert_eq!(fleet[0].said("do not answer this server, and").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn panic_is_blamed_on_the_own_network_only_if_the_others_do_not_see_the_same() {
+    let mut paths = Paths::open(65, 3).await;
+    let fleet = paths.fleet(&["a", "b", "c"], QUICK, &[PROBES; 3]);
+    fleet.expect(FIRST);
+    for server in 0..3 {
+        for mirror in 0..NAMES.len() {
+            paths.cut(server, mirror).await;
+        }
+    }
+    for member in &fleet.members {
+        member.wait_said("horizon h is in panic for IPv4: most of its mirrors do not answer");
+        until("both others see it", || member.json(&["status"])["panics"][0]["agree"] == 2);
+        let status = member.ok(&["status"]).split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected =
+            "most mirrors do not answer, and 2 of 2 other servers of the fleet do not reach most of these either";
+        assert!(status.contains(expected) && !status.contains("this server's network"), "{status}");
+        assert_eq!(member.said("fault of this server's network"), [""; 0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) folder: PathBuf,
     /// Variables of the environment for the process.
     pub(crate) variables: Vec<(String, PathBuf)>,
+    /// A process in whose network namespace the server runs; `None` for that of the test.
+    pub(crate) network: Option<u32>,
     process: Option<Server>,
     said: RefCell<Vec<String>>,
 }
@@ -148,7 +150,14 @@ impl Member {
     fn new(name: &str, folder: PathBuf) -> Member {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("zone"), ZONE).unwrap();
-        Member { name: name.into(), folder, variables: Vec::new(), process: None, said: RefCell::default() }
+        Member {
+            name: name.into(),
+            folder,
+            variables: Vec::new(),
+            network: None,
+            process: None,
+            said: RefCell::default(),
+        }
     }
 
     /// Starts the server, and waits until it takes overrides.
@@ -156,7 +165,11 @@ impl Member {
         self.said.borrow_mut().clear();
         let variables: Vec<(&str, &Path)> =
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_path())).collect();
-        self.process = Some(Server::start_with(&self.path("pharos.toml"), &variables));
+        let config = self.path("pharos.toml");
+        self.process = Some(match self.network {
+            Some(process) => Server::start_in_network(&config, process),
+            None => Server::start_with(&config, &variables),
+        });
         until("it takes overrides", || self.run(&["status"]).status.code() == Some(0));
     }
 
@@ -237,7 +250,8 @@ impl Member {
     pub(crate) fn answer(&self) -> u8 {
         let query = Builder::new("blob.example", Rtype::A).finish();
         let server = self.server().address(Ipv4Addr::LOCALHOST.into());
-        address_in(&ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap())
+        let from = if server.ip().is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        address_in(&ask_udp(&query, from.into(), server).unwrap().unwrap())
     }
 
     /// Waits until clients get this mirror.

@@ -303,7 +303,7 @@ async fn panic_is_logged_once_and_shown_by_status_and_metrics() {
     near_task.abort();
     far_task.abort();
     world.server.wait_for("horizon h is in panic for IPv4: most of its mirrors do not answer");
-    assert_eq!(panics(), r#"[{"family":"ipv4","horizon":"h"}]"#);
+    assert_eq!(panics(), r#"[{"agree":null,"family":"ipv4","horizon":"h","peers":null}]"#);
     assert_eq!(world.server.metric("pharos_horizon_panic{horizon=\"h\",family=\"ipv4\"}"), 1);
     let _near = authority.mirror(SocketAddr::new(near, at.port()), Fault::None).await;
     let said = world.server.wait_for("horizon h is no longer in panic for IPv4");

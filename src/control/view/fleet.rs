@@ -2,6 +2,7 @@
 //!
 //! **Not here**: the exchange with the store (`sharing`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub(crate) struct FleetView {
     pub(crate) trouble: Option<String>,
     /// True if this server alone does not reach most mirrors.
     pub(crate) isolated: bool,
+    /// True if another server writes the document of this one too, because both have one name.
+    #[serde(default)]
+    pub(crate) duplicate: bool,
     /// The other servers.
     pub(crate) servers: Vec<FleetServerView>,
 }
@@ -39,6 +43,9 @@ pub(crate) struct FleetServerView {
     pub(crate) fault: Option<String>,
     /// The state that it serves; null if no document was accepted.
     pub(crate) served: Option<ServedState>,
+    /// The mirrors of whose overrides in force here its last document has none, or another.
+    #[serde(default)]
+    pub(crate) lacks: Vec<String>,
 }
 
 /// The outcome of forgetting a server.
@@ -58,26 +65,33 @@ pub(crate) struct FleetToldView {
 }
 
 impl FleetView {
-    pub(in crate::control) fn of(standing: &FleetStanding, now: Moment) -> Self {
+    /// `orders` are the overrides in force here.
+    pub(in crate::control) fn of(standing: &FleetStanding, orders: &BTreeMap<Arc<str>, Override>, now: Moment) -> Self {
         FleetView {
             name: standing.name.to_string(),
             store: standing.store.to_string(),
             store_age_seconds: standing.exchanged.map(|at| age_seconds(at, now)),
             trouble: standing.trouble.as_deref().map(Into::into),
             isolated: standing.is_isolated,
-            servers: standing.servers.iter().map(|peer| FleetServerView::of(peer, now)).collect(),
+            duplicate: standing.has_rival,
+            servers: standing.servers.iter().map(|peer| FleetServerView::of(peer, orders, now)).collect(),
         }
     }
 }
 
 impl FleetServerView {
-    fn of(peer: &FleetPeer, now: Moment) -> Self {
+    fn of(peer: &FleetPeer, orders: &BTreeMap<Arc<str>, Override>, now: Moment) -> Self {
+        let document = peer.heard.as_ref().map(|(document, _)| document);
+        let is_lacking = |(mirror, order): &(&Arc<str>, &Override)| {
+            document.is_some_and(|document| !has(document, mirror, Some(order)))
+        };
         FleetServerView {
             server: peer.name.to_string(),
             age_seconds: peer.heard.as_ref().map(|(_, at)| age_seconds(*at, now)),
             fresh: peer.is_fresh,
             fault: peer.fault.map(|fault| fault.to_string()),
-            served: peer.heard.as_ref().map(|(document, _)| document.served.clone()),
+            served: document.map(|document| document.served.clone()),
+            lacks: orders.iter().filter(is_lacking).map(|(mirror, _)| mirror.to_string()).collect(),
         }
     }
 }
@@ -89,13 +103,9 @@ pub(in crate::control) fn told(
     order: Option<&Override>,
     now: Moment,
 ) -> Vec<FleetToldView> {
-    let has = |document: &Arc<ServerDocument>| {
-        let change = document.overrides.of(mirror);
-        change.and_then(|change| change.in_force(order.map_or(Default::default(), |order| order.since))) == order
-    };
     let of = |peer: &FleetPeer| {
         let state = match &peer.heard {
-            Some((document, _)) if has(document) => "has-it",
+            Some((document, _)) if has(document, mirror, order) => "has-it",
             Some(_) if peer.is_fresh => "not-yet",
             _ => "not-heard",
         };
@@ -103,6 +113,24 @@ pub(in crate::control) fn told(
         FleetToldView { server: peer.name.to_string(), state: state.into(), age_seconds }
     };
     standing.servers.iter().map(of).collect()
+}
+
+/// True if a document has this override of a mirror in force; `None` stands for no override.
+fn has(document: &ServerDocument, mirror: &str, order: Option<&Override>) -> bool {
+    let change = document.overrides.of(mirror);
+    change.and_then(|change| change.in_force(order.map_or(Default::default(), |order| order.since))) == order
+}
+
+/// The reason why a change here may not reach the other servers; `None` if there is none.
+pub(in crate::control) fn not_spread(standing: &FleetStanding) -> Option<String> {
+    let (name, store) = (&standing.name, &standing.store);
+    match (standing.has_rival, &standing.trouble) {
+        (true, _) => Some(format!(
+            "another server is called {name} too, so the others may not learn of this: give each server another `[fleet] name`"
+        )),
+        (false, Some(trouble)) => Some(format!("the others learn of this when {store} can be used again: {trouble}")),
+        (false, None) => None,
+    }
 }
 
 fn age_seconds(at: Moment, now: Moment) -> u64 {

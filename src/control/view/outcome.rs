@@ -31,6 +31,9 @@ pub(crate) struct DoneView {
     /// The other servers of the fleet, and what each has of the change; empty for a server alone.
     #[serde(default)]
     pub(crate) fleet: Vec<FleetToldView>,
+    /// The reason why the change may not reach the other servers; null if there is none.
+    #[serde(default)]
+    pub(crate) fleet_fault: Option<String>,
 }
 
 /// The outcome of draining or undraining the server.

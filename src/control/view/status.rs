@@ -13,6 +13,7 @@ use crate::base::prefix::Family;
 use crate::base::time::{Moment, UnixTime};
 use crate::base::when::rfc3339;
 use crate::control::about::{About, ListenerCertificate};
+use crate::fleet::PanicVotes;
 use crate::inspect::view::{AddressView, OverrideView};
 use crate::live::{FetchState, Readiness};
 use crate::networks::Source;
@@ -201,6 +202,12 @@ pub(crate) struct PanicView {
     pub(crate) horizon: String,
     /// `ipv4` or `ipv6`.
     pub(crate) family: String,
+    /// The number of other servers of the fleet that do not reach most of these mirrors, and of those that were heard lately; null for a
+    /// server alone.
+    #[serde(default)]
+    pub(crate) agree: Option<usize>,
+    #[serde(default)]
+    pub(crate) peers: Option<usize>,
 }
 
 /// An address that is not up, or whose certificate ends soon.
@@ -247,7 +254,7 @@ pub(in crate::control) fn status(
         mirrors_up: snapshot.mirrors_up(),
         probed: probes.is_some(),
         orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
-        panics: panics(snapshot),
+        panics: panics(snapshot, about),
         troubles: ids().flat_map(|id| troubles(snapshot, id, probes)).collect(),
         zones: snapshot.zones().iter().map(|(_, zone)| zone_view(zone)).collect(),
         unwritten: failing.iter().map(|(path, failing)| unwritten(path, failing)).collect(),
@@ -267,7 +274,10 @@ pub(in crate::control) fn status(
             .collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
-        fleet: about.fleet.as_ref().map(|fleet| FleetView::of(&fleet.standing.borrow(), Moment(uptime_ms))),
+        fleet: about
+            .fleet
+            .as_ref()
+            .map(|fleet| FleetView::of(&fleet.standing.borrow(), snapshot.overrides(), Moment(uptime_ms))),
         name: server_name(snapshot)
             .or_else(|| about.fleet.as_ref().map(|fleet| fleet.standing.borrow().name.to_string()))
             .or_else(|| about.host_name.clone()),
@@ -277,12 +287,25 @@ pub(in crate::control) fn status(
 }
 
 /// The horizons in panic.
-pub(super) fn panics(snapshot: &Snapshot) -> Vec<PanicView> {
-    let view = |(horizon, family): (&Horizon, Family)| PanicView {
-        horizon: horizon.name.to_string(),
-        family: family.as_str().into(),
+pub(super) fn panics(snapshot: &Snapshot, about: &About) -> Vec<PanicView> {
+    let standing = about.fleet.as_ref().map(|fleet| fleet.standing.borrow().clone());
+    let view = |(horizon, family): (&Horizon, Family)| {
+        let votes = standing.as_ref().map(|fleet| PanicVotes::of(snapshot, horizon, family, fleet.views()));
+        PanicView {
+            horizon: horizon.name.to_string(),
+            family: family.as_str().into(),
+            agree: votes.map(|votes| votes.agree),
+            peers: votes.map(|votes| votes.of),
+        }
     };
     snapshot.panics().map(view).collect()
+}
+
+impl PanicView {
+    /// The likely cause, as the end of a sentence about mirrors that do not answer.
+    pub(crate) fn cause(&self) -> String {
+        PanicVotes { agree: self.agree.unwrap_or_default(), of: self.peers.unwrap_or_default() }.cause()
+    }
 }
 
 /// The name of NSID.

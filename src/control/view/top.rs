@@ -104,7 +104,7 @@ pub(in crate::control) fn top(
         lost: traffic.lost,
         rcodes: words(traffic.rcodes),
         steered: words(traffic.vantages),
-        panics: panics(snapshot),
+        panics: panics(snapshot, about),
         mirrors: mirrors(snapshot, about),
         recent: RecentView::of(about.traffic.dns.recent().read(now)),
     }
