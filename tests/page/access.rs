@@ -42,7 +42,7 @@ fn the_page_asks_its_own_server_alone_and_breaks_no_policy() {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe") && head.contains("x-content-type-options: nosniff"), "{head}");
-    assert!(page.len() <= 80 << 10 && !page.contains("aws-us-east-1"), "the page holds no data");
+    assert!(page.len() <= 88 << 10 && !page.contains("aws-us-east-1"), "the page holds no data");
     browser.open_with_token(&world, "/");
     browser.eval("document.querySelectorAll('#family button')[1].click()");
     browser.wait("document.querySelector('#space-sub').innerText.includes('/24')");

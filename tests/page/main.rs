@@ -9,6 +9,7 @@ mod access;
 mod browser;
 #[path = "../common/mod.rs"]
 mod common;
+mod fleet;
 mod look;
 mod many;
 mod overrides;

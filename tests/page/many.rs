@@ -13,7 +13,7 @@ const NETWORKS: usize = 15;
 /// is part of the page. The second poll may come in between, with two more.
 const MAX_REQUESTS: usize = 10;
 
-/// The most bytes of all responses until then: 80 KiB of page; the rest is mostly the list of mirrors.
+/// The most bytes of all responses until then: 84 KiB of page; the rest is mostly the list of mirrors.
 const MAX_BYTES: u64 = 400 << 10;
 
 /// A configuration with a rule for each mirror, and lists of networks.
