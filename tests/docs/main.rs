@@ -71,6 +71,7 @@ pages! {
     the_status_page_has_nothing_to_run: "docs/status-page.md" by nothing;
     examples_of_fleets_are_read: "docs/fleet.md" by reference::run;
     zones_are_signed_as_their_page_says: "docs/dnssec.md" by dnssec::run;
+    growth_has_nothing_to_run: "docs/growth.md" by nothing;
 }
 
 /// At most one fence in this many is not used by a test.
