@@ -58,6 +58,11 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..self }
     }
 
+    /// The same problem as an error, if a fault of a part keeps the whole from being served.
+    pub(crate) fn sharpened(self) -> Self {
+        Diagnostic { severity: Severity::Error, ..self }
+    }
+
     /// An error.
     pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
         Diagnostic::new(Severity::Error, code, message.into())

@@ -19,6 +19,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The longest start of a text that has at most this many bytes.
+pub(crate) fn shortened(text: &str, max_len: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    &text[..(0..=max_len.min(text.len())).rev().find(fits).unwrap_or(0)]
+}
+
 /// Returns the text with hidden characters written as escapes: `\n`, `\u{1b}`.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
-use super::mirror::{parse_reason, parse_until};
-use super::server::AskOptions;
+use super::mirror::parse_until;
+use super::server::{AskOptions, parse_reason};
 use super::{OK, put};
 use crate::control::client::ControlQuestion;
 use crate::control::view::DrainView;

@@ -1,6 +1,6 @@
 //! `pharos fleet`: shows the servers of the running server's fleet, and forgets one that is gone.
 //!
-//! **Not here**: asking ([`super::server`]), the exchange with the store (`sharing`).
+//! **Not here**: asking ([`super::server`]), the exchange with the store (`sharing`), pushing bundles ([`super::rollout`]).
 
 use std::time::Duration;
 
@@ -8,11 +8,13 @@ use hyper::Method;
 
 use super::layout::{Colour, Layout};
 use super::locate::ConfigLocation;
+use super::rollout::{self, HaltArgs, PushArgs, RolloutChange};
 use super::server::AskOptions;
 use super::{OK, put};
+use crate::base::when::written_millis;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
-use crate::control::view::{FleetServerView, FleetToldView, FleetView, ForgottenView, StatusView};
+use crate::control::view::{FleetRolloutView, FleetServerView, FleetToldView, FleetView, ForgottenView, StatusView};
 use crate::tls::span;
 
 /// Arguments of `pharos fleet`.
@@ -35,6 +37,13 @@ enum FleetCommand {
         #[arg(value_name = "NAME")]
         server: String,
     },
+    /// Push the shared parts of the configuration to all servers, stage by stage: zones, networks, mirrors, horizons, and the
+    /// files that these name
+    Push(PushArgs),
+    /// Halt the push: servers that serve its bundle go on, and no other one loads it
+    Halt(HaltArgs),
+    /// Have a push that was halted go on
+    Resume,
 }
 
 /// The width of the heads, in columns.
@@ -42,32 +51,41 @@ const INDENT: usize = 14;
 
 /// Asks the server, prints the answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    match answer(config, args) {
-        Ok(text) => put(&text, OK),
-        Err(code) => code,
-    }
+    let change = match &args.command {
+        FleetCommand::Push(args) => RolloutChange::Push(args),
+        FleetCommand::Halt(args) => RolloutChange::Halt(args),
+        FleetCommand::Resume => RolloutChange::Resume,
+        FleetCommand::Status => return show(config, args),
+        FleetCommand::Forget { server } => return forget(config, args, server),
+    };
+    rollout::run(config.path(), change, args.asking.is_json())
 }
 
-fn answer(config: &ConfigLocation, args: &Args) -> Result<String, u8> {
-    let server = args.asking.server(config)?;
+fn show(config: &ConfigLocation, args: &Args) -> u8 {
     let layout = Layout::of_stdout();
-    match &args.command {
-        FleetCommand::Status => {
-            let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
-            let fleet = server.ask::<StatusView>(question)?.fleet;
-            Ok(args.asking.printed(&fleet, || match &fleet {
-                Some(fleet) => text(fleet, layout),
-                None => layout.sentence("", 0, "this server is alone: its configuration has no `[fleet]`"),
-            }))
-        }
-        FleetCommand::Forget { server: name } => {
-            let target = format!("/fleet/servers/{}", encode(name));
-            let view: ForgottenView =
-                server.ask(ControlQuestion { method: Method::DELETE, target, body: String::new() })?;
-            let told = format!("server {} is forgotten; it is heard again if it still runs", view.server);
-            Ok(args.asking.printed(&view, || layout.sentence("", 0, &told)))
-        }
-    }
+    let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
+    let asked = args.asking.server(config).and_then(|server| server.ask::<StatusView>(question));
+    let fleet = match asked {
+        Ok(status) => status.fleet,
+        Err(code) => return code,
+    };
+    let text = args.asking.printed(&fleet, || match &fleet {
+        Some(fleet) => text(fleet, layout),
+        None => layout.sentence("", 0, "this server is alone: its configuration has no `[fleet]`"),
+    });
+    put(&text, OK)
+}
+
+fn forget(config: &ConfigLocation, args: &Args, name: &str) -> u8 {
+    let target = format!("/fleet/servers/{}", encode(name));
+    let question = ControlQuestion { method: Method::DELETE, target, body: String::new() };
+    let asked = args.asking.server(config).and_then(|server| server.ask::<ForgottenView>(question));
+    let view = match asked {
+        Ok(view) => view,
+        Err(code) => return code,
+    };
+    let told = format!("server {} is forgotten; it is heard again if it still runs", view.server);
+    put(&args.asking.printed(&view, || Layout::of_stdout().sentence("", 0, &told)), OK)
 }
 
 /// The fleet as a part of the status page.
@@ -93,6 +111,7 @@ pub(super) fn text(fleet: &FleetView, layout: Layout) -> String {
         let server = &fleet.servers[row];
         (column == 1 && (!server.fresh || server.fault.is_some())).then_some(Colour::Doubtful)
     });
+    text += &rollout_text(fleet, layout);
     for server in &fleet.servers {
         if let Some(fault) = &server.fault {
             text += &bad(format!("{}: its document changes nothing: {fault}", server.server));
@@ -105,6 +124,60 @@ pub(super) fn text(fleet: &FleetView, layout: Layout) -> String {
     text
 }
 
+/// The bundle in force, and the rollout; empty before the first push.
+fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
+    let FleetRolloutView { state, serves, rollout, waits, fault, .. } = &fleet.rollout;
+    let mut text = String::new();
+    let colour = match state.as_str() {
+        "rejected" | "stopped" | "stuck" => Some(Colour::Bad),
+        "waiting" | "halted" | "deaf" => Some(Colour::Doubtful),
+        _ => None,
+    };
+    let in_force = match serves {
+        Some(served) => format!("{} is in force for {}", short(&served.bundle), age(served.for_seconds)),
+        None => "no bundle is in force: the local file alone is served".into(),
+    };
+    if serves.is_some() || rollout.is_some() {
+        text += &layout.table("bundle", INDENT, &[vec![in_force]], |_, _, _| None);
+    }
+    if let Some(rollout) = rollout {
+        let reason = rollout.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let soak = written_millis(rollout.soak_seconds.saturating_mul(1000));
+        let stages: Vec<String> = rollout.stages.iter().map(|stage| stage.join(",")).collect();
+        let mut rows =
+            vec![vec![format!("{} pushed by {} at {}{reason}", short(&rollout.bundle), rollout.by, rollout.at)]];
+        if stages.len() > 1 {
+            let stage = fleet.rollout.stage.unwrap_or_default();
+            rows.push(vec![format!(
+                "stages {}, each for {soak}; this server is in stage {stage}",
+                stages.join(", then ")
+            )]);
+        }
+        let line = waits.clone().unwrap_or_else(|| format!("{state} here"));
+        rows.push(vec![line]);
+        let last = rows.len() - 1;
+        text += &layout.table("rollout", INDENT, &rows, |row, _, _| colour.filter(|_| row == last));
+    }
+    if let Some(fault) = fault {
+        let row = vec![vec![format!("the rollout in the store changes nothing: {fault}")]];
+        text += &layout.table("", INDENT, &row, |_, _, _| Some(Colour::Bad));
+    }
+    for (server, reason) in fleet.servers.iter().filter_map(|server| Some((server, server.rejects.as_ref()?))) {
+        let row = vec![vec![format!("{} rejects it: {reason}", server.server)]];
+        text += &layout.table("", INDENT, &row, |_, _, _| Some(Colour::Bad));
+    }
+    text
+}
+
+/// The first digits of a digest.
+fn short(digest: &str) -> &str {
+    &digest[..digest.len().min(12)]
+}
+
+fn age(seconds: u64) -> String {
+    span(Duration::from_secs(seconds))
+}
+
 fn server_row(server: &FleetServerView) -> Vec<String> {
     let age = server.age_seconds.map_or_else(|| "never heard".into(), |secs| span(Duration::from_secs(secs)));
     let heard = match (server.fresh, server.age_seconds) {
@@ -115,7 +188,9 @@ fn server_row(server: &FleetServerView) -> Vec<String> {
     let serves = server.served.as_ref().map(|served| {
         let isolated = if served.isolated { ", isolated" } else { "" };
         let (up, all, generation) = (served.mirrors_up, served.mirrors, served.generation);
-        format!("generation {generation}, {up} of {all} mirrors up{isolated}, pharos {}", served.version)
+        let bundle = server.serves.as_ref().map(|served| format!(", bundle {}", short(&served.bundle)));
+        let bundle = bundle.unwrap_or_default();
+        format!("generation {generation}{bundle}, {up} of {all} mirrors up{isolated}, pharos {}", served.version)
     });
     vec![server.server.clone(), heard, serves.unwrap_or_default()]
 }

@@ -9,14 +9,14 @@ use serde_json::json;
 use super::fleet;
 use super::layout::{Colour, Layout};
 use super::locate::ConfigLocation;
-use super::server::{AskOptions, ServerTarget};
+use super::server::{AskOptions, ServerTarget, parse_reason};
 use super::{OK, put, warn};
 use crate::base::when::{BadEnd, parse_end, parse_parts, written_millis};
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
 use crate::control::view::{DoneView, MirrorDetailView, MirrorsView, OverriddenView};
 use crate::inspect::words;
-use crate::mirror::{Forced, Reason};
+use crate::mirror::Forced;
 use crate::process::Clock;
 
 /// Arguments of `pharos mirror`.
@@ -75,10 +75,6 @@ struct Give {
     /// Do not warn if no other mirror of a horizon is up
     #[arg(long)]
     force: bool,
-}
-
-pub(super) fn parse_reason(text: &str) -> Result<String, String> {
-    Reason::parse(text).map(|reason| reason.to_string()).map_err(|error| error.to_string())
 }
 
 /// Checks an end. The text is sent as it was typed, and the server parses it by its own clock.

@@ -4,6 +4,7 @@
 //! **Not here**: the work of a command apart from printing ([`crate::serve`], [`crate::compile`],
 //! [`crate::inspect`]).
 
+mod bundle;
 mod certs;
 mod check;
 mod credential;
@@ -26,6 +27,7 @@ mod output;
 mod pages;
 mod refresh;
 mod reload;
+mod rollout;
 mod server;
 mod simulate;
 mod status;
@@ -148,7 +150,7 @@ enum Command {
 
     /// Take the running server out of service for an anycast or a balancer, or put it back
     Server(drain::Args),
-    /// Show the servers of the running server's fleet, or forget one
+    /// Show the servers of the running server's fleet, or forget one; push a configuration to all of them
     Fleet(fleet::Args),
 
     /// Have the running server fetch a zone from its primaries again

@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::control::client::{self, ControlQuestion};
 use crate::control::encode;
 use crate::control::view::{RefreshView, RefusalView, ReloadOutcomeView};
+use crate::mirror::Reason;
 
 /// The socket of the packages and the chart.
 const INSTALLED: &str = "/run/pharos/control.sock";
@@ -95,6 +96,11 @@ impl AskOptions {
     pub(super) fn printed(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> String {
         if self.json { as_json(view) } else { text() }
     }
+}
+
+/// Parses the reason of an operator.
+pub(super) fn parse_reason(text: &str) -> Result<String, String> {
+    Reason::parse(text).map(|reason| reason.to_string()).map_err(|error| error.to_string())
 }
 
 /// A view as JSON.

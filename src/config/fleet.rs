@@ -12,12 +12,12 @@ use super::control::ControlConfig;
 use super::dns::DnsConfig;
 use super::encrypted::TlsFiles;
 use super::field::section;
-use super::row::{duration, file, mins, secs, text};
+use super::row::{days, duration, file, flag, mins, secs, text, texts};
 use super::store::{EtcdAccess, StoreUrl};
 use super::{Config, FileUse, InputFile, PlacedText, Secret};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::files::host_name;
-use crate::fleet::{MAX_SERVER_NAME_LEN, is_server_name};
+use crate::fleet::{MAX_SERVER_NAME_LEN, RolloutStages, is_server_name};
 
 /// Telling a change takes one interval, and hearing of it another one. Servers a continent apart read an object within a
 /// second, and a bucket costs some dollars a month for this many requests.
@@ -25,6 +25,12 @@ const EVERY_DEFAULT: Duration = secs(5);
 
 /// Six intervals: a server that restarts, or misses some writes, keeps its vote.
 const STALE_DEFAULT: Duration = secs(30);
+
+/// The name of the file that keeps shared overrides, beside `[control] state`.
+pub(super) const STATE_NAME: &str = "fleet.json";
+
+/// A rise of errors shows in graphs, and an alert of five minutes has fired.
+const SOAK_DEFAULT: Duration = mins(10);
 
 section! {
     /// `[fleet]` as written.
@@ -63,6 +69,21 @@ section! {
         ///
         /// A server that restarts, or misses some writes, keeps its vote.
         stale: Option<super::Placed<Duration>> = duration("stale", secs(3)..=mins(60)).default(STALE_DEFAULT).restart_with_table().example("\"1m\""),
+
+        /// With `false`, this server takes no bundles of `pharos fleet push`, and serves all of its own file. A bundle that it had
+        /// before is not loaded.
+        rollout: bool = flag("rollout").default(true).restart_with_table().example("false"),
+
+        /// Stages of a push: the servers that load a bundle first, then the next ones. An entry is a stage, with names separated
+        /// by commas. The servers that are not named are the last stage.
+        ///
+        /// All at once by default, because each server still judges a bundle by itself before it serves it.
+        stages: Option<Vec<PlacedText>> = texts("stages", "servers").otherwise("all servers at once").example("[\"gru1-a\", \"iad1-a, sin1-a\"]"),
+
+        /// Time for which the servers of a stage serve a bundle before the next stage loads it.
+        ///
+        /// A rise of errors shows in the graphs of these servers, and an alert of five minutes has fired.
+        soak: Duration = duration("soak", Duration::ZERO..=days(7)).default(SOAK_DEFAULT).example("\"1h\""),
 
         /// PEM file with the roots for the certificates of `etcds://`.
         ca: Option<PlacedText> = file("ca", FileUse::Roots)
@@ -103,13 +124,19 @@ pub(crate) struct FleetConfig {
     pub(crate) every: Duration,
     /// The age from which a server has no vote.
     pub(crate) stale: Duration,
+    /// True if this server takes no bundles.
+    pub(crate) is_deaf: bool,
+    /// The stages of a push that names none.
+    pub(crate) stages: RolloutStages,
+    /// The soak of a push that names none.
+    pub(crate) soak: Duration,
 }
 
 /// True if both configurations have the same `[fleet]`, wherever it is written.
 pub(super) fn same_fleet(a: &Config, b: &Config) -> bool {
     let values = |config: &Config| {
-        let FleetConfig { name, store, state, every, stale, .. } = config.fleet.clone()?;
-        Some((name, store, state, every, stale))
+        let FleetConfig { name, store, state, every, stale, is_deaf, .. } = config.fleet.clone()?;
+        Some((name, store, state, every, stale, is_deaf))
     };
     values(a) == values(b)
 }
@@ -146,9 +173,10 @@ impl Check<'_> {
         }
         let state = match &spec.state {
             Some(text) => self.path(text),
-            None => control.map(|control| control.state.with_file_name("fleet.json")),
+            None => control.map(|control| control.state.with_file_name(STATE_NAME)),
         };
         let access = self.check_etcd_access(spec, store.as_ref());
+        let stages = self.check_stages(spec);
         let key = spec.key_file.as_ref()?;
         let key_place = key.place.clone();
         let key = Secret::File(self.input(key, FileUse::Secret)?);
@@ -161,7 +189,23 @@ impl Check<'_> {
             key_place,
             every: spec.every,
             stale,
+            is_deaf: !spec.rollout,
+            stages,
+            soak: spec.soak,
         })
+    }
+
+    fn check_stages(&mut self, spec: &FleetSpec) -> RolloutStages {
+        let texts = spec.stages.as_deref().unwrap_or_default();
+        let parsed = RolloutStages::parse(texts.iter().map(|text| &*text.value));
+        if let (Err(fault), Some(first)) = (&parsed, texts.first()) {
+            self.report(
+                Diagnostic::error("bad-stages", format!("the stages cannot be used: {fault}"))
+                    .at(first.place.clone(), "in this list")
+                    .help("write each server once, those of one stage with commas: `[\"gru1-a\", \"iad1-a, sin1-a\"]`; the others are the last stage"),
+            );
+        }
+        parsed.unwrap_or_else(|_| RolloutStages::at_once())
     }
 
     fn check_server_name(&mut self, spec: &FleetSpec, dns: &DnsConfig) -> Option<Arc<str>> {

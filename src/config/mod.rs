@@ -36,6 +36,7 @@ mod guard;
 mod horizons;
 mod input;
 mod kind;
+mod layering;
 pub mod limits;
 mod meaning;
 mod mirrors;
@@ -52,6 +53,7 @@ mod request_log;
 mod resolver;
 mod row;
 mod rules;
+mod sides;
 mod signing;
 mod socket;
 mod source;
@@ -87,6 +89,7 @@ pub(crate) use guard::GuardConfig;
 pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
 pub use kind::NetworkKind;
+pub(crate) use layering::{BundleUse, SharedText, bundle_use, shared_texts};
 pub(crate) use mirrors::MirrorEntry;
 pub use networks::Network;
 pub(crate) use probe::TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT;
@@ -166,6 +169,11 @@ fn read_texts(
     }
     let main = ConfigReader::new(file.into(), text, Spec::PART);
     let Some(tree) = main.parse() else { return Err(main.into_problems()) };
+    let over: Vec<ConfigReader<'_>> = intake.layer().into_iter().flat_map(layering::readers).collect();
+    let over_trees: Vec<_> = over.iter().filter_map(ConfigReader::parse).collect();
+    if over_trees.len() < over.len() {
+        return Err(over.into_iter().flat_map(ConfigReader::into_problems).collect());
+    }
     let patterns = Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default();
     // Stop without the included files: references to their names would cause false errors.
     let sources = include(&patterns)?;
@@ -177,11 +185,16 @@ fn read_texts(
     }
     let mut documents = vec![(&main, &tree)];
     documents.extend(readers.iter().zip(trees.iter().flatten()));
-    let spec = spec::read(&documents);
+    let shared: Vec<_> = over.iter().zip(&over_trees).collect();
+    let document = match shared.is_empty() {
+        true => Table::document(&documents),
+        false => Table::layered(&documents, Table::document(&shared)),
+    };
+    let spec = spec::read(document);
     let written = WrittenKeys::of(&documents);
-    let named = documents.iter().flat_map(|(reader, _)| reader.named_files()).collect();
+    let named = documents.iter().chain(&shared).flat_map(|(reader, _)| reader.named_files()).collect();
     let mut problems = main.into_problems();
-    problems.extend(readers.into_iter().flat_map(ConfigReader::into_problems));
+    problems.extend(readers.into_iter().chain(over).flat_map(ConfigReader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
     let mut config = meaning::of((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.written = written;

@@ -6,8 +6,6 @@
 //! **Invariants**: names come in file order; an empty list has been reported.
 //! **Not here**: the keys of each table (the sections), their meaning ([`super::meaning`]).
 
-use toml::de::DeTable;
-
 use super::PlacedText;
 use super::acme::{AcmeSpec, same_acme};
 use super::admin::AdminSpec;
@@ -22,7 +20,6 @@ use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
 use super::networks::NetworkSpec;
 use super::probe::ProbeSpec;
-use super::reader::ConfigReader;
 use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
@@ -126,9 +123,9 @@ impl Field<Strs> for Followed {
     }
 }
 
-/// Reads the documents of the main file, which comes first, and of the files that it includes.
-pub(super) fn read<'r, 't>(documents: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)]) -> Spec {
-    Spec::read(Table::document(documents).with_corrected_names())
+/// Reads the document of all files.
+pub(super) fn read(document: Table<'_, '_>) -> Spec {
+    Spec::read(document.with_corrected_names())
 }
 
 /// The keys that differ between the configuration of the start and a new one, and that only a restart changes.

@@ -31,6 +31,38 @@ pub(super) struct Value<'r, 't> {
     is_required: bool,
     /// The row of its key. `None` for a name that the operator chose.
     row: Option<Row>,
+    /// Keys of the machine's own files that belong to this table of a bundle.
+    pub(super) own: Vec<OwnPart<'r, 't>>,
+}
+
+/// A table of the machine's own files, of which some keys belong to the same table of a bundle.
+#[derive(Clone, Debug)]
+pub(super) struct OwnPart<'r, 't> {
+    pub(super) reader: &'r ConfigReader<'t>,
+    pub(super) tree: &'r DeTable<'t>,
+    /// The keys, if these belong to the table itself.
+    pub(super) keys: &'static [&'static str],
+    /// The keys, if these belong to each table in it by name.
+    pub(super) keys_of_each: &'static [&'static str],
+}
+
+impl<'r, 't> OwnPart<'r, 't> {
+    /// The values that belong to the table itself.
+    pub(super) fn values(&self) -> impl Iterator<Item = Value<'r, 't>> {
+        let OwnPart { reader, tree, keys, .. } = *self;
+        let own = tree.iter().filter(|(key, _)| keys.contains(&&**key.get_ref()));
+        own.map(move |(key, value)| Value::new(reader, key.get_ref(), key.span(), value))
+    }
+
+    /// The part for a table in it. `None` if it has no table of that name.
+    pub(super) fn inner(&self, name: &str) -> Option<Self> {
+        match self.tree.get(name)?.get_ref() {
+            DeValue::Table(tree) if !self.keys_of_each.is_empty() => {
+                Some(OwnPart { reader: self.reader, tree, keys: self.keys_of_each, keys_of_each: &[] })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl<'r, 't> Value<'r, 't> {
@@ -40,7 +72,7 @@ impl<'r, 't> Value<'r, 't> {
         key_span: Range<usize>,
         value: &'r Spanned<DeValue<'t>>,
     ) -> Self {
-        Value { reader, key, key_span, value, is_element: false, is_required: false, row: None }
+        Value { reader, key, key_span, value, is_element: false, is_required: false, row: None, own: Vec::new() }
     }
 
     /// The value of a key that must be written.
@@ -153,6 +185,18 @@ impl<'r, 't> Value<'r, 't> {
             );
         }
         found.map(|coordinates| self.placed(coordinates))
+    }
+
+    /// The part of the machine's own file in this table.
+    pub(super) fn own_part(
+        &self,
+        keys: &'static [&'static str],
+        keys_of_each: &'static [&'static str],
+    ) -> Option<OwnPart<'r, 't>> {
+        match self.value.get_ref() {
+            DeValue::Table(tree) => Some(OwnPart { reader: self.reader, tree, keys, keys_of_each }),
+            _ => None,
+        }
     }
 
     /// True for a table.

@@ -10,7 +10,7 @@ use super::chronicle::Chronicle;
 use crate::base::time::UnixTime;
 use crate::live::{AppliedChanges, Awaiting, ForgetRequests, ReloadHistory, SourceStates};
 use crate::telemetry::acme::AcmeStanding;
-use crate::telemetry::fleet::FleetStanding;
+use crate::telemetry::fleet::{FleetStanding, RolloutStanding};
 use crate::telemetry::probe::Probes;
 use crate::telemetry::traffic::Traffic;
 
@@ -44,6 +44,8 @@ pub(crate) struct FleetAbout {
     pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
     /// Has the store looked at often.
     pub(crate) awaiting: Awaiting,
+    /// The state of the rollout.
+    pub(crate) rollout: watch::Receiver<Arc<RolloutStanding>>,
     /// Has servers forgotten.
     pub(crate) forget: ForgetRequests,
 }

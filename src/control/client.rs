@@ -99,6 +99,12 @@ fn sudo_user() -> Option<String> {
     std::env::var("SUDO_USER").ok().filter(|_| files::user() == 0)
 }
 
+/// The operator behind this process, for changes that no server takes.
+pub(crate) fn operator() -> String {
+    let login = || files::accounts::login(files::user());
+    sudo_user().or_else(login).unwrap_or_else(|| format!("uid {}", files::user()))
+}
+
 /// Asks the server at a socket; returns the status and the body of its answer, which has this time at most.
 pub(crate) fn ask(
     socket: &Path,

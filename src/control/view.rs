@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use fleet::{FleetServerView, FleetToldView, FleetView, ForgottenView};
+pub(crate) use fleet::{FleetRolloutView, FleetServerView, FleetToldView, FleetView, ForgottenView};
 pub(super) use fleet::{not_spread, told};
 pub(super) use history::history;
 pub(super) use html::mirrors_page;

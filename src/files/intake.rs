@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::list::{self, ListError};
-use super::{Contents, FileFacts, FileKind, ReadError, matching, read, within};
+use super::{Contents, FileFacts, FileKind, Layer, LayerFile, ReadError, matching, read, within};
 
 /// The deadline of a look, and the time that each file adds. A look at files in memory takes a microsecond each, on a network
 /// file system a millisecond; a reload may wait for the same thread.
@@ -55,7 +55,14 @@ pub(crate) struct Intake {
     seen: Arc<Mutex<FileStates>>,
     /// `None` if files come from the disk; otherwise all files come from here.
     memory: Option<Arc<BTreeMap<PathBuf, Vec<u8>>>>,
+    /// The bundle that stands over files of the disk. `None` without one.
+    layer: Option<Arc<Layer>>,
+    /// The contents of files that were read and noted. `None` if these are not kept.
+    contents: Option<Arc<Mutex<NotedContents>>>,
 }
+
+/// The contents of files, each with its kind.
+pub(crate) type NotedContents = BTreeMap<PathBuf, (FileKind, Vec<u8>)>;
 
 /// Files and patterns, with their stamps and matches at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +81,33 @@ impl Intake {
         Intake { memory: Some(Arc::new(files)), ..Intake::default() }
     }
 
+    /// An intake of files on the disk, under a layer.
+    pub(crate) fn under(layer: Arc<Layer>) -> Self {
+        Intake { layer: Some(layer), ..Intake::default() }
+    }
+
+    /// An intake of files on the disk that keeps the contents of those that it notes.
+    pub(crate) fn keeping() -> Self {
+        Intake { contents: Some(Arc::default()), ..Intake::default() }
+    }
+
+    /// The contents so far, of an intake that keeps these.
+    pub(crate) fn take_contents(&self) -> NotedContents {
+        let contents = self.contents.as_ref();
+        contents
+            .map(|contents| std::mem::take(&mut *contents.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
+    }
+
+    /// The layer over the files.
+    pub(crate) fn layer(&self) -> Option<&Layer> {
+        self.layer.as_deref()
+    }
+
+    fn layered(&self, path: &Path) -> Option<&LayerFile> {
+        self.layer.as_ref()?.files.get(path)
+    }
+
     /// True if files come from memory.
     pub(crate) fn is_of_memory(&self) -> bool {
         self.memory.is_some()
@@ -81,9 +115,10 @@ impl Intake {
 
     /// Reads a file whole, as [`read`].
     pub(crate) fn read_unnoted(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
-        match &self.memory {
-            Some(files) => of_memory(files, path, kind),
-            None => read(path, kind),
+        match (&self.memory, self.layered(path)) {
+            (Some(files), _) => of_memory(files, path, kind),
+            (None, Some(file)) => file.read(kind),
+            (None, None) => read(path, kind),
         }
     }
 
@@ -100,7 +135,13 @@ impl Intake {
             Err(ReadError::Expired(_)) => Stamp::Unknown,
             Err(_) => Stamp::look(path),
         };
-        self.seen().files.insert(path.to_path_buf(), stamp);
+        // A file of a layer is noted by the name at which a look finds it.
+        let at = self.layered(path).map_or(path, |file| &file.path);
+        self.seen().files.insert(at.to_path_buf(), stamp);
+        if let (Some(kept), Ok(contents)) = (&self.contents, &contents) {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(path.to_path_buf(), (kind, contents.bytes.clone()));
+        }
         contents
     }
 

@@ -12,6 +12,7 @@ mod facts;
 mod host;
 mod intake;
 pub(crate) mod kept;
+mod layer;
 pub(crate) mod lines;
 mod list;
 mod reader;
@@ -32,6 +33,7 @@ use crate::base::text::hex;
 pub(crate) use facts::{FileFacts, Nature};
 pub(crate) use host::host_name;
 pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
+pub(crate) use layer::{Layer, LayerFile};
 pub(crate) use list::{ListError, is_pattern, matching};
 pub(crate) use reader::{Expired, Waiter, slowest, start, within};
 
@@ -116,6 +118,8 @@ pub(crate) enum ReadError {
     },
     /// It could not be read in time.
     Expired(Expired),
+    /// It is a file of a bundle, and does not have its digest.
+    OtherDigest,
     /// The system reports another error.
     System(io::Error),
 }
@@ -128,6 +132,7 @@ impl fmt::Display for ReadError {
             ReadError::NotRegular(nature) => write!(f, "it is {nature}, not a regular file"),
             ReadError::TooLarge { max_len } => write!(f, "it is larger than {}", size(*max_len)),
             ReadError::Expired(error) => error.fmt(f),
+            ReadError::OtherDigest => f.write_str("its content does not have the digest of its bundle"),
             ReadError::System(error) => f.write_str(&words(error)),
         }
     }
@@ -153,6 +158,7 @@ impl From<ReadError> for io::Error {
             ReadError::NotRegular(_) => io::ErrorKind::InvalidInput,
             ReadError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             ReadError::Expired(_) => io::ErrorKind::TimedOut,
+            ReadError::OtherDigest => io::ErrorKind::InvalidData,
             ReadError::System(error) => error.kind(),
         };
         io::Error::new(kind, error)
@@ -171,6 +177,9 @@ impl ReadError {
             ReadError::Denied => format!("the user that pharos runs as must be able to read `{path}`"),
             ReadError::NotRegular(_) => "name the file itself".to_string(),
             ReadError::TooLarge { .. } => "no file of its kind is that large; is it the right one?".to_string(),
+            ReadError::OtherDigest => {
+                "check the disk; `pharos fleet push` with the same configuration sends the file again".to_string()
+            }
             ReadError::Expired(_) => format!("check the disk or the network file system that holds `{path}`"),
             ReadError::System(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
                 format!("a symbolic link leads back to itself: `ls -l {path}` shows where to; replace it by the file")

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{DocumentFault, FleetKey};
 use super::overrides::{OverrideAction, SharedOverride};
+use super::rollout::RolloutReport;
 use super::{HybridTime, ProbedAddresses, SharedOverrides, TroubledAddress, is_server_name};
 use crate::base::words::Worded as _;
 use crate::inspect::view::OverrideView;
@@ -38,6 +39,8 @@ pub(crate) struct ServerDocument {
     pub(crate) probed: ProbedAddresses,
     /// All changes of overrides that it knows.
     pub(crate) overrides: SharedOverrides,
+    /// The bundle that it serves.
+    pub(crate) rollout: RolloutReport,
 }
 
 /// The state that a server serves.
@@ -70,6 +73,18 @@ impl ServerDocument {
     /// The name of the server in the name of an object; `None` if the object is no document of a server.
     pub(crate) fn server_of(object: &str) -> Option<&str> {
         object.strip_prefix("servers/")?.strip_suffix(".json").filter(|name| is_server_name(name))
+    }
+
+    /// True if this document and another one of its server differ in nothing on which another server acts at once.
+    pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
+        let served = |document: &Self| {
+            let ServedState { generation, isolated, config, .. } = &document.served;
+            (*generation, *isolated, config.clone())
+        };
+        self.overrides == other.overrides
+            && self.probed == other.probed
+            && self.rollout.tells_the_same(&other.rollout)
+            && served(self) == served(other)
     }
 
     /// The document as JSON without a seal.
@@ -105,6 +120,9 @@ struct DocumentForm {
     served: ServedState,
     probed: ProbedForm,
     overrides: BTreeMap<String, OverrideForm>,
+    /// Absent in documents of the version before.
+    #[serde(default)]
+    rollout: RolloutReport,
 }
 
 /// [`ProbedAddresses`] as JSON.
@@ -155,7 +173,7 @@ struct RemovalForm {
 
 impl DocumentForm {
     fn of(document: &ServerDocument) -> Self {
-        let ServerDocument { server, boot, seq, served, probed, overrides } = document;
+        let ServerDocument { server, boot, seq, served, probed, overrides, rollout } = document;
         let troubled: Vec<TroubledForm> = probed.troubled.iter().take(MAX_TROUBLED).map(TroubledForm::of).collect();
         let more = u32::try_from(probed.troubled.len() - troubled.len()).unwrap_or(u32::MAX);
         let omitted = probed.omitted.saturating_add(more);
@@ -168,6 +186,7 @@ impl DocumentForm {
             served: served.clone(),
             probed: ProbedForm { count, digest, troubled, omitted, silent },
             overrides: overrides.all().map(|(mirror, change)| (mirror.to_string(), OverrideForm::of(change))).collect(),
+            rollout: rollout.clone(),
         }
     }
 
@@ -190,6 +209,7 @@ impl DocumentForm {
             served: self.served,
             probed: ProbedAddresses { omitted, silent, ..probed },
             overrides,
+            rollout: self.rollout,
         })
     }
 }
@@ -249,8 +269,10 @@ impl OverrideForm {
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::fleet::MAX_DOCUMENT_LEN;
     use crate::fleet::overrides::MAX_SHARED;
+    use crate::fleet::{
+        ContentDigest, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, RejectedBundle, ServedBundle, ServiceHealth,
+    };
     use crate::mirror::{Forced, Override};
 
     fn key(digit: &str) -> FleetKey {
@@ -280,6 +302,7 @@ mod tests {
             served: ServedState { answers_per_second: 12.5, generation: 3, ..ServedState::default() },
             probed: ProbedAddresses::new(4, "ab".into(), troubled),
             overrides,
+            rollout: RolloutReport { serial: 9, ..RolloutReport::default() },
         }
     }
 
@@ -308,9 +331,15 @@ mod tests {
         full.probed.troubled = vec![full.probed.troubled[0].clone(); MAX_TROUBLED + 1];
         full.probed.troubled.iter_mut().for_each(|address| address.mirror = "m".repeat(100).into());
         full.overrides.expire(1_700_000_000_123);
+        let (bundle, push) = (ContentDigest::of(b""), u64::MAX);
+        let reason = "\"".repeat(MAX_REJECTION_LEN);
+        full.rollout.rejects = Some(RejectedBundle { bundle: bundle.clone(), push, reason });
+        let most = ServiceHealth { answers: u64::MAX, failures: u64::MAX, mirrors_down: u64::MAX };
+        full.rollout.serves = Some(ServedBundle { bundle, push, for_ms: u64::MAX, before: most, since: most });
         let read = ServerDocument::open("fra1-a", &full.seal(&key("a")), &key("a")).unwrap();
         assert_eq!((read.overrides, read.probed.troubled.len()), (full.overrides, MAX_TROUBLED));
         assert_eq!(read.probed.omitted, 1);
+        assert_eq!(read.rollout, full.rollout);
     }
 
     #[test]

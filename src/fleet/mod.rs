@@ -6,26 +6,35 @@
 //! ```text
 //! other servers' documents ─► Roster ─┬─► SharedOverrides ─► overrides in force
 //!                                     ├─► PeerVotes ───────► the ruling on each address
-//!                                     └─► rollout::decide ─► to load a bundle, or to wait
+//!                                     └─► decide ────────────► to load a bundle, or to wait
 //! ```
 //!
 //! **Invariants**: pure, time is an argument; [`SharedOverrides::merge`] is commutative, associative and idempotent; a
 //! document that is forged, replayed, too long or another server's changes nothing; every table has a limit.
 //! **Not here**: the store and the exchange with it, files, clocks, the effect of overrides on answers ([`crate::mirror`]).
 
+mod bundle;
 mod document;
 mod hybrid;
 mod key;
 mod overrides;
 mod panic;
+mod pointer;
+mod rollout;
 mod roster;
 mod votes;
 
+pub(crate) use bundle::{Bundle, BundleFault, BundleFile, BundleText, ContentDigest, MAX_BUNDLE_LEN};
 pub(crate) use document::{ServedState, ServerDocument};
 pub(crate) use hybrid::HybridTime;
 pub(crate) use key::{DocumentFault, FleetKey};
 pub(crate) use overrides::{OverrideAction, SharedOverride, SharedOverrides};
 pub(crate) use panic::PanicVotes;
+pub(crate) use pointer::{ROLLOUT_OBJECT, Rollout, RolloutAct, RolloutStages};
+pub(crate) use rollout::{
+    MAX_REJECTION_LEN, PeerRollout, RejectedBundle, RolloutReport, RolloutState, RolloutStep, ServedBundle,
+    ServiceHealth, decide,
+};
 pub(crate) use roster::Roster;
 pub(crate) use votes::{FleetRuling, FleetRulings, OwnView, PeerVotes, ProbedAddresses, TroubledAddress, is_isolated};
 

@@ -7,6 +7,7 @@
 //! snapshot: the publisher keeps a replaced one until it is the last to hold it.
 //! **Not here**: applying a change ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
+mod bundles;
 mod changes;
 mod fleet;
 mod history;
@@ -27,6 +28,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+pub(crate) use bundles::{BundleInbox, BundleLoad, BundleLoads, BundleOutcome, KeepBundle};
 pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
 pub(crate) use fleet::{
     Awaiting, FleetViews, Forget, ForgetError, ForgetRequests, OwnProbes, SharedChanges, SharedMerge,

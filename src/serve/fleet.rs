@@ -2,6 +2,7 @@
 //!
 //! **Not here**: the exchange ([`crate::sharing`]), the store ([`crate::stores`]).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,14 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FleetConfig};
 use crate::control::Control;
 use crate::fleet::FleetKey;
-use crate::live::{Awaiting, FleetViews, Forget, ForgetRequests, Published, ReloadHistory, requests};
+use crate::live::{Awaiting, BundleLoads, FleetViews, Forget, ForgetRequests, Published, ReloadHistory, requests};
 use crate::load;
 use crate::probe;
+use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
-use crate::sharing::{FleetGround, FleetService};
+use crate::sharing::{
+    FleetGround, FleetService, KeptBundles, KeptRollout, ROLLOUT_STATE, ROLLOUT_UNKEPT, RolloutGround,
+};
 use crate::stores::{Store, StoreEnvironment, StoreSettings};
 use crate::telemetry::dns::DnsCounters;
 use crate::tls::Roots;
@@ -21,15 +25,22 @@ use crate::tls::Roots;
 /// The longest time of one request to the store. A slower one would hold up the documents of all servers.
 const STORE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The longest time of one request for a file of a bundle: 256 MiB at 2 MB/s.
+const FILES_DEADLINE: Duration = Duration::from_secs(120);
+
 /// The store and the key of a fleet, ready to be used.
 #[derive(Debug)]
-pub(super) struct PreparedFleet {
-    key: FleetKey,
-    store: Arc<Store>,
+pub(crate) struct PreparedFleet {
+    /// The key.
+    pub(crate) key: FleetKey,
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// The store with a deadline for files.
+    pub(crate) files: Arc<Store>,
 }
 
 /// Reads the key and prepares the store, without a request to it. `None` for a server alone.
-pub(super) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<PreparedFleet> {
+pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<PreparedFleet> {
     let fleet = config.fleet.as_ref()?;
     let key = match load::fleet::read(fleet) {
         Ok((key, warning)) => {
@@ -41,35 +52,41 @@ pub(super) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option
             None
         }
     };
-    let settings = settings(config, fleet);
-    let store = settings.and_then(|settings| {
-        let unusable = |error: crate::stores::StoreError| {
+    let open = |deadline| Store::open(settings(config, fleet, deadline)).map(Arc::new);
+    match open(STORE_DEADLINE).and_then(|store| Ok((store, open(FILES_DEADLINE)?))) {
+        Ok((store, files)) => Some(PreparedFleet { key: key?, store, files }),
+        Err(error) => {
             let problem = Diagnostic::error("fleet-store", format!("the store of the fleet cannot be used: {error}"));
-            vec![problem.at(fleet.key_place.clone(), "in this table")]
-        };
-        Store::open(settings).map_err(unusable)
-    });
-    match store {
-        Ok(store) => Some(PreparedFleet { key: key?, store: Arc::new(store) }),
-        Err(found) => {
-            problems.extend(found);
+            problems.push(problem.at(fleet.key_place.clone(), "in this table"));
             None
         }
     }
 }
 
-fn settings(config: &Config, fleet: &FleetConfig) -> Result<StoreSettings, Vec<Diagnostic>> {
+fn settings(config: &Config, fleet: &FleetConfig, deadline: Duration) -> StoreSettings {
     // A system without roots can still have a store without TLS.
     let roots = probe::roots(None).unwrap_or_else(|_| Arc::new(Roots::default()));
-    Ok(StoreSettings {
+    StoreSettings {
         url: fleet.store.clone(),
         access: fleet.access.clone(),
         environment: StoreEnvironment::of_process(),
         roots,
         resolver: config.resolver.clone(),
         proxy: config.refresh.proxy.clone(),
-        deadline: STORE_DEADLINE,
-    })
+        deadline,
+    }
+}
+
+/// The parts of the service that the rollout of bundles needs.
+pub(super) struct FleetBundles {
+    /// The path of the configuration.
+    pub(super) path: PathBuf,
+    /// The record of bundles at the start.
+    pub(super) last: KeptRollout,
+    /// To have bundles loaded.
+    pub(super) loads: BundleLoads,
+    /// The files of state.
+    pub(super) states: StateFiles,
 }
 
 /// The fleet before its service starts: the views that the watcher of mirrors needs.
@@ -104,14 +121,20 @@ impl WaitingFleet {
     /// Starts the exchange.
     pub(super) fn start(
         self,
-        config: &FleetConfig,
-        control: &Control,
+        (config, control): (&FleetConfig, &Control),
+        bundles: FleetBundles,
         (published, history): (&Arc<Published>, &Arc<ReloadHistory>),
         dns: Arc<DnsCounters>,
         clock: Clock,
         vital: &Vital,
     ) -> Option<(FleetService, ForgetRequests)> {
-        let WaitingFleet { prepared: PreparedFleet { key, store }, views, awaiting, forget: (requests, inbox) } = self;
+        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox) } = self;
+        let PreparedFleet { key, store, files } = prepared;
+        let FleetBundles { path, last, loads, states } = bundles;
+        let kept = KeptBundles::beside(&config.state);
+        let record = states.file(kept.record(), &ROLLOUT_STATE, ROLLOUT_UNKEPT);
+        let is_deaf = config.is_deaf;
+        let rollout = RolloutGround { files, kept, record, last, config: path, is_deaf, loads };
         let ground = FleetGround {
             name: config.name.clone(),
             key,
@@ -126,6 +149,6 @@ impl WaitingFleet {
             dns,
             clock,
         };
-        Some((FleetService::start(ground, inbox, vital), requests))
+        Some((FleetService::start(ground, rollout, inbox, vital), requests))
     }
 }

@@ -58,13 +58,13 @@ pub(super) struct GuardedReload {
     pub(super) by_source: Vec<(Arc<str>, u128)>,
 }
 
-/// Judges a reload. It walks whole address spaces.
-pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) -> GuardedReload {
+/// Judges a reload. It walks whole address spaces. `command` lets a change through.
+pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms, command: &str) -> GuardedReload {
     let before = Rulings::of(&served.snapshot);
     let judged = |now: &Snapshot| {
         let moves = inspect::compare(&before, &Rulings::of(now));
         let guard = new.config.guard.as_ref();
-        let over = guard.map(|guard| limits_exceeded(guard, terms, &moves, RELOAD_COMMAND)).unwrap_or_default();
+        let over = guard.map(|guard| limits_exceeded(guard, terms, &moves, command)).unwrap_or_default();
         (moves, over)
     };
     let (mut sources, mut warnings, mut by_source) = (new.networks().clone(), Vec::new(), Vec::new());
@@ -122,7 +122,10 @@ fn changed<'s>(served: &'s Configured, source: &Source) -> Option<&'s Arc<Source
 }
 
 /// The command that lets a reload through.
-const RELOAD_COMMAND: &str = "pharos reload";
+pub(super) const RELOAD_COMMAND: &str = "pharos reload";
+
+/// The command that lets a bundle through.
+pub(super) const PUSH_COMMAND: &str = "pharos fleet push";
 
 /// The problems of a change that moves more clients than the guard, or the operator, allows. `command` lets it through.
 pub(super) fn limits_exceeded(

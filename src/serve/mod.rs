@@ -7,6 +7,7 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod bundles;
 mod candidates;
 mod certificates;
 mod control;
@@ -37,11 +38,14 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::files::{self, FileStates, Intake};
+use crate::live::BundleLoad;
 use crate::load::hosts::Purpose;
 use crate::process::work;
 use crate::process::{self, Signal, Signals, Supervisor, Vital};
+use bundles::StartBundle;
 pub(crate) use failure::{Failure, log_failure};
 use failure::{log_warnings, one_line};
+pub(crate) use fleet::prepare as open_fleet;
 use prepare::{Prepared, prepare};
 use reload::{Asked, Done, Reloads};
 pub(crate) use running::RunningService;
@@ -61,26 +65,26 @@ pub(crate) fn run(path: &Path) -> Result<(), Failure> {
     let open_files = process::raise_open_files();
     work::start().map_err(Failure::Threads)?;
     files::start().map_err(Failure::Threads)?;
-    let intake = Intake::default();
-    let prepared = prepare(path, Generation(1), &Purpose::Start, &intake).map_err(Failure::Config)?;
+    let (prepared, read, bundle) = bundles::prepare_start(path).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
     limits::warn_of_open_files(open_files, &prepared.built.config);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
     let runtime = work::runtime(more).map_err(Failure::Threads)?;
-    let done = runtime.block_on(serve(path, prepared, intake.so_far()));
+    let done = runtime.block_on(serve(path, prepared, read, bundle));
     // At most a reload is still running, and its outcome is not needed.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), Failure> {
+async fn serve(path: &Path, prepared: Prepared, read: FileStates, bundle: StartBundle) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
     let (vital, mut ends) = Vital::new();
     let mut watch = FileWatch::new(prepared.built.config.watch, read);
-    let mut services = Services::start(prepared, &vital).await?;
+    let layer = bundle.layer.clone();
+    let mut services = Services::start(prepared, path, bundle.last, &vital).await?;
     told(supervisor.ready());
-    let mut reloads = Reloads::new(path, services.inputs());
+    let mut reloads = Reloads::new(path, layer, services.inputs());
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -111,13 +115,16 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
             Some(candidate) = services.candidates.recv(), if reloads.are_over() => {
                 reloads.judge(services.configured(), candidate);
             }
+            Some(load) = services.bundles.recv(), if reloads.are_over() => {
+                told(supervisor.reloading());
+                reloads.load(load);
+            }
             done = reloads.next() => match done {
                 Done::Judged(judged) => if let Some(judged) = judged {
                     services.take_content(judged).await;
                 },
                 Done::Reload(outcome, asked) => {
-                    let read = reloads.take_read();
-                    take_reload(&mut services, &mut watch, *outcome, asked, read).await;
+                    take_reload(&mut services, &mut watch, *outcome, asked, &mut reloads).await;
                     if reloads.are_over() {
                         told(supervisor.ready());
                     }
@@ -134,17 +141,32 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
     Ok(())
 }
 
-/// Serves the outcome of a reload, and answers the requests for it. `read` are the files that it has read.
+/// Serves the outcome of a reload, and answers the requests for it.
 async fn take_reload(
     services: &mut Services,
     watch: &mut FileWatch,
     outcome: Result<Prepared, Vec<Diagnostic>>,
-    asked: Asked,
-    read: FileStates,
+    mut asked: Asked,
+    reloads: &mut Reloads,
 ) {
-    let terms = asked.terms();
+    let (terms, read) = (asked.terms(), reloads.take_read());
     let next_watch = outcome.as_ref().ok().map(|prepared| prepared.built.config.watch);
-    let outcome = services.reload(outcome, &terms).await;
+    let outcome = match asked.bundle.take() {
+        Some(BundleLoad { layer, terms, keep, reply }) => {
+            let outcome = services.load(outcome, &terms, keep).await;
+            if outcome.is_accepted {
+                reloads.set_layer(layer);
+            }
+            // The rollout has ended with the process.
+            let _ = reply.send(bundles::outcome(&outcome));
+            outcome
+        }
+        None => {
+            let mut outcome = services.reload(outcome, &terms).await;
+            outcome.remarks.extend(reloads.layer().map(bundles::remark));
+            outcome
+        }
+    };
     asked.answer(&outcome);
     match next_watch {
         _ if terms.is_dry => {}

@@ -5,6 +5,8 @@
 //! next begins, so that neither goes back to a content that the other has replaced.
 //! **Not here**: publishing ([`super`]).
 
+mod metrics;
+
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,20 +24,16 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::ZoneId;
 use crate::base::report::summary;
 use crate::base::time::Generation;
-use crate::files::{self, FileStates, Intake};
-use crate::live::{
-    OUTCOMES, Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig, SourceCandidate,
-    SourceStates,
-};
+use crate::files::{self, FileStates, Intake, Layer};
+use crate::live::{BundleLoad, ReloadOutcome, ReloadRequest, ReloadTerms, SourceCandidate};
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
 use crate::load::zone::ZONE_REFUSED;
 use crate::networks::Source;
-use crate::process::Clock;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Collect, MetricsPage};
 use crate::zone::{Zone, is_newer};
+pub(super) use metrics::ReloadMetrics;
 
 type PrepareOutcome = Result<Prepared, Vec<Diagnostic>>;
 
@@ -63,6 +61,10 @@ pub(super) struct Reloads {
     read: FileStates,
     /// True if another reload is to begin.
     is_due: bool,
+    /// The bundle in force. `None` if the local file alone is served.
+    layer: Option<Arc<Layer>>,
+    /// The bundle that is to be loaded.
+    bundle: Option<BundleLoad>,
 }
 
 /// The work under way.
@@ -95,6 +97,8 @@ pub(super) struct Asked {
     requests: Vec<ReloadRequest>,
     /// True if a signal, or a changed file, asked for the reload too.
     is_of_others: bool,
+    /// The bundle that is loaded; then there are no requests.
+    pub(super) bundle: Option<BundleLoad>,
 }
 
 impl Asked {
@@ -118,7 +122,11 @@ impl Asked {
 }
 
 impl Reloads {
-    pub(super) fn new(path: &Path, served: impl Fn() -> ServedInputs + Send + 'static) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        layer: Option<Arc<Layer>>,
+        served: impl Fn() -> ServedInputs + Send + 'static,
+    ) -> Self {
         // The publisher sets the generation when it publishes the snapshot.
         let load =
             |path: &Path, purpose: &Purpose, intake: &Intake| prepare(path, Generation::default(), purpose, intake);
@@ -131,7 +139,24 @@ impl Reloads {
             is_of_others: false,
             read: FileStates::default(),
             is_due: false,
+            layer,
+            bundle: None,
         }
+    }
+
+    /// Has a bundle loaded. To be called while no work is under way ([`Self::are_over`]).
+    pub(super) fn load(&mut self, load: BundleLoad) {
+        self.bundle = Some(load);
+    }
+
+    /// The bundle in force.
+    pub(super) fn layer(&self) -> Option<&Layer> {
+        self.layer.as_deref()
+    }
+
+    /// Notes the bundle in force.
+    pub(super) fn set_layer(&mut self, layer: Arc<Layer>) {
+        self.layer = Some(layer);
     }
 
     /// Asks for a reload, whose outcome is the answer to a request.
@@ -155,7 +180,7 @@ impl Reloads {
     /// Waits for the next outcome; forever, if there is no work. May be dropped and called again. The outcome must have been
     /// published before the next call, which begins a reload that is due.
     pub(super) async fn next(&mut self) -> Done {
-        if self.at_work.is_none() && std::mem::take(&mut self.is_due) {
+        if self.at_work.is_none() && (self.is_due || self.bundle.is_some()) {
             self.start();
         }
         let running = match &mut self.at_work {
@@ -201,123 +226,52 @@ impl Reloads {
 
     /// True if no work is under way, and no reload is due.
     pub(super) fn are_over(&self) -> bool {
-        self.at_work.is_none() && !self.is_due
+        self.at_work.is_none() && !self.is_due && self.bundle.is_none()
     }
 
     fn start(&mut self) {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.served)()));
-        let (load, intake) = (self.load.clone(), Intake::default());
+        // A bundle waits for a reload that is due: its requests are for the state of the local files alone.
+        let bundle = if self.is_due { None } else { self.bundle.take() };
+        let layer = bundle.as_ref().map(|bundle| bundle.layer.clone()).or_else(|| self.layer.clone());
+        let (load, intake) = (self.load.clone(), layer.map(Intake::under).unwrap_or_default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
-        let asked =
-            Asked { requests: std::mem::take(&mut self.waiting), is_of_others: std::mem::take(&mut self.is_of_others) };
+        let asked = match bundle {
+            Some(_) => Asked { bundle, ..Asked::default() },
+            None => {
+                self.is_due = false;
+                let (requests, is_of_others) =
+                    (std::mem::take(&mut self.waiting), std::mem::take(&mut self.is_of_others));
+                Asked { requests, is_of_others, bundle }
+            }
+        };
         let slow_at = Some(Instant::now() + SLOW);
         self.at_work = Some(Work::Reload(RunningReload { outcome, intake, asked, slow_at }));
     }
 }
 
-/// Logs the problems, and that the former configuration is still served.
-pub(super) fn log_failure(problems: &[Diagnostic]) {
+/// Logs problems, each in one line.
+pub(super) fn log_problems(problems: &[Diagnostic]) {
     for problem in problems {
         if problem.is_error() { error!("{}", one_line(problem)) } else { warn!("{}", one_line(problem)) }
     }
+}
+
+/// Logs the problems, and that the former configuration is still served.
+pub(super) fn log_failure(problems: &[Diagnostic]) {
+    log_problems(problems);
     error!("not reloaded, the configuration before it is served: {}", summary(problems).unwrap_or_default());
 }
 
-/// Shows the configuration that is served with its sources, and the outcomes of reloads.
-pub(super) struct ReloadMetrics {
-    pub(super) history: Arc<ReloadHistory>,
-    pub(super) published: Arc<Published>,
-    pub(super) sources: SourceStates,
-}
-
-impl Collect for ReloadMetrics {
-    fn collect(&self, page: &mut MetricsPage) {
-        let ServedConfig { since, digest, restart_keys, .. } = self.history.served();
-        page.gauge(
-            "pharos_reload_last_success",
-            "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",
-        )
-        .sample(&[], since.0);
-        page.counter("pharos_reload_failures_total", "Reloads that were refused.").sample(&[], self.history.refused());
-        let is_refused = self.history.last().is_some_and(|last| last.refused.is_some());
-        page.gauge(
-            "pharos_reload_refused",
-            "1 if the last reload was refused as a whole or in part, until one succeeds.",
-        )
-        .sample(&[], is_refused.into());
-        page.gauge("pharos_config_digest", "1, with the SHA-256 of the files of the configuration that is served.")
-            .sample(&[("sha256", &digest)], 1);
-        page.gauge("pharos_config_restart_keys", "Keys whose new values take a restart; until then the old ones stay.")
-            .sample(&[], restart_keys.len() as u64);
-        let snapshot = self.published.load_full();
-        let sources = &snapshot.provenance().networks.sources;
-        let mut family =
-            page.gauge("pharos_source_prefixes", "The prefixes that are served of each source of networks.");
-        for source in sources {
-            family.sample(&[("source", &source.name)], source.prefix_count() as u64);
-        }
-        let mut family = page.gauge(
-            "pharos_zone_refused",
-            "1 if a zone of a file keeps its served records, because the last reload refused the file.",
-        );
-        let zones = snapshot.zones().iter().zip(snapshot.zone_origins());
-        for ((_, zone), origin) in zones.filter(|(_, origin)| origin.file.is_some()) {
-            family.sample(&[("zone", &zone.apex().to_string())], origin.is_refused.into());
-        }
-        self.collect_sources(sources, page);
-    }
-}
-
-impl ReloadMetrics {
-    fn collect_sources(&self, sources: &[Arc<Source>], page: &mut MetricsPage) {
-        let (states, now) = (self.sources.all(), Clock::civil());
-        let mut family = page.gauge(
-            "pharos_source_age_seconds",
-            "How long ago the publisher of each source of networks had the content that is served; for a file of the operator, how long ago it was last changed.",
-        );
-        for source in sources {
-            let checked = states.get(&source.name).and_then(|state| state.fetch.as_ref()?.checked);
-            if let Some(at) = checked.or(source.modified) {
-                family.sample(&[("source", &source.name)], now.0.saturating_sub(at.0));
-            }
-        }
-        let mut family = page.gauge(
-            "pharos_source_changed_timestamp",
-            "When the content that is served of each source of networks was last changed, in seconds since 1970.",
-        );
-        for source in sources {
-            if let Some(modified) = source.modified {
-                family.sample(&[("source", &source.name)], modified.0);
-            }
-        }
-        let mut family = page.counter(
-            "pharos_source_refused_total",
-            "Contents of each source of networks that were refused, by a reload or after a fetch.",
-        );
-        for source in sources {
-            family.sample(&[("source", &source.name)], states.get(&source.name).map_or(0, |state| state.refused));
-        }
-        let mut family = page.gauge(
-            "pharos_source_refused",
-            "1 if the last content that was fetched of a source with a `url` is refused, until one is taken.",
-        );
-        for (name, fetch) in states.iter().filter_map(|(name, state)| Some((name, state.fetch.as_ref()?))) {
-            family.sample(&[("source", name)], fetch.is_refused.into());
-        }
-        let mut family =
-            page.counter("pharos_source_fetches_total", "Fetches of each source of networks with a `url`, by outcome.");
-        for (name, state) in &states {
-            for (word, count) in OUTCOMES.iter().zip(state.fetch.iter().flat_map(|fetch| fetch.outcomes)) {
-                family.sample(&[("source", name), ("outcome", word)], count);
-            }
-        }
-    }
-}
-
 /// Judges a reload, off the threads of the runtime. `None` if that failed, which is a fault.
-pub(super) async fn judge(served: Configured, new: Configured, terms: ReloadTerms) -> Option<GuardedReload> {
-    work::submit(Lane::Compute, move || guard::judge(&served, &new, &terms)).await.ok()
+pub(super) async fn judge(
+    served: Configured,
+    new: Configured,
+    terms: ReloadTerms,
+    command: &'static str,
+) -> Option<GuardedReload> {
+    work::submit(Lane::Compute, move || guard::judge(&served, &new, &terms, command)).await.ok()
 }
 
 /// The sources of a snapshot whose new content is refused: the served sources stand in for these.

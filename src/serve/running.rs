@@ -13,6 +13,7 @@ use crate::files::{self, Intake};
 use crate::load::hosts::Purpose;
 use crate::process::work;
 use crate::process::{self, Ends, Vital};
+use crate::sharing::KeptRollout;
 
 /// The service within the caller's runtime, which reads no signals and starts no reload by itself.
 pub(crate) struct RunningService {
@@ -30,7 +31,7 @@ impl RunningService {
         let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
         log_warnings(&prepared.built.warnings);
         let (vital, ends) = Vital::new();
-        let services = Services::start(prepared, &vital).await?;
+        let services = Services::start(prepared, path, KeptRollout::default(), &vital).await?;
         Ok(RunningService { services, _ends: ends })
     }
 

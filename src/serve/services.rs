@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::bundles;
 use super::candidates::JudgedCandidate;
 use super::certificates::Certificates;
 use super::dns::DnsListeners;
 use super::failure::{log_warnings, one_line};
-use super::guard::{self, Configured, GuardedReload};
+use super::guard::{self, Configured, GuardedReload, PUSH_COMMAND, RELOAD_COMMAND};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
 use super::reload;
@@ -27,11 +28,12 @@ use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, changed_keys, needs_restart};
 use crate::control::{Chronicle, Control};
+use crate::files;
 use crate::hosts::HostService;
 use crate::inspect::{self, Moves};
 use crate::live::{
-    AppliedChange, AppliedChanges, CandidateInbox, ChangeCause, Published, Readiness, ReloadHistory, ReloadInbox,
-    ReloadOutcome, ReloadTerms, ServedConfig, SourceStates, Updates,
+    AppliedChange, AppliedChanges, BundleInbox, CandidateInbox, ChangeCause, KeepBundle, Published, Readiness,
+    ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig, SourceStates, Updates,
 };
 use crate::load::hosts::ServedInputs;
 use crate::process::Clock;
@@ -66,6 +68,8 @@ pub(super) struct Services {
     pub(super) history: Arc<ReloadHistory>,
     /// The requests of operators to reload.
     pub(super) asked: ReloadInbox,
+    /// The bundles of the fleet to load.
+    pub(super) bundles: BundleInbox,
     pub(super) refresh: RefreshService,
     /// The conditions of sources.
     pub(super) sources: SourceStates,
@@ -75,6 +79,15 @@ pub(super) struct Services {
     pub(super) changes: AppliedChanges,
     /// The last 24 hours of mirrors.
     pub(super) chronicle: Chronicle,
+}
+
+/// A configuration that the guard lets pass.
+struct PassedReload {
+    prepared: Prepared,
+    /// The differences in words.
+    changes: Vec<String>,
+    /// The clients that move, and by each changed source the addresses that it moves alone.
+    moved: (Moves, Vec<(Arc<str>, u128)>),
 }
 
 impl Services {
@@ -113,31 +126,13 @@ impl Services {
         outcome: Result<Prepared, Vec<Diagnostic>>,
         terms: &ReloadTerms,
     ) -> ReloadOutcome {
-        let mut prepared = match outcome {
-            Ok(prepared) => prepared,
-            Err(problems) => return self.refuse(problems, Vec::new(), terms),
-        };
         let before = self.published.load_full();
-        let new = Configured {
-            config: Arc::new(prepared.built.config.clone()),
-            snapshot: Arc::new(prepared.built.snapshot.clone()),
+        let PassedReload { prepared, changes, moved } = match self.judge(outcome, terms, RELOAD_COMMAND).await {
+            Ok(passed) => passed,
+            Err((problems, changes)) => return self.refuse(problems, changes, terms),
         };
-        let Some(judged) = reload::judge(self.configured(), new, *terms).await else {
-            let problem = Diagnostic::error("internal", "failed to count the clients that move");
-            return self.refuse(vec![problem], Vec::new(), terms);
-        };
-        let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
-        prepared.built.snapshot = snapshot;
-        prepared.built.warnings.extend(warnings);
-        let mut changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
-        let restart_keys = needs_restart(&self.started, &prepared.built.config);
-        changes.extend(changed_keys(&self.config, &prepared.built.config, &changes, &restart_keys));
-        if !errors.is_empty() {
-            let mut problems = prepared.built.warnings;
-            problems.extend(errors);
-            return self.refuse(problems, changes, terms);
-        }
         if terms.is_dry {
+            let restart_keys = needs_restart(&self.started, &prepared.built.config);
             let (generation, problems) = (before.generation, prepared.built.warnings);
             let remarks = reload::shrunk(&before, &prepared.built.snapshot);
             return ReloadOutcome {
@@ -151,7 +146,72 @@ impl Services {
                 restart_keys,
             };
         }
-        self.take_over(prepared, &before, changes, (moves, by_source)).await
+        self.take_over(prepared, &before, changes, moved).await
+    }
+
+    /// Serves the bundle that a reload compiled, or logs its problems. `keep` keeps the record of it.
+    pub(super) async fn load(
+        &mut self,
+        outcome: Result<Prepared, Vec<Diagnostic>>,
+        terms: &ReloadTerms,
+        keep: KeepBundle,
+    ) -> ReloadOutcome {
+        let before = self.published.load_full();
+        let PassedReload { prepared, changes, moved } = match self.judge(outcome, terms, PUSH_COMMAND).await {
+            Ok(passed) => passed,
+            Err((problems, changes)) => return self.reject(problems, changes),
+        };
+        let found = bundles::judge(&prepared.built.snapshot, &prepared.built.warnings).await;
+        if !found.is_empty() {
+            return self.reject(found, changes);
+        }
+        if let Err(error) = keep.await {
+            let problem = Diagnostic::error("not-kept", format!("the bundle cannot be kept: {}", files::words(&error)));
+            let help = "check the disk and the folder of `[fleet] state`, then push again";
+            return self.reject(vec![problem.help(help)], changes);
+        }
+        self.take_over(prepared, &before, changes, moved).await
+    }
+
+    /// Judges a configuration by the guard. `command` lets a change through. The error has its problems, and the differences in
+    /// words.
+    async fn judge(
+        &self,
+        outcome: Result<Prepared, Vec<Diagnostic>>,
+        terms: &ReloadTerms,
+        command: &'static str,
+    ) -> Result<PassedReload, (Vec<Diagnostic>, Vec<String>)> {
+        let mut prepared = outcome.map_err(|problems| (problems, Vec::new()))?;
+        let new = Configured {
+            config: Arc::new(prepared.built.config.clone()),
+            snapshot: Arc::new(prepared.built.snapshot.clone()),
+        };
+        let (served, before) = (self.configured(), self.published.load_full());
+        let Some(judged) = reload::judge(served, new, *terms, command).await else {
+            let problem = Diagnostic::error("internal", "failed to count the clients that move");
+            return Err((vec![problem], Vec::new()));
+        };
+        let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
+        prepared.built.snapshot = snapshot;
+        prepared.built.warnings.extend(warnings);
+        let mut changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
+        let restart_keys = needs_restart(&self.started, &prepared.built.config);
+        changes.extend(changed_keys(&self.config, &prepared.built.config, &changes, &restart_keys));
+        match errors.is_empty() {
+            true => Ok(PassedReload { prepared, changes, moved: (moves, by_source) }),
+            false => {
+                let mut problems = prepared.built.warnings;
+                problems.extend(errors);
+                Err((problems, changes))
+            }
+        }
+    }
+
+    /// Logs the problems of a bundle that is not served. It is no reload: the local file may be right.
+    fn reject(&self, problems: Vec<Diagnostic>, changes: Vec<String>) -> ReloadOutcome {
+        reload::log_problems(&problems);
+        let generation = self.published.load().generation;
+        ReloadOutcome { generation, problems, changes, ..ReloadOutcome::default() }
     }
 
     /// Notes the clients that a fetched content moved.

@@ -3,6 +3,7 @@
 //! **Invariants**: no query is answered before everything is ready.
 //! **Not here**: the services themselves ([`super::services`] has all of them).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -11,7 +12,7 @@ use tracing::info;
 use super::certificates::Certificates;
 use super::dns::{DnsListeners, DnsPorts};
 use super::failure::Failure;
-use super::fleet::WaitingFleet;
+use super::fleet::{FleetBundles, WaitingFleet};
 use super::mirrors::{RunningWatcher, WaitingWatcher};
 use super::prepare::Prepared;
 use super::reload::ReloadMetrics;
@@ -33,7 +34,7 @@ use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Vital};
 use crate::refresh::RefreshService;
-use crate::sharing::FleetService;
+use crate::sharing::{FleetService, KeptRollout};
 use crate::snapshot::Snapshot;
 use crate::tap::TapService;
 use crate::telemetry::http::Http;
@@ -44,7 +45,14 @@ use crate::transfer::TransferService;
 
 impl Services {
     /// Binds all ports, then starts everything.
-    pub(super) async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
+    ///
+    /// `path` is that of the configuration, and `last` the record of the fleet's bundles.
+    pub(super) async fn start(
+        mut prepared: Prepared,
+        path: &Path,
+        last: KeptRollout,
+        vital: &Vital,
+    ) -> Result<Self, Failure> {
         let opened = Opened::open(&mut prepared, vital)?;
         let clock = Clock::start();
         let fleet = prepared.fleet.take().map(WaitingFleet::new);
@@ -66,6 +74,7 @@ impl Services {
         let (retransfers, demanded) = live::requests();
         let (reloads, asked) = live::requests();
         let (refreshes, refresh_inbox) = live::requests();
+        let (loads, bundles) = live::requests();
         let (contents, candidates) = live::requests();
         let (queue, inbox) = live::update_queue();
         let start = |(tokens, acme): (OpenedTokens, &AcmeConfig)| {
@@ -98,14 +107,17 @@ impl Services {
         let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
         let traffic = Traffic { dns: dns.counters(), http };
         let shown = certificates.clone();
+        let of_fleet = FleetBundles { path: path.to_path_buf(), last, loads, states: states.clone() };
         let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &Control)| {
-            fleet.start(config, control, (&published, &history), dns.counters(), clock, vital)
+            fleet.start((config, control), of_fleet, (&published, &history), dns.counters(), clock, vital)
         };
         let awaiting = fleet.as_ref().map(WaitingFleet::awaiting).unwrap_or_default();
         let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_ref()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
-        let about_fleet =
-            |(service, forget): (FleetService, _)| FleetAbout { standing: service.standing(), awaiting, forget };
+        let about_fleet = |(service, forget): (FleetService, _)| {
+            let (standing, rollout) = (service.standing(), service.rollout());
+            FleetAbout { standing, awaiting, rollout, forget }
+        };
         let about = About {
             fleet: fleet.map(about_fleet),
             probes: mirrors.as_ref().map(RunningWatcher::counters),
@@ -163,6 +175,7 @@ impl Services {
             certificates,
             history,
             asked,
+            bundles,
             refresh,
             signing,
             sources,

@@ -8,11 +8,12 @@ use crate::live::SIGNATURES;
 use crate::load::hosts::keep;
 use crate::load::zone::copy;
 use crate::process::state::StateFiles;
+use crate::sharing::ROLLOUT_STATE;
 use crate::telemetry::{Collect, MetricsPage};
 use crate::{acme, control, probe};
 
 /// The kinds of state files, by the names of their labels.
-const FORMS: [&StateForm; 8] = [
+const FORMS: [&StateForm; 9] = [
     &copy::FORM,
     &keep::FORM,
     &control::STATE,
@@ -21,6 +22,7 @@ const FORMS: [&StateForm; 8] = [
     &probe::STATE,
     &acme::STATE,
     &SIGNATURES,
+    &ROLLOUT_STATE,
 ];
 
 /// The state files of a server.

@@ -24,7 +24,9 @@ use crate::fleet::{
 use crate::live::{Forget, ForgetError, SharedMerge};
 use crate::process::Clock;
 use crate::stores::{ListedObject, ObjectName, StoreError, StoreRead, StoreVersion, StoreWatch};
-use crate::telemetry::fleet::{DocumentOutcome, FleetCounters, FleetPeer, FleetStanding, StoreOperation, StoreOutcome};
+use crate::telemetry::fleet::{
+    DocumentOutcome, FleetCounters, FleetPeer, FleetStanding, RolloutStanding, StoreOperation, StoreOutcome,
+};
 
 /// Documents that are read at once: a fleet of forty is read in five rounds of requests, and memory has eight documents.
 const MAX_AT_ONCE: usize = 8;
@@ -58,6 +60,7 @@ pub(super) struct DocumentExchange {
     seq: u64,
     condition: StoreCondition,
     standing: watch::Sender<Arc<FleetStanding>>,
+    rollout: watch::Receiver<Arc<RolloutStanding>>,
     counters: Arc<FleetCounters>,
 }
 
@@ -75,6 +78,7 @@ impl DocumentExchange {
     pub(super) fn new(
         ground: FleetGround,
         standing: watch::Sender<Arc<FleetStanding>>,
+        rollout: watch::Receiver<Arc<RolloutStanding>>,
         counters: Arc<FleetCounters>,
     ) -> Self {
         let name = |text: &str| text.parse().expect("a server's name is a part of an object's name: is_server_name");
@@ -90,6 +94,7 @@ impl DocumentExchange {
             seq: 0,
             condition: StoreCondition::default(),
             standing,
+            rollout,
             counters,
         }
     }
@@ -100,9 +105,11 @@ impl DocumentExchange {
         let mut own = self.ground.views.own.subscribe();
         let mut known = self.ground.changes.known.clone();
         let mut awaiting = self.ground.awaiting.0.subscribe();
+        let mut rollout = self.rollout.clone();
         loop {
             own.mark_unchanged();
             known.mark_unchanged();
+            rollout.mark_unchanged();
             let waiting = *awaiting.borrow();
             let outcome = self.round().await;
             self.condition.note(&self.ground.store, outcome, self.ground.clock.now());
@@ -114,6 +121,7 @@ impl DocumentExchange {
                 () = grown(&mut awaiting, waiting) => {}
                 Ok(()) = own.changed() => {}
                 Ok(()) = known.changed() => {}
+                Ok(()) = rollout.changed() => {}
                 Some((server, reply)) = forget.recv() => {
                     let outcome = self.forget(&server).await;
                     // The operator may have stopped waiting.
@@ -242,7 +250,7 @@ impl DocumentExchange {
         let document = self.document(now, counts);
         let is_due = self.written.as_ref().is_none_or(|written| {
             now.duration_since(written.at) >= self.ground.every * TOLD_EVERY
-                || !tells_the_same(&written.document, &document)
+                || !written.document.tells_the_same(&document)
         });
         if !is_due {
             return Ok(());
@@ -281,6 +289,7 @@ impl DocumentExchange {
             served,
             probed: own.probed.clone(),
             overrides: SharedOverrides::clone(&self.ground.changes.known.borrow()),
+            rollout: self.rollout.borrow().report.clone(),
         }
     }
 
@@ -375,12 +384,4 @@ async fn grown(awaiting: &mut watch::Receiver<usize>, before: usize) {
     if awaiting.wait_for(|now| *now > before).await.is_err() {
         pending::<()>().await;
     }
-}
-
-/// True if two documents of a server differ in nothing that another server acts on.
-fn tells_the_same(one: &ServerDocument, other: &ServerDocument) -> bool {
-    one.overrides == other.overrides
-        && one.probed == other.probed
-        && (one.served.generation, one.served.isolated, &one.served.config)
-            == (other.served.generation, other.served.isolated, &other.served.config)
 }

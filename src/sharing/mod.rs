@@ -5,6 +5,7 @@
 //! store ─► Roster ─┬─► control's ledger (overrides) ─► live::Updates
 //!                  └─► live::FleetViews ─► the watcher of mirrors
 //! control's ledger, the watcher, live::Published ─► the document of this server ─► store
+//! store, Roster ─► rollout ─► bundles on the disk ─► live::BundleLoads ─► serve, as a reload
 //! ```
 //!
 //! **Invariants**: nothing on the query path waits for the store; the loss of the store changes no answer; a document that
@@ -13,7 +14,12 @@
 
 mod condition;
 mod exchange;
+mod fetching;
+mod kept;
+mod meter;
+mod push;
 mod refusals;
+mod rollout;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +32,12 @@ use crate::process::{Clock, Vital};
 use crate::stores::Store;
 use crate::telemetry::Collect;
 use crate::telemetry::dns::DnsCounters;
-use crate::telemetry::fleet::{FleetCounters, FleetMetrics, FleetStanding};
+use crate::telemetry::fleet::{FleetCounters, FleetMetrics, FleetStanding, RolloutStanding};
 use exchange::DocumentExchange;
+pub(crate) use kept::{KeptBundles, KeptRollout, ROLLOUT_STATE, ROLLOUT_UNKEPT};
+pub(crate) use push::{BundleContents, PushError, ReadRollout, RolloutStore, SentObjects};
+pub(crate) use rollout::RolloutGround;
+use rollout::RolloutTask;
 
 /// The parts of a running server that the exchange needs.
 pub(crate) struct FleetGround {
@@ -60,13 +70,19 @@ pub(crate) struct FleetGround {
 /// The running exchange.
 pub(crate) struct FleetService {
     standing: watch::Receiver<Arc<FleetStanding>>,
+    rollout: watch::Receiver<Arc<RolloutStanding>>,
     counters: Arc<FleetCounters>,
     clock: Clock,
 }
 
 impl FleetService {
     /// Starts the exchange. The ledger of overrides already runs.
-    pub(crate) fn start(ground: FleetGround, forget: mpsc::Receiver<Forget>, vital: &Vital) -> Self {
+    pub(crate) fn start(
+        ground: FleetGround,
+        rollout: RolloutGround,
+        forget: mpsc::Receiver<Forget>,
+        vital: &Vital,
+    ) -> Self {
         let standing = FleetStanding {
             name: ground.name.clone(),
             store: ground.store.to_string().into(),
@@ -74,9 +90,12 @@ impl FleetService {
         };
         let (sender, standing) = watch::channel(Arc::new(standing));
         let (counters, clock) = (Arc::<FleetCounters>::default(), ground.clock);
-        let exchange = DocumentExchange::new(ground, sender, counters.clone());
+        let (shown, rollouts) = watch::channel(Arc::<RolloutStanding>::default());
+        let task = RolloutTask::new(rollout, &ground, standing.clone(), shown);
+        let exchange = DocumentExchange::new(ground, sender, rollouts.clone(), counters.clone());
         tokio::spawn(vital.guard("exchange of the fleet", exchange.run(forget)));
-        FleetService { standing, counters, clock }
+        tokio::spawn(vital.guard("rollout of the fleet", task.run()));
+        FleetService { standing, rollout: rollouts, counters, clock }
     }
 
     /// The state of the fleet.
@@ -84,10 +103,15 @@ impl FleetService {
         self.standing.clone()
     }
 
+    /// The state of the rollout.
+    pub(crate) fn rollout(&self) -> watch::Receiver<Arc<RolloutStanding>> {
+        self.rollout.clone()
+    }
+
     /// The metrics.
     pub(crate) fn counters(&self) -> Arc<dyn Collect> {
         let clock = self.clock;
-        let (counters, standing) = (self.counters.clone(), self.standing.clone());
-        Arc::new(FleetMetrics { counters, standing, now: Box::new(move || clock.now()) })
+        let (counters, standing, rollout) = (self.counters.clone(), self.standing.clone(), self.rollout.clone());
+        Arc::new(FleetMetrics { counters, standing, rollout, now: Box::new(move || clock.now()) })
     }
 }

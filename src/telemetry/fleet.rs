@@ -11,7 +11,7 @@ use super::cells::{ByWord, counters};
 use super::{Collect, MetricsPage};
 use crate::base::time::Moment;
 use crate::base::words::words;
-use crate::fleet::{DocumentFault, ProbedAddresses, ServerDocument};
+use crate::fleet::{DocumentFault, ProbedAddresses, Rollout, RolloutReport, RolloutState, ServerDocument};
 
 words! {
     /// An operation on the store.
@@ -102,12 +102,29 @@ pub(crate) struct FleetPeer {
     pub(crate) fault: Option<DocumentFault>,
 }
 
+/// The state of the rollout at this server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RolloutStanding {
+    /// The part of this server's document.
+    pub(crate) report: RolloutReport,
+    /// The rollout; `None` if there was no push yet.
+    pub(crate) rollout: Option<Arc<Rollout>>,
+    /// The state.
+    pub(crate) state: RolloutState,
+    /// The reason for which the bundle is not loaded; `None` if it is served or being loaded.
+    pub(crate) waits: Option<Arc<str>>,
+    /// The reason why the rollout in the store changes nothing; `None` if it was accepted.
+    pub(crate) fault: Option<Arc<str>>,
+}
+
 /// The metrics of the fleet.
 pub(crate) struct FleetMetrics {
     /// The counts.
     pub(crate) counters: Arc<FleetCounters>,
     /// The state.
     pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
+    /// The state of the rollout.
+    pub(crate) rollout: watch::Receiver<Arc<RolloutStanding>>,
     /// The clock.
     pub(crate) now: Box<dyn Fn() -> Moment + Send + Sync>,
 }
@@ -131,5 +148,17 @@ impl Collect for FleetMetrics {
         }
         page.gauge("pharos_fleet_isolated", "1 while this server alone does not reach most mirrors.")
             .sample(&[], standing.is_isolated.into());
+        let rollout = self.rollout.borrow().clone();
+        let mut family = page.gauge("pharos_fleet_bundle", "1, with the bundle of the fleet that is in force here.");
+        if let Some(served) = &rollout.report.serves {
+            family.sample(&[("bundle", served.bundle.as_str())], 1);
+        }
+        let mut family = page.gauge(
+            "pharos_fleet_rollout_state",
+            "1 for the state of this server in the rollout of the fleet, 0 for the others.",
+        );
+        for state in RolloutState::ALL {
+            family.sample(&[("state", state.as_str())], (state == rollout.state).into());
+        }
     }
 }

@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     process: Child,
     lines: Receiver<String>,
+    /// The log lines of the start.
+    pub start_lines: Vec<String>,
     addresses: Vec<SocketAddr>,
     /// Every listener's address with the server's description of the listener.
     listeners: RefCell<Vec<(SocketAddr, String)>>,
@@ -83,8 +85,9 @@ impl Server {
                 let _ = send.send(line);
             }
         });
-        let mut server = Server { process, lines, addresses: Vec::new(), listeners: RefCell::default() };
-        server.wait_for("serving ");
+        let (start_lines, addresses) = (Vec::new(), Vec::new());
+        let mut server = Server { process, lines, start_lines, addresses, listeners: RefCell::default() };
+        server.start_lines = server.wait_for("serving ");
         let listeners = server.listeners.borrow();
         let plain = listeners.iter().filter(|(_, what)| what.contains("DNS over UDP"));
         let addresses = plain.map(|(address, _)| *address).collect();

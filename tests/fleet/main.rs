@@ -12,6 +12,7 @@ mod losses;
 mod mirrors;
 mod networks;
 mod paths;
+mod rollout;
 #[path = "../stores/servers.rs"]
 #[allow(dead_code, reason = "the tests of stores use the rest of it")]
 mod servers;

@@ -166,3 +166,62 @@ fn a_fleet_over_etcd_goes_on_without_a_quorum_and_agrees_after_its_return() {
     let members = std::cell::RefCell::new(members);
     scenario(&fleet, || members.borrow_mut()[1].kill(), || members.borrow_mut()[1].start());
 }
+
+/// Pushes other mirrors as a pipeline does, and waits until all servers serve these.
+fn push(fleet: &Fleet, store: &str, variables: &[(String, PathBuf)]) -> PathBuf {
+    let folder = fleet.path("push");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(fleet[0].path("zone"), folder.join("zone")).unwrap();
+    let far = MIRRORS.replace("\"near\", \"far\"", "\"far\", \"near\"");
+    std::fs::write(folder.join("pharos.toml"), config("a", store, "soak = \"0s\"\nstages = [\"a\", \"b\"]\n", &far))
+        .unwrap();
+    let output = pushing(&folder, variables);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fleet.expect(20);
+    folder
+}
+
+fn pushing(folder: &std::path::Path, variables: &[(String, PathBuf)]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pharos"));
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    command.envs(variables).args(["fleet", "push", "--config"]).arg(folder.join("pharos.toml")).output().unwrap()
+}
+
+#[test]
+fn a_bundle_over_s3_reaches_all_and_stays_without_the_bucket() {
+    let Some(moto) = servers::moto() else { return };
+    let (store, variables) = ("s3://fleet/prod", s3(moto.address));
+    let mut fleet = start(store, "every = \"2s\"\nstale = \"30s\"\n", |_| s3(moto.address));
+    push(&fleet, store, &variables);
+    let list = servers::request(moto.address, "GET /fleet?list-type=2 HTTP/1.1", "");
+    for folder in ["<Key>prod/bundles/", "<Key>prod/files/", "<Key>prod/rollout.json"] {
+        assert!(list.contains(folder), "{list}");
+    }
+    moto.signal("STOP");
+    fleet[2].kill();
+    fleet[2].start();
+    assert_eq!(fleet[2].answer(), 20);
+    moto.signal("CONT");
+}
+
+#[test]
+fn a_bundle_over_etcd_reaches_all_and_a_file_that_etcd_does_not_keep_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(members) = servers::etcd(3, folder.path(), None) else { return };
+    let hosts: Vec<_> = members.iter().map(|member| member.client.to_string()).collect();
+    let store = format!("etcd://{}/prod", hosts.join(","));
+    let fleet = start(&store, "every = \"2s\"\nstale = \"30s\"\n", |_| Vec::new());
+    let pushed = push(&fleet, &store, &[]);
+    let long: String = (0..120_000u32)
+        .map(|number| format!("10.{}.{}.{}/32\n", number >> 16, number >> 8 & 255, number & 255))
+        .collect();
+    std::fs::write(pushed.join("office"), long).unwrap();
+    let config = std::fs::read_to_string(pushed.join("pharos.toml")).unwrap();
+    std::fs::write(pushed.join("pharos.toml"), config + "[networks]\noffice = { list = \"office\" }\n").unwrap();
+    let refused = pushing(&pushed, &[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("`office` has") && said.contains("keeps objects of 1500000 bytes"),
+        "{said}"
+    );
+}

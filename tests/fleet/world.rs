@@ -166,10 +166,12 @@ impl Member {
         let variables: Vec<(&str, &Path)> =
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_path())).collect();
         let config = self.path("pharos.toml");
-        self.process = Some(match self.network {
+        let server = match self.network {
             Some(process) => Server::start_in_network(&config, process),
             None => Server::start_with(&config, &variables),
-        });
+        };
+        self.said.borrow_mut().extend(server.start_lines.iter().cloned());
+        self.process = Some(server);
         until("it takes overrides", || self.run(&["status"]).status.code() == Some(0));
     }
 
@@ -323,8 +325,13 @@ pub(crate) fn until_within(limit: Duration, what: &str, is_so: impl Fn() -> bool
 
 /// A document in its frame, signed with a key as the object of a server.
 pub(crate) fn seal(server: &str, document: &Value, key: &[u8]) -> Vec<u8> {
+    seal_as(&format!("servers/{server}.json"), document, key)
+}
+
+/// The same as the object of any name.
+pub(crate) fn seal_as(object: &str, document: &Value, key: &[u8]) -> Vec<u8> {
     let json = document.to_string();
-    let message = format!("servers/{server}.json\0{json}");
+    let message = format!("{object}\0{json}");
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message.as_bytes());
     let mac: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{{\"mac\":\"{mac}\",\"document\":{json}}}").into_bytes()

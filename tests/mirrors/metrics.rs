@@ -117,6 +117,9 @@ async fn page() -> String {
     let mut order = Command::new(env!("CARGO_BIN_EXE_pharos"));
     order.args(["mirror", "drain", "bad", "--reason", "to be counted", "--config"]).arg(config);
     assert!(order.status().unwrap().success());
+    let mut push = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    push.args(["fleet", "push", "--config"]).arg(world.folder.path().join("pharos.toml"));
+    assert!(push.status().unwrap().success());
     // One answer in 64 is attributed to a region; all of one socket are answered by one thread.
     let question = Builder::new(NAME, Rtype::A).finish();
     ask_all(world.server.address(good), &vec![question; 64]);
@@ -128,6 +131,7 @@ async fn page() -> String {
         if page.contains("pharos_zone_age_seconds{")
             && page.contains("pharos_fleet_server_age_seconds{")
             && page.contains("pharos_fleet_store_age_seconds ")
+            && page.contains("pharos_fleet_bundle{")
         {
             return page;
         }

@@ -93,6 +93,8 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("top", 2),
     ("mirror drain nobody --reason x", 1),
     ("fleet forget gone", 1),
+    ("fleet push", 1),
+    ("fleet halt --config broken.toml", 1),
     ("explain 198.51.100.0/24 --config broken.toml", 1),
     ("verify x --name blob.example", 1),
     ("verify nobody", 1),
@@ -118,9 +120,12 @@ const COMPLAINTS: &[(&str, i32)] = &[
 ];
 
 /// Commands without a row, with the reason.
-const OTHERS: [(&str, &str); 2] = [
+const OTHERS: [(&str, &str); 5] = [
     ("serve", "it prints nothing; what it does is in its log"),
     ("fleet forget", "a fleet has several servers: tests/fleet"),
+    ("fleet push", "a fleet has a store: tests/fleet"),
+    ("fleet halt", "a fleet has a store: tests/fleet"),
+    ("fleet resume", "a fleet has a store: tests/fleet"),
 ];
 
 const REASON: &str = "the disks of all racks in the second hall are replaced by the vendor, who promised to be done by \

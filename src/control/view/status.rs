@@ -274,10 +274,10 @@ pub(in crate::control) fn status(
             .collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
         acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
-        fleet: about
-            .fleet
-            .as_ref()
-            .map(|fleet| FleetView::of(&fleet.standing.borrow(), snapshot.overrides(), Moment(uptime_ms))),
+        fleet: about.fleet.as_ref().map(|fleet| {
+            let (standing, rollout) = (fleet.standing.borrow(), fleet.rollout.borrow());
+            FleetView::of(&standing, snapshot.overrides(), &rollout, Moment(uptime_ms))
+        }),
         name: server_name(snapshot)
             .or_else(|| about.fleet.as_ref().map(|fleet| fleet.standing.borrow().name.to_string()))
             .or_else(|| about.host_name.clone()),

@@ -96,7 +96,7 @@ async fn a_slow_reload_is_reported_and_followed_by_one_more() {
     let ended = std::sync::Mutex::new(ended);
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = count.clone();
-    let mut reloads = Reloads::new(Path::new("pharos.toml"), ServedInputs::default);
+    let mut reloads = Reloads::new(Path::new("pharos.toml"), None, ServedInputs::default);
     reloads.load = Arc::new(move |_, _, _| {
         counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // Blocks as a disk that hangs does.
@@ -129,7 +129,7 @@ fn is_refused(done: Done) -> bool {
 #[tokio::test]
 async fn reloads_that_were_asked_for_before_one_begins_are_one() {
     let folder = tempfile::tempdir().unwrap();
-    let mut reloads = Reloads::new(&folder.path().join("missing.toml"), ServedInputs::default);
+    let mut reloads = Reloads::new(&folder.path().join("missing.toml"), None, ServedInputs::default);
     assert!(reloads.are_over());
     (0..3).for_each(|_| reloads.ask());
     assert!(!reloads.are_over());
@@ -143,7 +143,7 @@ fn requests_that_share_a_reload_have_the_greatest_share_of_those_that_publish() 
         let request =
             |&(is_dry, allow_moved)| ReloadRequest { terms: ReloadTerms { is_dry, allow_moved }, reply: channel().0 };
         let ReloadTerms { is_dry, allow_moved } =
-            Asked { requests: asked.iter().map(request).collect(), is_of_others }.terms();
+            Asked { requests: asked.iter().map(request).collect(), is_of_others, bundle: None }.terms();
         (is_dry, allow_moved)
     };
     let (dry, wet) = ((true, share("50%")), (false, share("5%")));
