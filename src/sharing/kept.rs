@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::shared::{SharedError, SharedFolder};
 use crate::files::state::{StateForm, Useless, peek};
 use crate::files::{self, FileKind, Layer, LayerFile, ReadError};
-use crate::fleet::{Bundle, BundleFault, ContentDigest, MAX_BUNDLE_LEN, RejectedBundle, Rollout};
+use crate::fleet::{Bundle, BundleFault, ContentDigest, MAX_BUNDLE_LEN, RejectedBundle, Rollout, ServiceHealth};
 
 /// The kind of the record.
 pub(crate) static ROLLOUT_STATE: StateForm = StateForm { name: "rollout", comment: "", is_old: |_| false };
@@ -39,6 +39,8 @@ pub(crate) struct BundleInForce {
     pub(crate) bundle: ContentDigest,
     /// The push.
     pub(crate) push: u64,
+    /// The service in the minutes before. It is kept, because at a start no mirror is known to be down yet.
+    pub(crate) before: ServiceHealth,
 }
 
 /// The record of bundles on the disk.

@@ -22,7 +22,7 @@ use crate::base::text::{shortened, shown};
 use crate::base::time::Moment;
 use crate::fleet::{
     DocumentFault, FleetKey, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, PeerRollout, ROLLOUT_OBJECT, RejectedBundle, Rollout,
-    RolloutReport, RolloutState, RolloutStep, ServedBundle, ServiceHealth, decide,
+    RolloutReport, RolloutState, RolloutStep, ServedBundle, decide,
 };
 use crate::live::{BundleLoads, BundleOutcome, ReloadTerms};
 use crate::process::Clock;
@@ -62,14 +62,14 @@ enum WorkEnd {
 
 /// Work on the bundle of a rollout.
 struct BundleWork {
-    rollout: Rollout,
+    /// The record of the bundle, if it is accepted.
+    in_force: BundleInForce,
     end: Pin<Box<dyn Future<Output = WorkEnd> + Send>>,
 }
 
 /// The bundle in force, and the service around its load.
 struct ServingBundle {
     in_force: BundleInForce,
-    before: ServiceHealth,
     /// The counts at the moment from which its service is judged.
     from: ServiceCounts,
 }
@@ -122,9 +122,9 @@ impl RolloutTask {
             work: None,
             state: RolloutState::None,
         };
-        if let Some(in_force) = in_force {
-            task.serve(in_force);
-        }
+        task.serving = in_force.map(|in_force| task.served(in_force));
+        // The first document of this process already has the bundle.
+        task.show();
         task
     }
 
@@ -203,8 +203,7 @@ impl RolloutTask {
         let (state, waits) = match self.decide(&rollout) {
             RolloutStep::Served => (RolloutState::Served, None),
             RolloutStep::Adopt => {
-                let (bundle, push) = (rollout.bundle.clone(), rollout.push);
-                self.serve(BundleInForce { bundle, push });
+                self.serving = Some(self.served(self.in_force(&rollout)));
                 self.keep().await;
                 (RolloutState::Served, None)
             }
@@ -265,8 +264,10 @@ impl RolloutTask {
     fn begin(&mut self, rollout: &Rollout) {
         let (store, kept, config) = (self.ground.files.clone(), self.ground.kept.clone(), self.ground.config.clone());
         let (bundle, loads, record) = (rollout.bundle.clone(), self.ground.loads.clone(), self.ground.record.clone());
-        let in_force = Some(BundleInForce { bundle: bundle.clone(), push: rollout.push });
-        let text = KeptRollout { rollout: Some(rollout.clone()), in_force, rejects: None }.to_json();
+        let in_force = self.in_force(rollout);
+        let kept_after =
+            KeptRollout { rollout: Some(rollout.clone()), in_force: Some(in_force.clone()), rejects: None };
+        let text = kept_after.to_json();
         let allow_moved = rollout.allow_moved.as_deref().and_then(|share| Share::parse(share).ok());
         let end = async move {
             if let Err(fault) = fetch(&store, &kept, &bundle).await {
@@ -282,12 +283,12 @@ impl RolloutTask {
             WorkEnd::Judged(loads.ask(layer, ReloadTerms { is_dry: false, allow_moved }, keep).await)
         };
         self.unfetched = None;
-        self.work = Some(BundleWork { rollout: rollout.clone(), end: Box::pin(end) });
+        self.work = Some(BundleWork { in_force, end: Box::pin(end) });
     }
 
     /// Takes the end of the work.
-    async fn finish(&mut self, (rollout, end): (Rollout, WorkEnd)) {
-        let (bundle, push) = (rollout.bundle, rollout.push);
+    async fn finish(&mut self, (in_force, end): (BundleInForce, WorkEnd)) {
+        let (bundle, push) = (in_force.bundle.clone(), in_force.push);
         match end {
             WorkEnd::Unfetched(reason) => {
                 self.unfetched = Some((reason, Moment(self.clock.now().0 + RETRY.as_millis() as u64)));
@@ -297,7 +298,7 @@ impl RolloutTask {
             WorkEnd::Judged(Some(BundleOutcome::Accepted(generation))) => {
                 info!("bundle {bundle} of the fleet is served with generation {}", generation.0);
                 self.rejects = None;
-                let before = self.serving.replace(self.served(BundleInForce { bundle: bundle.clone(), push }));
+                let before = self.serving.replace(self.served(in_force));
                 self.keep().await;
                 self.clean(bundle, before).await;
             }
@@ -328,21 +329,22 @@ impl RolloutTask {
         let _ = self.ground.record.keep(kept.to_json()).await;
     }
 
-    fn serve(&mut self, in_force: BundleInForce) {
-        self.serving = Some(self.served(in_force));
+    /// The record of the bundle of a rollout that is in force from now on.
+    fn in_force(&self, rollout: &Rollout) -> BundleInForce {
+        BundleInForce { bundle: rollout.bundle.clone(), push: rollout.push, before: self.meter.lately() }
     }
 
     /// A bundle that is served from now on.
     fn served(&self, in_force: BundleInForce) -> ServingBundle {
-        ServingBundle { in_force, before: self.meter.lately(), from: self.meter.now() }
+        ServingBundle { in_force, from: self.meter.now() }
     }
 
     /// The part of this server's document.
     fn report(&self) -> RolloutReport {
         let served = |serving: &ServingBundle| {
-            let BundleInForce { bundle, push } = serving.in_force.clone();
+            let BundleInForce { bundle, push, before } = serving.in_force.clone();
             let (since, for_ms) = self.meter.since(serving.from);
-            ServedBundle { bundle, push, for_ms, before: serving.before, since }
+            ServedBundle { bundle, push, for_ms, before, since }
         };
         RolloutReport {
             serial: self.rollout.as_ref().map_or(0, |rollout| rollout.serial),
@@ -367,10 +369,10 @@ impl RolloutTask {
 }
 
 /// Waits for the end of the work, which is taken; forever, if there is none.
-async fn finished(work: &mut Option<BundleWork>) -> (Rollout, WorkEnd) {
+async fn finished(work: &mut Option<BundleWork>) -> (BundleInForce, WorkEnd) {
     let Some(running) = work else { return pending().await };
     let end = running.end.as_mut().await;
-    let rollout = running.rollout.clone();
+    let in_force = running.in_force.clone();
     *work = None;
-    (rollout, end)
+    (in_force, end)
 }

@@ -239,19 +239,27 @@ fn a_silent_server_of_an_earlier_stage_holds_the_rollout_up_and_is_named() {
 #[test]
 fn a_restart_keeps_the_bundle_without_the_store_and_a_damaged_one_is_loud() {
     let mut fleet = Fleet::of_stages(BRISK);
+    fleet[0].drain("spare");
     fleet.pushed(&mirrors("far"), &[]);
     fleet.expect(20);
     (0..3).for_each(|at| fleet[at].wait_state("served"));
+    fleet[0].auto("spare");
+    fleet[0].kill();
+    fleet[0].start();
+    // The service is compared with that before the bundle, and not with that of the start.
+    let of_a = || -> Value { serde_json::from_slice(&fs::read(fleet.document("a")).unwrap()).unwrap() };
+    until("its document is that of the new process", || of_a()["document"]["seq"].as_u64().unwrap() < 3);
+    let served = of_a()["document"]["rollout"]["serves"].clone();
+    assert_eq!((&served["before"]["mirrors_down"], &served["since"]["mirrors_down"]), (&1.into(), &0.into()));
     fleet.lose_store();
     fleet[0].kill();
     fleet[0].start();
     assert_eq!(fleet[0].answer(), 20);
     fleet[0].wait_said("of the fleet is in force");
-    // Half of a file.
+    // Another content, which is a zone as well.
     fleet[0].kill();
     let file = fs::read_dir(fleet[0].path("fleet.bundles/files")).unwrap().next().unwrap().unwrap().path();
-    let content = fs::read(&file).unwrap();
-    fs::write(&file, &content[..content.len() / 2]).unwrap();
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("127.0.0.1", "127.0.0.9")).unwrap();
     fleet[0].start();
     assert_eq!(fleet[0].answer(), 10, "the local file");
     fleet[0].wait_said("the local file alone is served");
