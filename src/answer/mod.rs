@@ -102,7 +102,7 @@ fn ask<'s>(
     response.aa = true;
     zone.reach(question.name, &mut suffixes);
     let found = zone.find(question.name, &suffixes);
-    let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
+    let dnssec_ok = query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok);
     if dnssec_ok && snapshot.is_awaiting_signatures(zone_id) {
         return fail(Ede::NotReady, response);
     }

@@ -129,7 +129,8 @@ impl<'s> Search<'_, 's> {
         let qtype = self.question.qtype;
         response.basis.node = Some(node.id());
         if let Some(steered) = node.steered() {
-            if self.chain().is_some()
+            // RFC 4035 §3.1: without DO too, an NSEC that is asked for is an answer.
+            if (self.dnssec_ok || matches!(qtype, Rtype::NSEC | Rtype::RRSIG))
                 && let Some(step) = self.answer_signed(node, owner, response)
             {
                 return step;
@@ -174,6 +175,7 @@ impl<'s> Search<'_, 's> {
     /// (RFC 8482 §4.1), and the RRSIG of the NSEC if it has no other; `None` for other types.
     #[cold]
     fn answer_signed(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Option<SearchStep<'s>> {
+        self.zone.denial_chain()?;
         let is_static = node.rrsets().next().is_some();
         let set = match self.question.qtype {
             Rtype::NSEC => self.nsec(node)?,

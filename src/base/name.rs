@@ -11,6 +11,7 @@ mod suffixes;
 
 use std::fmt;
 
+pub(crate) use order::MAX_SORT_KEY_LEN;
 pub use owned::NameBuf;
 pub(crate) use owned::NameError;
 pub use suffixes::{Suffixes, seed_hashes};

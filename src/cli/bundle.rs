@@ -90,7 +90,10 @@ fn roots(config: &Config) -> impl Iterator<Item = &InputFile> {
 
 /// The files of shared parts that are not sent: secrets, and those that servers write.
 fn left(config: &Config) -> BTreeSet<String> {
-    let written = config.files.iter().filter(|file| matches!(file.usage, FileUse::Fetched(_) | FileUse::Copy));
+    let written = config
+        .files
+        .iter()
+        .filter(|file| matches!(file.usage, FileUse::Fetched(_) | FileUse::Copy | FileUse::SigningKey));
     let keys = config.networks.iter().filter_map(|network| network.fetch.as_ref()?.account.as_ref());
     let mut left: BTreeSet<String> = written.map(|file| file.file.to_string()).collect();
     left.extend(keys.map(|(_, key)| key.file.to_string()));

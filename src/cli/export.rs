@@ -23,7 +23,7 @@ pub(super) struct Args {
     #[arg(value_name = "ZONE", value_parser = super::zone::parse_name)]
     zone: String,
 
-    /// With DNSSEC records; the keys of the zone sign now
+    /// With DNSSEC records; if the zone has keys in the configuration, these sign now
     #[arg(long)]
     signed: bool,
 

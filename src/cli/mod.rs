@@ -130,7 +130,7 @@ enum Command {
     /// Explain the answer for a client: sources, rule, mirrors, scope
     Explain(Box<explain::Args>),
 
-    /// Print a zone as a master file, with its signatures if it has any
+    /// Print a zone as a master file, with or without its DNSSEC records
     Export(export::Args),
 
     /// Ask from both ends of every range of every table whether the answer and its scope are true

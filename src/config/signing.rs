@@ -12,7 +12,7 @@ use super::field::{Field, Section, limit, section};
 use super::reader::ConfigReader;
 use super::row::{KeyRow, Tables, days, duration, file, flag, secs, tables, text};
 use super::table::Table;
-use super::{FileUse, InputFile, Placed, PlacedText, limits};
+use super::{Config, FileUse, InputFile, Placed, PlacedText, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::words::Worded;
 use crate::zone::{KeyRole, KeyState};
@@ -29,8 +29,13 @@ section! {
         /// Without it, a start signs all zones anew, which takes a second for each 50,000 RRsets.
         state: Option<PlacedText> = file("state", FileUse::Signatures)
             .otherwise("not kept")
+            .restart_unless(|old, new| state_of(old) == state_of(new))
             .example("\"/var/lib/pharos/dnssec\""),
     }
+}
+
+fn state_of(config: &Config) -> Option<&PathBuf> {
+    config.dnssec.as_ref()?.state.as_ref()
 }
 
 section! {

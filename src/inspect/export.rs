@@ -3,12 +3,12 @@
 //! **Invariants**: the records of a signed export are those that are served, with the same signatures.
 //! **Not here**: master files (load), making signatures (live).
 
-use crate::base::ids::{HorizonId, PlanId, ZoneId};
+use crate::base::ids::{HorizonId, NodeId, PlanId, ZoneId};
 use crate::base::prefix::Family;
 use crate::base::time::Ttl;
 use crate::snapshot::Snapshot;
 use crate::steer::Plan;
-use crate::zone::{Node, Record, Records, RrSet, Steered};
+use crate::zone::{Dnssec, Node, Record, Records, RrSet, Steered};
 
 /// A plan of a name that does not exist; the names of those that do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) fn plan_names(snapshot: &Snapshot, zone: ZoneId) -> Vec<String> {
 }
 
 /// The records of a zone, with the addresses of the plan of this name at each steered owner whose horizon has such a plan, and
-/// those of the default plan otherwise; with signatures if the zone has any and `is_signed`.
+/// those of the default plan otherwise. DNSSEC records are left out unless `is_signed`.
 pub(crate) fn export(
     snapshot: &Snapshot,
     id: ZoneId,
@@ -84,6 +84,10 @@ fn tailored<'s>(
 }
 
 fn push(node: Node<'_>, set: RrSet<'_>, is_signed: bool, records: &mut Records) {
+    // A zone that is half-signed is of no use.
+    if !is_signed && Dnssec::of(set.rtype, node.id() == NodeId(0)) != Dnssec::Apart {
+        return;
+    }
     let signatures = if is_signed { set.signatures() } else { None };
     for set in [Some(set), signatures].into_iter().flatten() {
         for (_, rdata) in set.records() {

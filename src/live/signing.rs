@@ -5,7 +5,8 @@
 //! signatures are made whose next window has begun ([`SigningWindow`](crate::zone::SigningWindow)).
 //!
 //! **Invariants**: a zone is published with all of its signatures, or as it was before; a publication waits for the signatures of
-//! steered answers for [`MAX_WAIT`] at most; a clock that goes back makes no signature for an earlier window.
+//! steered answers for [`MAX_WAIT`] at most; while the clock is
+//! behind an earlier one, signatures are valid at both times.
 //! **Not here**: the bytes to sign ([`crate::zone`], [`crate::snapshot`]), private keys (load).
 
 mod kept;
@@ -14,7 +15,7 @@ pub(crate) use kept::SIGNATURES;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use kept::{KeptSignatures, MadeSignature, read_text};
 use crate::base::ids::ZoneId;
 use crate::base::time::UnixTime;
 use crate::snapshot::{Snapshot, TailoredSigning};
-use crate::zone::{SignatureOctets, ToSign, Zone, ZoneSigning};
+use crate::zone::{SignatureOctets, SigningTime, ToSign, Zone, ZoneSigning};
 
 /// The longest time that a publication waits for signatures of steered answers: a mirror that fails is out of all answers within
 /// a second. Answers that are unsigned then are signed for the next publication, at once.
@@ -39,6 +40,13 @@ const SHARE: usize = 64;
 
 /// The time by which the clock may go back without a word: that from the start of a signature's validity to its window.
 const TOLERATED_SECS: u64 = 3600;
+
+/// The greatest difference between the clock and an earlier one at which both are believed: a clock that is years behind has
+/// lost its battery.
+const DOUBTED_SECS: u64 = 366 * 86_400;
+
+/// The difference of two rounds that is a step of the clock: rounds are at most an hour apart.
+const STEP_SECS: u64 = 2 * 3600;
 
 /// The number of rounds over all zones within a validity; a quarter of them is a window.
 const ROUNDS: u32 = 64;
@@ -55,11 +63,7 @@ pub struct Signatory {
     kept: RwLock<KeptSignatures>,
     /// The number of the round over all zones.
     round: AtomicU32,
-    /// The latest time for which signatures were made.
-    newest: Mutex<ClockJudge>,
-    /// The time whose windows publications use, in seconds since 1970; 0 before the first signature. A publication does not read
-    /// the clock: a window that begins between two rounds would have it make the signatures of all plans.
-    windows_at: AtomicU64,
+    clock_judge: Mutex<ClockJudge>,
     made: AtomicU64,
     failed: AtomicU64,
     last_micros: AtomicU64,
@@ -70,6 +74,9 @@ pub struct Signatory {
 struct ClockJudge {
     newest: u64,
     is_behind: bool,
+    /// The time whose windows publications use; `None` before the first signature. A publication does not read the clock: a window
+    /// that begins between two rounds would have it make the signatures of all plans.
+    windows: Option<SigningTime>,
 }
 
 /// The figures of a [`Signatory`].
@@ -100,8 +107,7 @@ impl Signatory {
             clock,
             kept: RwLock::default(),
             round: Default::default(),
-            newest: Mutex::default(),
-            windows_at: AtomicU64::new(0),
+            clock_judge: Mutex::default(),
             made: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             last_micros: AtomicU64::new(0),
@@ -115,7 +121,7 @@ impl Signatory {
             failed: self.failed.load(Ordering::Relaxed),
             last_micros: self.last_micros.load(Ordering::Relaxed),
             kept: self.kept.read().unwrap_or_else(PoisonError::into_inner).len(),
-            is_clock_behind: self.newest.lock().unwrap_or_else(PoisonError::into_inner).is_behind,
+            is_clock_behind: self.judge().is_behind,
         }
     }
 
@@ -131,23 +137,21 @@ impl Signatory {
         if !snapshot.signs() {
             return (snapshot, true);
         }
-        let now = match (deadline, self.windows_at.load(Ordering::Relaxed)) {
-            (None, _) | (_, 0) => self.begin_windows(),
-            (Some(_), at) => UnixTime(at),
-        };
+        let kept = deadline.and_then(|_| self.judge().windows);
+        let time = kept.unwrap_or_else(|| self.begin_windows());
         let signed: Vec<_> = snapshot
             .unsigned_zones()
             .into_iter()
             .filter_map(|id| {
                 let zone = snapshot.zones().folded(id).clone();
                 let terms = snapshot.signing_terms(id)?;
-                let signing = ZoneSigning::new(&zone, terms, now);
+                let signing = ZoneSigning::new(&zone, terms, time);
                 let signed = Arc::new(self.finish(&signing, &zone)?);
                 Some((zone.clone(), signed))
             })
             .collect();
         let snapshot = snapshot.with_signed_zones(signed);
-        let signing = TailoredSigning::new(&snapshot, now);
+        let signing = TailoredSigning::new(&snapshot, time);
         let signatures = self.make(signing.len(), &|position| signing.to_sign(position), deadline);
         let is_whole = signatures.iter().all(Option::is_some);
         let owners = signing.finish(&signatures);
@@ -169,47 +173,65 @@ impl Signatory {
     /// with the zone that it was made of ([`super::Updates::sign`]).
     pub(crate) fn renew(&self, snapshot: &Snapshot) -> Vec<(Arc<Zone>, Arc<Zone>)> {
         self.begin_round();
-        let now = self.begin_windows();
+        let before = self.judge().windows;
+        let time = self.begin_windows();
+        // After a step of the clock, kept signatures may do.
+        let is_step = before.is_some_and(|before| {
+            before.to.0.abs_diff(time.to.0) > STEP_SECS || before.from.0.abs_diff(time.from.0) > STEP_SECS
+        });
         let renew = |(id, _): (ZoneId, &Zone)| {
             let (terms, zone) = (snapshot.signing_terms(id)?, snapshot.zones().folded(id).clone());
             let before = self.figures().made;
-            let signing = ZoneSigning::new(&zone, terms, now);
+            let signing = ZoneSigning::new(&zone, terms, time);
             let made = self.make(signing.len(), &|position| signing.to_sign(position), None);
             let signatures: Vec<SignatureOctets> = made.into_iter().collect::<Option<_>>()?;
-            let is_new = self.figures().made > before || snapshot.is_awaiting_signatures(id);
+            let is_new = is_step || self.figures().made > before || snapshot.is_awaiting_signatures(id);
             let signed = is_new.then(|| signing.finish(&signatures)).flatten().map(Arc::new);
             signed.map(|signed| (zone.clone(), signed))
         };
         let signed = snapshot.zones().iter().filter_map(renew).collect();
-        let signing = TailoredSigning::new(snapshot, now);
+        let signing = TailoredSigning::new(snapshot, time);
         self.make(signing.len(), &|position| signing.to_sign(position), None);
         signed
     }
 
-    /// Has publications use the windows of now.
-    fn begin_windows(&self) -> UnixTime {
-        let now = self.judged_now();
-        self.windows_at.store(now.0, Ordering::Relaxed);
-        now
+    /// True if a round is due: the pause of a snapshot has passed by the civil clock, also if that was set.
+    pub(crate) fn is_due(&self, snapshot: &Snapshot) -> bool {
+        let now = (self.clock)();
+        let is_late = |time: SigningTime| now.0.abs_diff(time.from.0) >= Signatory::pause(snapshot).as_secs();
+        snapshot.signs() && self.judge().windows.is_none_or(is_late)
     }
 
-    /// The time for which signatures are made: that of the clock, unless it is behind an earlier one.
-    fn judged_now(&self) -> UnixTime {
-        let now = (self.clock)().0;
-        let mut judge = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_behind = now + TOLERATED_SECS < judge.newest;
+    fn judge(&self) -> MutexGuard<'_, ClockJudge> {
+        self.clock_judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has publications use the windows of now. A clock that is behind an earlier one by more than [`DOUBTED_SECS`] is wrong. If it
+    /// is behind by less, either may be right, and signatures are made that are valid at both times.
+    fn begin_windows(&self) -> SigningTime {
+        let now = (self.clock)();
+        let mut judge = self.judge();
+        let behind = judge.newest.saturating_sub(now.0);
+        let is_behind = behind > TOLERATED_SECS;
         if is_behind && !judge.is_behind {
             error!(
-                "the clock is {} s behind that of signatures that were made: new signatures are made for the later time; \
-                 set the clock, or restart without the file of `[dnssec] state` if the earlier time is right",
-                judge.newest - now
+                "the clock is {} hours behind that of signatures that were made, so that new ones are made for both times: set the \
+                 clock; if the earlier time was wrong, remove the file of `[dnssec] state` and restart",
+                behind / 3600
             );
         } else if judge.is_behind && !is_behind {
             info!("the clock is no longer behind that of signatures that were made");
         }
         judge.is_behind = is_behind;
-        judge.newest = judge.newest.max(now);
-        UnixTime(if is_behind { judge.newest } else { now })
+        judge.newest = judge.newest.max(now.0);
+        let newest = UnixTime(judge.newest);
+        let time = match behind {
+            0..=TOLERATED_SECS => now.into(),
+            ..=DOUBTED_SECS => SigningTime { from: now, to: newest },
+            _ => newest.into(),
+        };
+        judge.windows = Some(time);
+        time
     }
 
     /// Makes the signatures of these positions, or finds them among those that are kept. `None` for one that cannot be made, or
@@ -291,7 +313,7 @@ impl Signatory {
 
     /// The signatures as the text of the file of `[dnssec] state`, without its first line.
     pub(crate) fn text(&self) -> String {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).newest;
+        let newest = self.judge().newest;
         self.kept.read().unwrap_or_else(PoisonError::into_inner).text(newest)
     }
 
@@ -299,8 +321,9 @@ impl Signatory {
     pub(crate) fn restore(&self, text: &str) -> Option<usize> {
         let (newest, signatures) = read_text(text)?;
         let count = signatures.len();
-        let mut judge = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judge = self.judge();
         judge.newest = judge.newest.max(newest);
+        drop(judge);
         self.kept.write().unwrap_or_else(PoisonError::into_inner).add(signatures, self.round.load(Ordering::Relaxed));
         Some(count)
     }

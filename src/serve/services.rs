@@ -18,7 +18,7 @@ use super::guard::{self, Configured, GuardedReload, PUSH_COMMAND, RELOAD_COMMAND
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
 use super::reload;
-use super::signing::Signing;
+use super::signing::{self, Signing};
 use super::tries;
 use super::web::Web;
 use crate::acme::AcmeService;
@@ -134,7 +134,8 @@ impl Services {
         if terms.is_dry {
             let restart_keys = needs_restart(&self.started, &prepared.built.config);
             let (generation, problems) = (before.generation, prepared.built.warnings);
-            let remarks = reload::shrunk(&before, &prepared.built.snapshot);
+            let mut remarks = reload::shrunk(&before, &prepared.built.snapshot);
+            remarks.extend(signing::unanchored(&before, &prepared.built.snapshot));
             return ReloadOutcome {
                 is_accepted: true,
                 kept: reload::kept(&problems),
@@ -252,6 +253,7 @@ impl Services {
             warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
         }
         let mut remarks = reload::shrunk(before, &snapshot);
+        remarks.extend(signing::unanchored(before, &snapshot));
         let amount = tries::amount(&snapshot);
         for source in reload::refused(before, &snapshot) {
             self.sources.note_refused(&source);

@@ -2,11 +2,15 @@
 //!
 //! **Not here**: the signatures ([`crate::live`]), keys ([`crate::load`]).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::base::ids::{NodeId, ZoneId};
+use crate::base::rr::Rtype;
 use crate::config::Config;
 use crate::files::state;
 use crate::live::{Published, SIGNATURES, Signatory, Updates};
@@ -15,9 +19,14 @@ use crate::process::work::{self, Lane};
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Collect, MetricsPage};
+use crate::zone::Zone;
 
 /// The consequence if signatures cannot be kept.
 const UNKEPT: &str = "the next start makes all signatures anew";
+
+/// The interval between two looks at the civil clock. A clock that is set forward, after a start without a time server or the
+/// sleep of a machine, makes all signatures expire at once.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The signing of all zones.
 #[derive(Clone, Debug)]
@@ -76,9 +85,9 @@ impl Signing {
 
     async fn renew(self, published: Arc<Published>, updates: Updates) {
         loop {
-            tokio::time::sleep(Signatory::pause(&published.load_full())).await;
+            tokio::time::sleep(Signatory::pause(&published.load_full()).min(LOOK_EVERY)).await;
             let (snapshot, by) = (published.load_full(), self.signatory());
-            if !snapshot.signs() {
+            if !by.is_due(&snapshot) {
                 continue;
             }
             // A round that fails is made up for by the next: three quarters of the validity are left.
@@ -100,6 +109,34 @@ impl Signing {
             keeper.keep(file.clone(), signatory.text());
         }
     }
+}
+
+/// A sentence for each zone that a reload leaves without a key to which a DS record of the parent may point.
+pub(super) fn unanchored(served: &Snapshot, now: &Snapshot) -> Vec<String> {
+    let lost = |(id, zone): (ZoneId, &Zone)| {
+        let before = dnskeys(served, id);
+        let (now_id, _) = now.zones().at_apex(zone.apex())?;
+        let after = dnskeys(now, now_id);
+        if before.is_empty() || before.iter().any(|key| after.contains(key)) {
+            return None;
+        }
+        let what = if after.is_empty() { "is no longer signed" } else { "has none of its keys of before" };
+        Some(format!(
+            "zone {} {what}: resolvers that find a DS record of such a key take its answers for forged; `pharos key ds {0} --check` asks the \
+             parent",
+            zone.apex()
+        ))
+    };
+    served.zones().iter().filter_map(lost).collect()
+}
+
+/// The DNSKEY records of a zone to which a DS record may point: those of its file, and those of its keys.
+fn dnskeys(snapshot: &Snapshot, id: ZoneId) -> BTreeSet<Vec<u8>> {
+    let of_file = snapshot.zones().zone(id).node(NodeId(0)).rrset(Rtype::DNSKEY);
+    let of_file = of_file.into_iter().flat_map(|set| set.rdatas().map(<[u8]>::to_vec));
+    let of_keys = snapshot.signing_terms(id).into_iter().flat_map(|terms| &terms.keys).map(|key| key.dnskey.to_vec());
+    // RFC 4034 §2.1.1: the flag of a secure entry point.
+    of_file.chain(of_keys).filter(|key| key.get(1).is_some_and(|flags| flags & 1 == 1)).collect()
 }
 
 /// Shows the signatures of zones, also of those that come signed.

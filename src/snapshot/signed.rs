@@ -22,8 +22,8 @@ use crate::base::prefix::Family;
 use crate::base::rr::Rtype;
 use crate::base::time::{Ttl, UnixTime};
 use crate::zone::{
-    RrSet, RrSetToSign, SignatureCount, SignatureOctets, SigningTerms, SigningWindow, SteeredLink, ToSign, Zone,
-    ZoneKey, nsec_rdata, push_record,
+    RrSet, RrSetToSign, SignatureCount, SignatureOctets, SigningTerms, SigningTime, SigningWindow, SteeredLink, ToSign,
+    Zone, ZoneKey, nsec_rdata, push_record,
 };
 
 /// The signed answers of a steered owner.
@@ -53,6 +53,11 @@ impl SignedSet {
     /// The RRset, with the TTL to give.
     pub(crate) fn rrset(&self, ttl: Ttl) -> RrSet<'_> {
         RrSet::signed(self.rtype, ttl.min(self.max_ttl), self.count, &self.wire)
+    }
+
+    /// The same for a plan whose own content is not signed yet: the next publication has it.
+    fn for_a_second(self) -> Self {
+        SignedSet { max_ttl: Ttl(1), ..self }
     }
 }
 
@@ -130,7 +135,7 @@ impl Snapshot {
 
 /// The signatures to make for the steered owners of a snapshot.
 pub(crate) struct TailoredSigning<'s> {
-    now: UnixTime,
+    time: SigningTime,
     owners: Vec<OwnerDraft<'s>>,
     /// Each content once.
     contents: Vec<TailoredContent<'s>>,
@@ -167,8 +172,8 @@ struct TailoredContent<'s> {
 
 impl<'s> TailoredSigning<'s> {
     /// Lists the signatures of a snapshot whose zones are signed.
-    pub(crate) fn new(snapshot: &'s Snapshot, now: UnixTime) -> Self {
-        let mut signing = TailoredSigning { now, owners: Vec::new(), contents: Vec::new(), jobs: Vec::new() };
+    pub(crate) fn new(snapshot: &'s Snapshot, time: SigningTime) -> Self {
+        let mut signing = TailoredSigning { time, owners: Vec::new(), contents: Vec::new(), jobs: Vec::new() };
         for (id, zone) in snapshot.zones.iter() {
             let Some(terms) = snapshot.signing_terms(id) else { continue };
             for link in zone.steered_chain() {
@@ -245,30 +250,28 @@ impl<'s> TailoredSigning<'s> {
         let name = owner.link.node.owner();
         let set = RrSet::unsigned(content.rtype, content.ttl, content.count, &content.wire);
         let rdatas = set.rdatas().collect();
-        let window = SigningWindow::at(self.now, owner.terms.validity_secs, name, content.rtype);
+        let window = SigningWindow::at(self.time, owner.terms.validity_secs, name, content.rtype);
         (RrSetToSign { apex: owner.apex, owner: name, rtype: content.rtype, ttl: content.ttl, rdatas }, window)
     }
 
     /// The signed answers, from the signatures in the order of their positions; `None` for one that is not made.
     pub(crate) fn finish(&self, signatures: &[Option<SignatureOctets>]) -> Arc<[SignedOwner]> {
-        let mut wires: Vec<Option<Arc<[u8]>>> = Vec::with_capacity(self.contents.len());
         let mut counts = vec![SignatureCount::default(); self.owners.len()];
-        let mut made = self.jobs.iter().zip(signatures).peekable();
-        for (at, content) in self.contents.iter().enumerate() {
+        let mut made = self.jobs.iter().zip(signatures);
+        let mut wire_of = |content: &TailoredContent<'_>| -> Option<Arc<[u8]>> {
+            let keys = self.owners[content.owner].terms.keys.iter().filter(|key| key.signs_data()).count();
+            let own: Vec<_> =
+                made.by_ref().take(keys).map(|((_, key), signature)| Some((*key, signature.as_ref()?))).collect();
+            let own = own.into_iter().collect::<Option<Vec<_>>>().filter(|own| !own.is_empty())?;
             let (set, window) = self.content(content);
-            let (mut wire, mut is_whole) = (content.wire.to_vec(), false);
-            while let Some(((_, key), signature)) = made.next_if(|((of, _), _)| *of == at) {
-                let Some(signature) = signature else {
-                    is_whole = false;
-                    break;
-                };
+            let mut wire = content.wire.to_vec();
+            for (key, signature) in own {
                 push_record(Rtype::RRSIG, content.ttl, &set.rrsig(key, window, signature), &mut wire);
                 counts[content.owner].add(UnixTime(window.expiration.into()));
-                is_whole = true;
             }
-            while made.next_if(|((of, _), _)| *of == at).is_some() {}
-            wires.push(is_whole.then(|| wire.into()));
-        }
+            Some(wire.into())
+        };
+        let wires: Vec<_> = self.contents.iter().map(&mut wire_of).collect();
         let mut owners: Vec<_> =
             self.owners.iter().zip(counts).map(|(owner, count)| self.owner(owner, &wires, count)).collect();
         owners.sort_by_key(|owner| (owner.zone, owner.node));
@@ -282,13 +285,13 @@ impl<'s> TailoredSigning<'s> {
         };
         let of_family = |family: Family| {
             let placed = || draft.plans.iter().map(move |plan| plan[family as usize]);
-            let other = placed().flatten().find_map(signed);
+            let other = placed().flatten().find_map(signed).map(SignedSet::for_a_second);
             let of_plan =
                 move |placed: Option<Placed>| placed.and_then(|placed| signed(placed).or_else(|| other.clone()));
             placed().map(of_plan).collect::<Vec<_>>()
         };
         let [v4, v6] = Family::ALL.map(of_family);
-        let other = draft.services.iter().find_map(|placed| signed(*placed));
+        let other = draft.services.iter().find_map(|placed| signed(*placed)).map(SignedSet::for_a_second);
         SignedOwner {
             zone: draft.zone,
             node: draft.link.node.id(),

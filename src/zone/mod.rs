@@ -55,7 +55,7 @@ pub(crate) use problem::ReservedOwner;
 pub(crate) use problem::{Relative, ZoneProblem};
 pub(crate) use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
-pub(crate) use signing::{RrSetToSign, SigningWindow, SteeredLink, ToSign, ZoneSigning, nsec_rdata};
+pub(crate) use signing::{RrSetToSign, SigningTime, SigningWindow, SteeredLink, ToSign, ZoneSigning, nsec_rdata};
 pub(crate) use timers::{REFRESH, RETRY, Timers};
 
 use std::sync::Arc;

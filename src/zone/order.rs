@@ -4,17 +4,27 @@
 //! delegation; empty non-terminals and glue, which have no NSEC, are not (RFC 4035 §2.3).
 //!
 //! Only a zone with signatures keeps one, made when the zone is: a zone without pays nothing, and no query ever sorts.
-//! It takes four bytes per owner. The rejected alternative is to store the nodes in this order: then the numbers of nodes
+//! It takes some 35 bytes per owner. The rejected alternative is to store the nodes in this order: then the numbers of nodes
 //! would not grow from parents to children.
 //!
 //! RFC 4034 §6.1 (order), RFC 4035 §3.1.3 (denial).
 
+use arrayvec::ArrayVec;
+
 use super::{Node, Zone};
 use crate::base::ids::NodeId;
-use crate::base::name::Name;
+use crate::base::name::{MAX_SORT_KEY_LEN, Name};
 
 /// The owners of a zone in canonical order.
-pub(crate) struct CanonicalOrder(Box<[NodeId]>);
+///
+/// Each owner has its sort key here: a search compares bytes, where a comparison of names would split both into labels.
+pub(crate) struct CanonicalOrder {
+    owners: Box<[NodeId]>,
+    /// The sort keys, back to back in the same order.
+    keys: Box<[u8]>,
+    /// The end of each key.
+    ends: Box<[usize]>,
+}
 
 impl CanonicalOrder {
     /// Sorts the owners of a zone.
@@ -26,29 +36,57 @@ impl CanonicalOrder {
             owners.push((start..keys.len(), node.id()));
         }
         owners.sort_unstable_by(|(one, _), (other, _)| keys[one.clone()].cmp(&keys[other.clone()]));
-        CanonicalOrder(owners.into_iter().map(|(_, id)| id).collect())
+        let (mut sorted, mut ends) = (Vec::with_capacity(keys.len()), Vec::with_capacity(owners.len()));
+        for (key, _) in &owners {
+            sorted.extend_from_slice(&keys[key.clone()]);
+            ends.push(sorted.len());
+        }
+        CanonicalOrder {
+            owners: owners.into_iter().map(|(_, id)| id).collect(),
+            keys: sorted.into(),
+            ends: ends.into(),
+        }
     }
 
     /// The owners of the zone that this was made of, from the apex on.
     pub(crate) fn owners<'z>(&'z self, zone: &'z Zone) -> impl ExactSizeIterator<Item = Node<'z>> {
-        self.0.iter().map(|id| zone.node(*id))
+        self.owners.iter().map(|id| zone.node(*id))
     }
 
     /// The owner at a position, counted from the apex.
     pub(crate) fn owner<'z>(&self, position: usize, zone: &'z Zone) -> Node<'z> {
-        zone.node(self.0[position])
+        zone.node(self.owners[position])
     }
 
     /// The owner behind a name of the zone; behind the last owner comes the apex.
     pub(crate) fn after<'z>(&self, name: Name<'_>, zone: &'z Zone) -> Node<'z> {
-        let after = self.0.partition_point(|id| zone.node(*id).owner() <= name);
-        zone.node(self.0[after % self.0.len()])
+        zone.node(self.owners[self.position_after(name) % self.owners.len()])
     }
 
     /// The last owner at or before a name of the zone: its NSEC covers the name, or is the name's own.
     pub(crate) fn at_or_before<'z>(&self, name: Name<'_>, zone: &'z Zone) -> Node<'z> {
-        let after = self.0.partition_point(|id| zone.node(*id).owner() <= name);
-        zone.node(self.0[after.saturating_sub(1)])
+        zone.node(self.owners[self.position_after(name).saturating_sub(1)])
+    }
+
+    /// The number of owners at or before a name.
+    fn position_after(&self, name: Name<'_>) -> usize {
+        let mut key: ArrayVec<u8, MAX_SORT_KEY_LEN> = ArrayVec::new();
+        name.push_sort_key(&mut key);
+        let (mut low, mut high) = (0, self.owners.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if *self.key(middle) <= *key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn key(&self, position: usize) -> &[u8] {
+        let start = position.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.keys[start..self.ends[position]]
     }
 }
 

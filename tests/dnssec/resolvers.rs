@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 use crate::common::generate::Dice;
 use crate::common::peers::free_port;
-use crate::common::server::PATIENCE;
-use crate::common::{needs, pipeline, query};
-use crate::world::{APEX, LOOPBACK, World, clients};
+use crate::common::server::{PATIENCE, Server};
+use crate::common::{feeds, needs, pipeline, query};
+use crate::world::{APEX, LOOPBACK, World, clients, dnskey, write_key};
 
 /// A validating unbound that has a trust anchor, and asks these servers for these zones alone.
 pub(crate) struct Unbound {
@@ -114,6 +114,63 @@ fn each_client_gets_its_own_validated_answer_from_the_cache_in_any_order() {
         }
     }
     eprintln!("{answered} steered answers through unbound's cache, all validated");
+}
+
+/// The regions of AWS with a mirror of their own.
+const REGIONS: [&str; 6] = ["us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1", "sa-east-1"];
+
+/// The number of subnets of the feed that are asked for.
+const SUBNETS: usize = 250;
+
+#[test]
+fn subnets_of_a_real_feed_get_validated_what_pharos_answers_without_do() {
+    let Some(feed) = feeds::read("aws-ip-ranges.json") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    write_key(&folder.path().join("key.pem"), &rcgen::PKCS_ECDSA_P256_SHA256);
+    let feed_path = needs::data_folder().join("aws-ip-ranges.json").canonicalize().unwrap();
+    let mut config = format!(
+        "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"{APEX}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\", \
+         ttl = 3600 }}]\ndnssec = {{ keys = [\"key.pem\"] }}\n[networks]\naws = {{ feed = \"aws\", file = \"{}\" }}\n[mirrors.far]\n\
+         addresses = [\"198.51.100.1\"]\n",
+        feed_path.display()
+    );
+    let mut rules = String::new();
+    for (region, last) in REGIONS.iter().zip(2..) {
+        config += &format!("[mirrors.{region}]\naddresses = [\"198.51.100.{last}\"]\n");
+        rules += &format!("  {{ provider = \"aws\", region = \"{region}\", mirrors = [\"{region}\"] }},\n");
+    }
+    config += &format!("[horizons.h]\ndefault = [\"far\"]\nrules = [\n{rules}]\n");
+    fs::write(folder.path().join("zone"), "$TTL 300\n@ SOA ns h 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n")
+        .unwrap();
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    let address = server.address(LOOPBACK);
+    let anchor = format!("{APEX}. DNSKEY {}", dnskey(address, APEX).join(" "));
+    let Some(unbound) = Unbound::start(&[(APEX, address)], &anchor) else { return };
+    let mut dice = Dice::new(7);
+    let prefixes: Vec<&str> =
+        feed["prefixes"].as_array().unwrap().iter().filter_map(|entry| entry["ip_prefix"].as_str()).collect();
+    let mut subnets: Vec<String> = Vec::new();
+    while subnets.len() < SUBNETS {
+        let first: std::net::Ipv4Addr = dice.pick(&prefixes).split('/').next().unwrap().parse().unwrap();
+        let [a, b, c, _] = first.octets();
+        subnets.push(format!("{a}.{b}.{c}.0/24"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        for subnet in &subnets {
+            let message = query::parse(&[&format!("? {APEX}. A ecs={subnet}")]).unwrap().message;
+            let direct = Message::from_vec(&pipeline::ask_tcp(address, &message).unwrap()).unwrap();
+            let validated = unbound.ask(&format!("{APEX}. A ecs={subnet}"));
+            assert!(validated.metadata.authentic_data, "{subnet}: {validated}");
+            assert_eq!(addresses(&validated), addresses(&direct), "{subnet}");
+            seen.insert(addresses(&validated));
+        }
+        for last in (1..subnets.len()).rev() {
+            subnets.swap(last, dice.below(last + 1));
+        }
+    }
+    assert!(seen.len() > REGIONS.len() / 2, "{seen:?}");
 }
 
 /// The answer for a name below another one: all names below `*.any` have addresses.

@@ -117,6 +117,33 @@ fn verifiers_find_the_export_of_every_plan_complete() {
     }
 }
 
+#[test]
+fn dnsviz_finds_no_fault() {
+    let Some(program) = needs::program("dnsviz", "dnsviz") else { return };
+    let world = World::start("");
+    let (folder, server) = (world.folder.path(), format!("{APEX}+:127.0.0.1:{}", world.address().port()));
+    let names = [APEX, "www.blob.test", "toblob.blob.test", "x.wild.blob.test", "q.old.blob.test", "y.any.blob.test"];
+    let probe = [&["probe", "-4", "-A", "-x", &server, "-o", "probed"], &names[..]].concat();
+    let probed = world::run(&program, &probe, folder);
+    assert!(probed.status.success(), "{}", world::said(&probed));
+    let [flags, protocol, algorithm, key] = world.anchor();
+    let judge = |key: &str| {
+        fs::write(folder.join("anchor"), format!("{APEX}. 300 IN DNSKEY {flags} {protocol} {algorithm} {key}\n"))
+            .unwrap();
+        world::said(&world::run(&program, &["print", "-t", "anchor", "-r", "probed"], folder))
+    };
+    // `[.]` is secure; `E:` and `W:` begin errors and warnings.
+    let text = judge(&key);
+    let is_flagged = |line: &&str| {
+        let line = line.trim_start();
+        ["E:", "W:"].iter().any(|flag| line.starts_with(flag))
+            || ["[!", "[-", "[x", "[?"].iter().any(|flag| line.contains(flag))
+    };
+    let flagged = |text: &str| text.lines().filter(is_flagged).count();
+    assert!(text.matches("[.]").count() > 60 && flagged(&text) == 0, "{text}");
+    assert!(flagged(&judge(&key.replacen(&key[..4], "AAAA", 1))) > 60, "another key is not noticed");
+}
+
 fn without_nsec(zone: &str) -> String {
     let lines = zone.lines().filter(|line| !(line.starts_with("www.") && line.contains(" TYPE47 ")));
     lines.map(|line| format!("{line}\n")).collect()

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use arrayvec::ArrayVec;
 
-use super::{MAX_LABELS, Name, NameBuf};
+use super::{MAX_LABELS, MAX_NAME_LEN, Name, NameBuf};
 
 impl Ord for Name<'_> {
     /// Compares by label from the root on, byte by byte in lower case; an absent label comes first.
@@ -44,21 +44,27 @@ fn labels(name: Name<'_>) -> ArrayVec<&[u8], MAX_LABELS> {
     name.labels().collect()
 }
 
+/// The most bytes of a sort key: each byte of a name takes two at most.
+pub(crate) const MAX_SORT_KEY_LEN: usize = 2 * MAX_NAME_LEN;
+
 impl Name<'_> {
     /// Appends bytes whose order, as bytes, is the canonical order of names, so that sorting many names splits each name
     /// once.
     ///
     /// The labels come from the root on, in lower case, each followed by 0. A byte 0 or 1 in a label is written as 1
     /// followed by 1 or 2, so that 0 only ends labels.
-    pub(crate) fn push_sort_key(self, key: &mut Vec<u8>) {
+    pub(crate) fn push_sort_key(self, key: &mut impl Extend<u8>) {
         for label in labels(self).iter().rev() {
-            for octet in label.iter().map(u8::to_ascii_lowercase) {
-                match octet {
-                    0 | 1 => key.extend_from_slice(&[1, octet + 1]),
-                    other => key.push(other),
-                }
+            let octets = label.iter().map(u8::to_ascii_lowercase);
+            if label.iter().all(|octet| *octet > 1) {
+                key.extend(octets);
+            } else {
+                octets.for_each(|octet| match octet {
+                    0 | 1 => key.extend([1, octet + 1]),
+                    other => key.extend([other]),
+                });
             }
-            key.push(0);
+            key.extend([0]);
         }
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn scalar(written: &[u8]) -> Option<[u8; PRIVATE_LEN]> {
 
 /// The private scalar and the public point in a PKCS #8 document of curve P-256 whose scalar has not the length that ring demands.
 fn parts(document: &[u8]) -> Option<([u8; PRIVATE_LEN], &[u8])> {
-    // RFC 5915 §3: version 1 and an octet string; then a bit string with an uncompressed point.
+    // RFC 5915 §3: version 1 and the string of the scalar; then a bit string with an uncompressed point.
     const PRIVATE: [u8; 4] = [0x02, 0x01, 0x01, 0x04];
     const PUBLIC: [u8; 4] = [0x03, 0x42, 0x00, UNCOMPRESSED];
     let after = |mark: [u8; 4]| {

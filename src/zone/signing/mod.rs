@@ -15,7 +15,7 @@ mod chain;
 mod signed_bytes;
 
 pub(crate) use chain::nsec_rdata;
-pub(crate) use signed_bytes::{RrSetToSign, SigningWindow, ToSign};
+pub(crate) use signed_bytes::{RrSetToSign, SigningTime, SigningWindow, ToSign};
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use super::{CanonicalOrder, Node, SignatureOctets, SigningTerms, Steered, Zone, 
 use crate::base::ids::NodeId;
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
-use crate::base::time::{Ttl, UnixTime};
+use crate::base::time::Ttl;
 
 /// The rdata of the CDS and CDNSKEY records that ask for the removal of all DS records (RFC 8078 §4).
 const DELETE_CDS: [u8; 5] = [0, 0, 0, 0, 0];
@@ -33,7 +33,7 @@ const DELETE_CDNSKEY: [u8; 5] = [0, 0, 3, 0, 0];
 pub(crate) struct ZoneSigning<'z> {
     zone: &'z Zone,
     terms: &'z SigningTerms,
-    now: UnixTime,
+    time: SigningTime,
     order: CanonicalOrder,
     /// The RRsets of keys at the apex, with those of the file.
     key_sets: Vec<AddedRrSet>,
@@ -60,12 +60,12 @@ struct SignJob {
 
 impl<'z> ZoneSigning<'z> {
     /// Lists the signatures of a zone. `zone` has no signatures, except those of an off-line key over the RRsets of keys.
-    pub(crate) fn new(zone: &'z Zone, terms: &'z SigningTerms, now: UnixTime) -> Self {
+    pub(crate) fn new(zone: &'z Zone, terms: &'z SigningTerms, time: SigningTime) -> Self {
         let order = CanonicalOrder::of(zone);
         let mut signing = ZoneSigning {
             zone,
             terms,
-            now,
+            time,
             order,
             key_sets: key_sets(zone, terms),
             chain: Vec::new(),
@@ -130,7 +130,7 @@ impl<'z> ZoneSigning<'z> {
 
     fn job(&self, job: &SignJob) -> (RrSetToSign<'_>, &'z ZoneKey, SigningWindow) {
         let node = self.order.owner(job.at as usize, self.zone);
-        let window = SigningWindow::at(self.now, self.terms.validity_secs, node.owner(), job.rtype);
+        let window = SigningWindow::at(self.time, self.terms.validity_secs, node.owner(), job.rtype);
         let (ttl, rdatas) = self.rrset(job.at as usize, node, job.rtype);
         let set = RrSetToSign { apex: self.zone.apex(), owner: node.owner(), rtype: job.rtype, ttl, rdatas };
         (set, &self.terms.keys[usize::from(job.key)], window)

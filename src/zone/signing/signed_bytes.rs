@@ -25,6 +25,22 @@ pub(super) const INCEPTION_SECS: u64 = 3600;
 /// The number of windows that begin within the validity of a signature.
 const WINDOWS: u64 = 4;
 
+/// The time of signing. The two moments differ only while the clock is in doubt: it was ahead before, or is behind now. Signatures
+/// are then valid at both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SigningTime {
+    /// The earlier moment, or the only one.
+    pub(crate) from: UnixTime,
+    /// The later moment.
+    pub(crate) to: UnixTime,
+}
+
+impl From<UnixTime> for SigningTime {
+    fn from(now: UnixTime) -> Self {
+        SigningTime { from: now, to: now }
+    }
+}
+
 /// The window of time in which a signature is valid, in seconds since 1970 modulo 2^32 (RFC 4034 §3.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SigningWindow {
@@ -35,13 +51,14 @@ pub(crate) struct SigningWindow {
 }
 
 impl SigningWindow {
-    /// The window of the signatures of an RRset that are made now.
-    pub(crate) fn at(now: UnixTime, validity_secs: u32, owner: Name<'_>, rtype: Rtype) -> Self {
+    /// The window of the signatures of an RRset that are made at a time.
+    pub(crate) fn at(time: SigningTime, validity_secs: u32, owner: Name<'_>, rtype: Rtype) -> Self {
         let period = (u64::from(validity_secs) / WINDOWS).max(1);
-        let start = now.0.saturating_sub((now.0 + phase(owner, rtype) % period) % period);
+        let phase = phase(owner, rtype) % period;
+        let start = |now: UnixTime| now.0.saturating_sub((now.0 + phase) % period);
         SigningWindow {
-            inception: start.saturating_sub(INCEPTION_SECS) as u32,
-            expiration: (start + u64::from(validity_secs)) as u32,
+            inception: start(time.from).saturating_sub(INCEPTION_SECS) as u32,
+            expiration: (start(time.to) + u64::from(validity_secs)) as u32,
         }
     }
 }

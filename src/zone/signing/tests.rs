@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::signed_bytes::INCEPTION_SECS;
 use super::*;
 use crate::base::name::name;
+use crate::base::time::UnixTime;
 use crate::zone::{KeyRole, KeyState, SignOctets};
 
 /// A key whose signatures are all the same.
@@ -47,7 +48,7 @@ fn zone(records: &[(&str, Rtype)]) -> Zone {
 }
 
 fn signed(zone: &Zone, terms: &SigningTerms) -> Zone {
-    let signing = ZoneSigning::new(zone, terms, UnixTime(1_800_000_000));
+    let signing = ZoneSigning::new(zone, terms, UnixTime(1_800_000_000).into());
     let made: Vec<_> = (0..signing.len()).map(|at| signing.to_sign(at)).collect();
     let signatures: Vec<_> = made.iter().map(|made| made.key.private.sign(made.octets()).unwrap()).collect();
     signing.finish(&signatures).unwrap()
@@ -161,7 +162,7 @@ fn a_signature_is_valid_for_three_quarters_of_the_validity_at_every_moment() {
         let mut windows = std::collections::BTreeSet::new();
         for step in 0..1000 {
             let now = 1_800_000_000 + step * u64::from(validity) / 250;
-            let window = SigningWindow::at(UnixTime(now), validity, owner.as_name(), Rtype::A);
+            let window = SigningWindow::at(UnixTime(now).into(), validity, owner.as_name(), Rtype::A);
             let left = u64::from(window.expiration) - now;
             assert!((u64::from(validity) * 3 / 4..=u64::from(validity)).contains(&left), "{validity} {left}");
             assert!(u64::from(window.inception) + INCEPTION_SECS <= now);
@@ -169,4 +170,13 @@ fn a_signature_is_valid_for_three_quarters_of_the_validity_at_every_moment() {
         }
         assert!((16..=18).contains(&windows.len()), "{}", windows.len());
     }
+}
+
+#[test]
+fn while_the_clock_is_in_doubt_a_signature_is_valid_at_both_times() {
+    let owner = name("a.example");
+    let (from, to) = (UnixTime(1_800_000_000), UnixTime(1_800_432_000));
+    let window = |time: SigningTime| SigningWindow::at(time, 86_400, owner.as_name(), Rtype::A);
+    let both = window(SigningTime { from, to });
+    assert_eq!((both.inception, both.expiration), (window(from.into()).inception, window(to.into()).expiration));
 }
