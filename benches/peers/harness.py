@@ -18,7 +18,7 @@ def build(work, pharos):
     if not pharos:
         subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
         pharos = f"{ROOT}/target/release/pharos"
-    return {"echo": f"{work}/echo.bin", "pharos": pharos, "large": pharos, "limits": pharos}
+    return {"echo": f"{work}/echo.bin", "pharos": pharos, "large": pharos, "limits": pharos, "fleet": pharos}
 
 
 def ask(port, query, timeout=1.0):

@@ -27,7 +27,24 @@ def limits(world, directory, port, binary):
     return pharos(world, directory, port, binary, 'rrl = { responses-per-second = 100000 }')
 
 
-def pharos(world, directory, port, binary, options=""):
+def fleet(world, directory, port, binary):
+    """Pharos as one server of a fleet, with a folder as its store, which it looks at every second."""
+    write(f"{directory}/fleet.key", "0" * 64)
+    os.chmod(f"{directory}/fleet.key", 0o600)
+    os.makedirs(f"{directory}/store", exist_ok=True)
+    return pharos(world, directory, port, binary, more=f"""
+[control]
+socket = "{directory}/control.sock"
+state = "{directory}/orders.json"
+[fleet]
+name = "one"
+store = "dir:{directory}/store"
+key-file = "fleet.key"
+every = "1s"
+""")
+
+
+def pharos(world, directory, port, binary, options="", more=""):
     mirrors = "".join(f"[mirrors.{provider}-{region}]\naddresses = [\"{world.address(at, 4)}\", \"{world.address(at, 6)}\"]\n"
                       for at, (provider, region) in enumerate(world.mirrors))
     rules = "".join(f"  {{ provider = \"{provider}\", region = \"{region}\", mirrors = [\"{provider}-{region}\"] }},\n"
@@ -57,7 +74,7 @@ steer = [{{ owner = "@", horizon = "blobs", ttl = 60 }}]
 rules = [
 {rules}]
 default = ["{"-".join(world.mirrors[0])}"]
-""")
+{more}""")
     return [binary, "serve", "--config", f"{directory}/pharos.toml"]
 
 
@@ -194,8 +211,8 @@ loglevel=3
     return ["pdns_server", f"--config-dir={directory}"]
 
 
-CONTESTANTS = {"echo": echo, "pharos": pharos, "large": pharos, "limits": limits, "gdnsd": gdnsd, "knot": knot, "nsd": nsd, "pdns": pdns}
+CONTESTANTS = {"echo": echo, "pharos": pharos, "large": pharos, "limits": limits, "fleet": fleet, "gdnsd": gdnsd, "knot": knot, "nsd": nsd, "pdns": pdns}
 # Who gives everybody one answer: its figure stands in the steered workloads, but it is not held to the right answers.
 UNSTEERED = {"nsd", "echo"}
 # Pharos otherwise than the rest has it; only where asked for.
-VARIANTS = {"large", "limits"}
+VARIANTS = {"large", "limits", "fleet"}
