@@ -225,10 +225,10 @@ impl Signatory {
         judge.is_behind = is_behind;
         judge.newest = judge.newest.max(now.0);
         let newest = UnixTime(judge.newest);
-        let time = match behind {
-            0..=TOLERATED_SECS => now.into(),
-            ..=DOUBTED_SECS => SigningTime { from: now, to: newest },
-            _ => newest.into(),
+        let time = match () {
+            () if !is_behind => now.into(),
+            () if behind <= DOUBTED_SECS => SigningTime { from: now, to: newest },
+            () => newest.into(),
         };
         judge.windows = Some(time);
         time
