@@ -155,13 +155,7 @@ impl<'r> ResponseWriter<'_, 'r> {
     #[inline]
     fn whole(&mut self, rr: &Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
         let (at, known) = (self.message.at, self.names.known.len());
-        let written = match self.dnssec_ok.then(|| copied_whole(rr)).flatten() {
-            Some(set) => self.signed(set, matches!(rr.data, Data::Tailored(_))),
-            None => match self.rrset(rr, response) {
-                Some(records) if self.dnssec_ok => self.signatures(rr, response).map(|more| records + more),
-                written => written,
-            },
-        };
+        let written = if self.dnssec_ok { self.with_signatures(rr, response) } else { self.rrset(rr, response) };
         if let Some(records) = written {
             *count += records;
             return true;
@@ -169,6 +163,16 @@ impl<'r> ResponseWriter<'_, 'r> {
         self.message.at = at;
         self.names.known.truncate(known);
         rr.need == Need::Optional
+    }
+
+    /// Writes an RRset with its signatures, and returns the number of both; `None` if these do not fit. Apart, so that queries
+    /// without DO do not pay for it.
+    #[inline(never)]
+    fn with_signatures(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+        match copied_whole(rr) {
+            Some(set) => self.signed(set, matches!(rr.data, Data::Tailored(_))),
+            None => Some(self.rrset(rr, response)? + self.signatures(rr, response)?),
+        }
     }
 
     /// Copies an RRset with its signatures, and returns the number of both; `None` if these do not fit.
