@@ -56,14 +56,23 @@ pub(crate) fn run(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
 /// installed is left out, and the missing one is named.
 pub(crate) fn script(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
     let place = format!("{}:{}", page.path.display(), fence.line);
-    let programs = fence.text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
-    if let Some(program) = programs.filter(|name| *name != "pharos").find(|name| find_program(name).is_none()) {
+    if let Some(program) = programs(&fence.text).find(|name| find_program(name).is_none()) {
         needs::missing(format!("{program} is not installed; {place} is not run"));
         return;
     }
     if let Err(printed) = printed(&format!("set -e\n{}", replace(&fence.text, stand)), folder) {
         panic!("{place}: a command fails\n{printed}");
     }
+}
+
+/// The programs that the lines of a script begin with, but `pharos`. For a line `(cd FOLDER && PROGRAM …)` it is PROGRAM.
+fn programs(script: &str) -> impl Iterator<Item = &str> {
+    let lines = script.lines().filter(|line| !line.starts_with(' '));
+    let commands = lines.map(|line| match line.strip_prefix("(cd ").and_then(|rest| rest.split_once(" && ")) {
+        Some((_folder, command)) => command,
+        None => line,
+    });
+    commands.filter_map(|command| command.split(' ').next()).filter(|program| *program != "pharos")
 }
 
 /// The output of a command on both channels, as an error if the command fails.
@@ -100,4 +109,11 @@ fn a_console_is_cut_into_commands_and_their_output() {
     let found = steps("$ one \\\n  more\nout 1\nout 2\n$ two\n");
     let step = |command: &str, output: &str| Step { command: command.into(), output: output.into() };
     assert_eq!(found, [step("one \\\n  more", "out 1\nout 2\n"), step("two", "")]);
+}
+
+#[test]
+fn the_programs_of_a_script_are_those_its_lines_begin_with() {
+    let script =
+        "pharos check\ncp a b \\\n  c\n(cd zones && dnssec-signzone -S zone)\nawk '$4 && $5' zones/signed > out\n";
+    assert_eq!(programs(script).collect::<Vec<_>>(), ["cp", "dnssec-signzone", "awk"]);
 }
