@@ -9,6 +9,7 @@ mod check;
 mod fault;
 pub(crate) mod pair;
 mod pem;
+mod pkcs8;
 mod private;
 
 use std::sync::Arc;

@@ -9,7 +9,8 @@
 use data_encoding::BASE64;
 
 use super::fault::KeyFault;
-use super::private::{PRIVATE_LEN, scalar};
+use super::pkcs8::{PRIVATE_LEN, scalar};
+
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;

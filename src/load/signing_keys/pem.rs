@@ -7,6 +7,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::{Error, PemObject as _};
 
 use super::fault::KeyFault;
+use super::pkcs8;
 use super::private::RingKey;
 
 /// Object identifiers of algorithms, as DER has them, with the names of keys.
@@ -21,8 +22,8 @@ const KINDS: [(&[u8], &str); 4] = [
 pub(super) fn key(bytes: &[u8]) -> Result<RingKey, KeyFault> {
     match PrivatePkcs8KeyDer::from_pem_slice(bytes) {
         Ok(document) => RingKey::of_pkcs8(document.secret_pkcs8_der()).ok_or_else(|| {
-            let has = |id: &[u8]| document.secret_pkcs8_der().windows(id.len()).any(|window| window == id);
-            KeyFault::Kind(KINDS.iter().find(|(id, _)| has(id)).map(|(_, name)| *name))
+            let ids = pkcs8::algorithm(document.secret_pkcs8_der());
+            KeyFault::Kind(KINDS.iter().find(|(id, _)| ids.contains(id)).map(|(_, name)| *name))
         }),
         Err(Error::NoItemsFound) => Err(other(bytes)),
         Err(_) => Err(KeyFault::BadPem),

@@ -1,7 +1,7 @@
 //! Private keys of both algorithms, by ring.
 //!
 //! **Invariants**: a key whose public half does not fit is refused; no text shows a private key.
-//! **Not here**: the files that hold keys ([`super::pair`], [`super::pem`]).
+//! **Not here**: the files that hold keys ([`super::pair`], [`super::pem`]), and the form of PKCS #8 ([`super::pkcs8`]).
 //!
 //! RFC 6605 §4 (ECDSA), RFC 8080 §3 and §4 (Ed25519).
 
@@ -11,13 +11,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 
 use super::fault::KeyFault;
+use super::pkcs8::{self, PRIVATE_LEN, UNCOMPRESSED};
 use crate::zone::{ECDSA_P256, ED25519, SignOctets, SignatureOctets};
-
-/// The first byte of a point without compression, which DNSKEY records leave out (RFC 6605 §4).
-const UNCOMPRESSED: u8 = 4;
-
-/// The bytes of a private key of either algorithm.
-pub(crate) const PRIVATE_LEN: usize = 32;
 
 /// The private scalar in the PKCS #8 document of a key of curve P-256 that ring makes.
 const SCALAR: std::ops::Range<usize> = 36..36 + PRIVATE_LEN;
@@ -54,7 +49,7 @@ impl RingKey {
         if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &random) {
             return Some(RingKey::Ecdsa(Box::new(key), random));
         }
-        if let Some((private, public)) = parts(document) {
+        if let Some((private, public)) = pkcs8::scalar_and_point(document) {
             return RingKey::of_pair(ECDSA_P256, &private, public).ok();
         }
         // Version 1, which openssl and GnuTLS write, has no public half to compare.
@@ -98,29 +93,6 @@ impl RingKey {
     }
 }
 
-/// The private scalar of a key of curve P-256 in its full length. Other programs write it without leading zeros (BIND), or with one
-/// more (GnuTLS, and so Knot DNS, for half of all keys), because to them it is a number.
-pub(super) fn scalar(written: &[u8]) -> Option<[u8; PRIVATE_LEN]> {
-    let zeros = written.iter().take_while(|byte| **byte == 0).count();
-    let mut scalar = [0; PRIVATE_LEN];
-    let start = PRIVATE_LEN.checked_sub(written.len() - zeros)?;
-    scalar[start..].copy_from_slice(&written[zeros..]);
-    Some(scalar)
-}
-
-/// The private scalar and the public point in a PKCS #8 document of curve P-256 whose scalar has not the length that ring demands.
-fn parts(document: &[u8]) -> Option<([u8; PRIVATE_LEN], &[u8])> {
-    // RFC 5915 §3: version 1 and the string of the scalar; then a bit string with an uncompressed point.
-    const PRIVATE: [u8; 4] = [0x02, 0x01, 0x01, 0x04];
-    const PUBLIC: [u8; 4] = [0x03, 0x42, 0x00, UNCOMPRESSED];
-    let after = |mark: [u8; 4]| {
-        let at = document.windows(mark.len()).position(|window| window == mark)?;
-        Some(&document[at + mark.len()..])
-    };
-    let (&len, rest) = after(PRIVATE)?.split_first()?;
-    Some((scalar(rest.get(..len.into())?)?, after(PUBLIC)?.get(..64)?))
-}
-
 impl SignOctets for RingKey {
     fn sign(&self, octets: &[u8]) -> Option<SignatureOctets> {
         match self {
@@ -143,22 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scalar_is_read_whatever_its_leading_zeros() {
-        let full = [7; PRIVATE_LEN];
-        assert_eq!(scalar(&full), Some(full));
-        assert_eq!(scalar(&[&[0][..], &full].concat()), Some(full));
-        let mut short = full;
-        short[0] = 0;
-        assert_eq!(scalar(&full[1..]), Some(short));
-        assert_eq!(scalar(&[full, full].concat()), None);
-    }
-
-    #[test]
     fn a_document_with_a_longer_scalar_is_read_as_gnutls_writes_it() {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let mut longer = document.as_ref().to_vec();
         longer.insert(SCALAR.start, 0);
-        longer[SCALAR.start - 1] += 1;
+        // The lengths of the document, of the string with the key, of the key, and of the string with the scalar.
+        for length in [2, 28, 30, SCALAR.start - 1] {
+            longer[length] += 1;
+        }
         let [read, of_longer] =
             [document.as_ref(), &longer].map(|document| RingKey::of_pkcs8(document).unwrap().public());
         assert_eq!(read, of_longer);
