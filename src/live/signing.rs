@@ -5,8 +5,7 @@
 //! signatures are made whose next window has begun ([`SigningWindow`](crate::zone::SigningWindow)).
 //!
 //! **Invariants**: a zone is published with all of its signatures, or as it was before; a publication waits for the signatures of
-//! steered answers for [`MAX_WAIT`] at most; while the clock is
-//! behind an earlier one, signatures are valid at both times.
+//! steered answers for [`MAX_WAIT`] at most; while the clock is behind an earlier one, signatures are valid at both times.
 //! **Not here**: the bytes to sign ([`crate::zone`], [`crate::snapshot`]), private keys (load).
 
 mod kept;
@@ -79,6 +78,16 @@ struct ClockJudge {
     windows: Option<SigningTime>,
 }
 
+/// A zone as it is configured, and its version with signatures.
+pub(crate) type SignedVersion = (Arc<Zone>, Arc<Zone>);
+
+/// Signatures in the order of their positions; `None` for one that cannot be made, or not in time.
+struct Made {
+    signatures: Vec<Option<SignatureOctets>>,
+    /// The number that were not kept before.
+    new: usize,
+}
+
 /// The figures of a [`Signatory`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SigningFigures {
@@ -132,46 +141,27 @@ impl Signatory {
     }
 
     /// Signs the zones of a snapshot that are unsigned, and its steered answers until `deadline`. The second result is true if
-    /// that sufficed.
+    /// there was time for all of them. One that cannot be made is missing then: trying at once again would not make it.
     pub(super) fn sign(&self, snapshot: Snapshot, deadline: Option<Instant>) -> (Snapshot, bool) {
         if !snapshot.signs() {
             return (snapshot, true);
         }
         let kept = deadline.and_then(|_| self.judge().windows);
         let time = kept.unwrap_or_else(|| self.begin_windows());
-        let signed: Vec<_> = snapshot
-            .unsigned_zones()
-            .into_iter()
-            .filter_map(|id| {
-                let zone = snapshot.zones().folded(id).clone();
-                let terms = snapshot.signing_terms(id)?;
-                let signing = ZoneSigning::new(&zone, terms, time);
-                let signed = Arc::new(self.finish(&signing, &zone)?);
-                Some((zone.clone(), signed))
-            })
-            .collect();
+        let unsigned = snapshot.unsigned_zones().into_iter();
+        let signed: Vec<_> = unsigned.filter_map(|id| self.sign_zone(&snapshot, id, time, true)).collect();
         let snapshot = snapshot.with_signed_zones(signed);
         let signing = TailoredSigning::new(&snapshot, time);
-        let signatures = self.make(signing.len(), &|position| signing.to_sign(position), deadline);
-        let is_whole = signatures.iter().all(Option::is_some);
+        let signatures = self.make(signing.len(), &|position| signing.to_sign(position), deadline).signatures;
+        let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let is_in_time = !is_late || signatures.iter().all(Option::is_some);
         let owners = signing.finish(&signatures);
-        (snapshot.with_signed_owners(owners), is_whole)
+        (snapshot.with_signed_owners(owners), is_in_time)
     }
 
-    /// Makes all signatures of a zone. `None` if some cannot be made.
-    fn finish(&self, signing: &ZoneSigning<'_>, zone: &Zone) -> Option<Zone> {
-        let made = self.make(signing.len(), &|position| signing.to_sign(position), None);
-        let signatures: Option<Vec<SignatureOctets>> = made.into_iter().collect();
-        let signed = signatures.and_then(|signatures| signing.finish(&signatures));
-        if signed.is_none() {
-            error!("zone {} cannot be signed; queries with the DO bit get SERVFAIL until it is", zone.apex());
-        }
-        signed
-    }
-
-    /// Makes the signatures of a snapshot whose next window has begun. Returns the signed versions of zones that have some, each
-    /// with the zone that it was made of ([`super::Updates::sign`]).
-    pub(crate) fn renew(&self, snapshot: &Snapshot) -> Vec<(Arc<Zone>, Arc<Zone>)> {
+    /// Makes the signatures of a snapshot whose next window has begun. Returns the signed versions of zones that have some
+    /// ([`super::Updates::sign`]).
+    pub(crate) fn renew(&self, snapshot: &Snapshot) -> Vec<SignedVersion> {
         self.begin_round();
         let before = self.judge().windows;
         let time = self.begin_windows();
@@ -180,19 +170,39 @@ impl Signatory {
             before.to.0.abs_diff(time.to.0) > STEP_SECS || before.from.0.abs_diff(time.from.0) > STEP_SECS
         });
         let renew = |(id, _): (ZoneId, &Zone)| {
-            let (terms, zone) = (snapshot.signing_terms(id)?, snapshot.zones().folded(id).clone());
-            let before = self.figures().made;
-            let signing = ZoneSigning::new(&zone, terms, time);
-            let made = self.make(signing.len(), &|position| signing.to_sign(position), None);
-            let signatures: Vec<SignatureOctets> = made.into_iter().collect::<Option<_>>()?;
-            let is_new = is_step || self.figures().made > before || snapshot.is_awaiting_signatures(id);
-            let signed = is_new.then(|| signing.finish(&signatures)).flatten().map(Arc::new);
-            signed.map(|signed| (zone.clone(), signed))
+            self.sign_zone(snapshot, id, time, is_step || snapshot.is_awaiting_signatures(id))
         };
         let signed = snapshot.zones().iter().filter_map(renew).collect();
         let signing = TailoredSigning::new(snapshot, time);
         self.make(signing.len(), &|position| signing.to_sign(position), None);
         signed
+    }
+
+    /// A version of a zone with all signatures. `None` if it is not signed here, if a signature cannot be made, or if all of them are
+    /// kept ones, unless these are due as well.
+    fn sign_zone(
+        &self,
+        snapshot: &Snapshot,
+        id: ZoneId,
+        time: SigningTime,
+        are_kept_due: bool,
+    ) -> Option<SignedVersion> {
+        let (terms, zone) = (snapshot.signing_terms(id)?, snapshot.zones().folded(id).clone());
+        let signing = ZoneSigning::new(&zone, terms, time);
+        let made = self.make(signing.len(), &|position| signing.to_sign(position), None);
+        let signatures: Option<Vec<SignatureOctets>> = made.signatures.into_iter().collect();
+        if signatures.is_some() && !are_kept_due && made.new == 0 {
+            return None;
+        }
+        let Some(signed) = signatures.and_then(|signatures| signing.finish(&signatures)) else {
+            let apex = zone.apex();
+            match snapshot.is_awaiting_signatures(id) {
+                true => error!("zone {apex} cannot be signed; queries with the DO bit get SERVFAIL until it is"),
+                false => error!("zone {apex} cannot be signed anew; its signatures are served until their expiration"),
+            }
+            return None;
+        };
+        Some((zone.clone(), Arc::new(signed)))
     }
 
     /// True if a round is due: the pause of a snapshot has passed by the civil clock, also if that was set.
@@ -241,7 +251,7 @@ impl Signatory {
         count: usize,
         to_sign: &(dyn Fn(usize) -> ToSign<'k> + Sync),
         deadline: Option<Instant>,
-    ) -> Vec<Option<SignatureOctets>> {
+    ) -> Made {
         let began = Instant::now();
         let mut signatures = vec![None; count];
         let threads = if count < MANY { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) };
@@ -264,13 +274,14 @@ impl Signatory {
             let others = others.into_iter().flat_map(|thread| thread.join().unwrap_or_default());
             own.into_iter().chain(others).collect()
         });
-        if !new.is_empty() {
-            self.made.fetch_add(new.len() as u64, Ordering::Relaxed);
+        let count = new.len();
+        if count > 0 {
+            self.made.fetch_add(count as u64, Ordering::Relaxed);
             self.last_micros.store(began.elapsed().as_micros() as u64, Ordering::Relaxed);
             let round = self.round.load(Ordering::Relaxed);
             self.kept.write().unwrap_or_else(PoisonError::into_inner).add(new, round);
         }
-        signatures
+        Made { signatures, new: count }
     }
 
     /// Makes the signatures of some positions in a row, or finds them, and adds those that are new to `new`.

@@ -35,8 +35,24 @@ impl SignOctets for Numbering {
     }
 }
 
-/// A zone `example` with a steered owner `blob` and the mirrors of a horizon, one for each address.
+/// A key that makes so many signatures, and no more.
+#[derive(Debug)]
+struct Failing(Count);
+
+impl SignOctets for Failing {
+    fn sign(&self, _: &[u8]) -> Option<SignatureOctets> {
+        let less = |left: u64| left.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok().map(|_| [7; 64])
+    }
+}
+
+/// [`snapshot_with`] a key that numbers its signatures.
 fn snapshot(validity_secs: u32, mirrors: &[&str]) -> Snapshot {
+    snapshot_with(Arc::<Numbering>::default(), validity_secs, mirrors)
+}
+
+/// A zone `example` with a steered owner `blob` and the mirrors of a horizon, one for each address.
+fn snapshot_with(private: Arc<dyn SignOctets>, validity_secs: u32, mirrors: &[&str]) -> Snapshot {
     let mut builder = ZoneBuilder::new(name("example"));
     let soa = [&[0, 0][..], &[7u32, 3600, 600, 86400, 60].map(u32::to_be_bytes).concat()].concat();
     for (rtype, rdata) in [(Rtype::SOA, &soa[..]), (Rtype::NS, b"\x02ns\x05other\0")] {
@@ -45,13 +61,7 @@ fn snapshot(validity_secs: u32, mirrors: &[&str]) -> Snapshot {
     let steered = Steered { horizon: HorizonId(0), ttl: Ttl(60), service: None };
     builder.steer(name("blob.example").as_name(), steered, 0).unwrap();
     let dnskey = [&[1, 1, 3, 13][..], &[9; 64]].concat();
-    let key = ZoneKey {
-        dnskey: dnskey.into(),
-        role: KeyRole::Csk,
-        state: KeyState::Active,
-        has_ds: false,
-        private: Arc::<Numbering>::default(),
-    };
+    let key = ZoneKey { dnskey: dnskey.into(), role: KeyRole::Csk, state: KeyState::Active, has_ds: false, private };
     let terms = SigningTerms { keys: vec![key], validity_secs, deletes_ds: false };
     let networks = Networks::default();
     let ids = (0..mirrors.len()).map(crate::base::ids::MirrorId::from_index).collect();
@@ -100,7 +110,10 @@ fn signatures_are_renewed_before_they_expire() {
     let zone = crate::base::ids::ZoneId(0);
     for _ in 0..120 {
         NOW.set(NOW.get() + 1);
+        let before = signatory.figures().made;
         let renewed = signatory.renew(&served);
+        let is_grown = signatory.figures().made > before;
+        assert!(renewed.is_empty() || is_grown, "a zone is published that has no new signatures");
         served = signatory.sign(served.with_signed_zones(renewed), None).0;
         let left = served.signatures(zone).expires.unwrap().0 - NOW.get();
         assert!((21..=30).contains(&left), "{left}");
@@ -153,11 +166,25 @@ fn a_clock_that_is_set_forward_has_all_signatures_made_anew_soon() {
 fn a_plan_that_is_not_signed_in_time_gets_nothing_unsigned() {
     let signatory = Signatory::new(clock);
     let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-    let (late, is_whole) = signatory.sign(snapshot(86_400, &["192.0.2.1"]), Some(past));
-    assert!(!is_whole);
+    let (late, is_in_time) = signatory.sign(snapshot(86_400, &["192.0.2.1"]), Some(past));
+    assert!(!is_in_time);
     let (zone, _) = late.zones().iter().next().unwrap();
     let node = late.zones().zone(zone).node_of(name("blob.example").as_name()).unwrap().id();
     let owner = late.signed_owner(zone, node).unwrap();
     assert!(owner.addresses(0, Family::V4).is_none() && owner.nsec().is_none());
     assert!(signatory.sign(late, None).1);
+}
+
+#[test]
+fn signatures_that_cannot_be_made_are_not_tried_again_at_once() {
+    let later = Instant::now() + Duration::from_secs(3600);
+    // None at all, and those of the zone without those of its steered owner.
+    for (count, unsigned) in [(0, 1), (4, 0)] {
+        let signatory = Signatory::new(clock);
+        let key = Arc::new(Failing(count.into()));
+        let (served, is_in_time) = signatory.sign(snapshot_with(key, 86_400, &["192.0.2.1"]), Some(later));
+        assert!(is_in_time, "{count}");
+        assert_eq!((served.unsigned_zones().len(), signatory.figures().made), (unsigned, count), "{count}");
+        assert!(signatory.figures().failed > 0, "{count}");
+    }
 }
