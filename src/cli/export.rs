@@ -5,11 +5,8 @@
 
 use std::path::Path;
 
-use super::{BAD_CONFIG, OK, complain, complain_of, put};
+use super::{BAD_CONFIG, OK, build, complain, put};
 use crate::base::name::NameBuf;
-use crate::base::time::Generation;
-use crate::compile;
-use crate::files::Intake;
 use crate::inspect::{self, UnknownPlan};
 use crate::live::Signatory;
 use crate::load::hosts::Purpose;
@@ -34,12 +31,9 @@ pub(super) struct Args {
 
 /// Prints the zone, and returns the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build_for(&Purpose::Show, config, Generation(1), &Intake::default(), &|_| None) {
+    let built = match build(&Purpose::Show, config) {
         Ok(built) => built,
-        Err(problems) => {
-            complain_of(&problems);
-            return BAD_CONFIG;
-        }
+        Err(code) => return code,
     };
     let snapshot = if args.signed { Signatory::new(Clock::civil).sign_ahead(built.snapshot) } else { built.snapshot };
     let id = NameBuf::parse(&args.zone).ok().and_then(|apex| Some(snapshot.zones().at_apex(apex.as_name())?.0));

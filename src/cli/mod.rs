@@ -37,13 +37,17 @@ mod top;
 mod verify;
 mod zone;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing::info;
 
+use crate::base::time::Generation;
+use crate::compile::{self, Built};
+use crate::files::Intake;
+use crate::load::hosts::Purpose;
 use crate::process;
 use crate::serve::{self, Failure};
 use locate::ConfigLocation;
@@ -261,6 +265,14 @@ pub fn run() -> ExitCode {
         Command::Key(args) => key::run(&config, &args),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),
+    })
+}
+
+/// Compiles a configuration for a command that serves nothing; complains of its errors and returns the exit code if it has some.
+fn build(purpose: &Purpose, config: &Path) -> Result<Built, u8> {
+    compile::build_for(purpose, config, Generation(1), &Intake::default(), &|_| None).map_err(|problems| {
+        complain_of(&problems);
+        BAD_CONFIG
     })
 }
 

@@ -17,13 +17,10 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::ServerTarget;
-use super::{BAD_CONFIG, OK, complain, complain_of, put};
+use super::{BAD_CONFIG, OK, build, complain, put};
 use crate::base::prefix::Family;
 use crate::base::share::Share;
-use crate::base::time::Generation;
-use crate::compile;
 use crate::control::client::ControlQuestion;
-use crate::files::Intake;
 use crate::inspect::{
     self, FamilyMoves, HorizonMoves, LabelMove, MoveEnd, Moves, RangeMove, Rulings, SourceMoves, words,
 };
@@ -74,11 +71,11 @@ pub(super) fn parse_share(text: &str) -> Result<Share, &'static str> {
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let new = args.new.as_deref().map_or_else(|| config.path().to_path_buf(), Path::to_path_buf);
     let old = || match &args.against {
-        Some(old) => build(old),
+        Some(old) => rulings(old),
         None => ask(config, args),
     };
     // The new one comes first, because a server should not work for a configuration with errors.
-    let (new, old) = match build(&new).and_then(|new| Ok((new, old()?))) {
+    let (new, old) = match rulings(&new).and_then(|new| Ok((new, old()?))) {
         Ok(both) => both,
         Err(code) => return code,
     };
@@ -92,14 +89,8 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 }
 
 /// The rulings of a configuration; an exit code if it has errors.
-fn build(path: &Path) -> Result<Rulings, u8> {
-    match compile::build_for(&Purpose::Compare, path, Generation(1), &Intake::default(), &|_| None) {
-        Ok(built) => Ok(Rulings::of(&built.snapshot)),
-        Err(problems) => {
-            complain_of(&problems);
-            Err(BAD_CONFIG)
-        }
-    }
+fn rulings(path: &Path) -> Result<Rulings, u8> {
+    build(&Purpose::Compare, path).map(|built| Rulings::of(&built.snapshot))
 }
 
 /// The rulings that the running server serves; an exit code if it does not send them.

@@ -10,12 +10,9 @@ use serde_json::{Value, json};
 
 use super::layout::Layout;
 use super::output::ProgressMeter;
-use super::{BAD_CONFIG, OK, complain_of, put};
+use super::{BAD_CONFIG, OK, build, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
-use crate::base::time::Generation;
-use crate::compile;
-use crate::files::Intake;
 use crate::inspect::{
     self, HorizonReport, MirrorTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation, Wrong, words,
 };
@@ -39,12 +36,9 @@ pub(super) struct Args {
 
 /// Sweeps, and returns the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build_for(&Purpose::Show, config, Generation(1), &Intake::default(), &|_| None) {
+    let built = match build(&Purpose::Show, config) {
         Ok(built) => built,
-        Err(problems) => {
-            complain_of(&problems);
-            return BAD_CONFIG;
-        }
+        Err(code) => return code,
     };
     let mut meter = ProgressMeter::new();
     let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(|| line(progress)));

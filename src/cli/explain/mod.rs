@@ -13,19 +13,16 @@ use hyper::Method;
 use crate::base::diagnostic::did_you_mean;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
-use crate::base::time::Generation;
-use crate::compile;
 use crate::config::Config;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
-use crate::files::Intake;
 use crate::inspect::view::{ExplainSource, ExplainSubject, View, describe, describe_redirect};
 use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::{ServerTarget, as_json};
-use super::{BAD_CONFIG, OK, complain, complain_of, put, warn};
+use super::{BAD_CONFIG, OK, build, complain, put, warn};
 
 /// Arguments of `pharos explain`.
 #[derive(Debug, clap::Args)]
@@ -67,12 +64,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
-    let built = compile::build_for(&Purpose::Show, config, Generation(1), &Intake::default(), &|_| None).map_err(
-        |problems| {
-            complain_of(&problems);
-            BAD_CONFIG
-        },
-    )?;
+    let built = build(&Purpose::Show, config)?;
     let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
         let Some(ExplainSubject::Redirects(horizon)) = ExplainSubject::first_of(&built.snapshot) else {
             complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::name::Name;
-use crate::base::time::UnixTime;
+use crate::base::time::{Generation, UnixTime};
 use crate::cli::expected::{self, assert_both_widths};
 use crate::inspect::fixture::{name, parts, snapshot};
 use crate::mirror::{Forced, Override, Reason};
