@@ -132,21 +132,15 @@ fn put_table(text: &mut String, header: &str, value: &DeValue<'_>, without: &[&s
     let DeValue::Table(table) = value else { return };
     for (key, value) in table.iter().filter(|(key, _)| !without.contains(&&**key.get_ref())) {
         let _ = write!(text, "{} = ", quoted(key.get_ref()));
-        put_value(text, value.get_ref(), ListLines::Several);
+        put_value(text, value.get_ref(), false);
         text.push('\n');
     }
     text.push('\n');
 }
 
-/// The lines that a list may take.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ListLines {
-    /// A line for each table in it, because a diagnostic shows one line.
-    Several,
-    One,
-}
-
-fn put_value(text: &mut String, value: &DeValue<'_>, lines: ListLines) {
+/// Writes a value. A list with tables has a line for each of these if it is no part of another value, because a diagnostic shows one
+/// line.
+fn put_value(text: &mut String, value: &DeValue<'_>, is_part: bool) {
     let _ = match value {
         DeValue::String(written) => write!(text, "{}", string(written)),
         DeValue::Integer(written) => write!(text, "{written}"),
@@ -155,7 +149,7 @@ fn put_value(text: &mut String, value: &DeValue<'_>, lines: ListLines) {
         DeValue::Datetime(date) => write!(text, "{date}"),
         DeValue::Array(list) => {
             let has_tables = list.iter().any(|value| matches!(value.get_ref(), DeValue::Table(_)));
-            let is_long = lines == ListLines::Several && has_tables;
+            let is_long = has_tables && !is_part;
             text.push('[');
             for (at, value) in list.iter().enumerate() {
                 text.push_str(match (is_long, at) {
@@ -163,7 +157,7 @@ fn put_value(text: &mut String, value: &DeValue<'_>, lines: ListLines) {
                     (false, 0) => "",
                     (false, _) => ", ",
                 });
-                put_value(text, value.get_ref(), ListLines::One);
+                put_value(text, value.get_ref(), true);
                 text.push_str(if is_long { "," } else { "" });
             }
             text.push_str(if is_long { "\n]" } else { "]" });
@@ -174,7 +168,7 @@ fn put_value(text: &mut String, value: &DeValue<'_>, lines: ListLines) {
             for (at, (key, value)) in table.iter().enumerate() {
                 let comma = if at == 0 { "" } else { ", " };
                 let _ = write!(text, "{comma}{} = ", quoted(key.get_ref()));
-                put_value(text, value.get_ref(), ListLines::One);
+                put_value(text, value.get_ref(), true);
             }
             text.push_str(" }");
             Ok(())

@@ -1,5 +1,7 @@
 //! The watcher: it schedules the probes of addresses, and sends changes of mirrors' standings to the publisher.
 
+mod edge;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,9 +18,7 @@ use super::{Aim, Finding, Prober};
 use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
-use crate::mirror::{
-    AddressStanding, Cause, ContentPlace, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing, Verdict,
-};
+use crate::mirror::{AddressStanding, Cause, ContentPlace, HttpVersion, Memory, Mirror, ProtocolTracks, Standing};
 use crate::process::state::{Keeper, StateFiles};
 use crate::process::{self, Clock};
 use crate::snapshot::Change;
@@ -318,7 +318,7 @@ impl Watcher {
         let (cause, now) = (finding.cause.clone(), self.clock.read().unix);
         let probed = Probed { verdict: finding.verdict, cause, took, not_after: finding.not_after(), standing, now };
         self.counters.probed(&key.0, key.1, probed);
-        log_edge(&key, &before, &after, &finding);
+        edge::log_edge(&key, &before, &after, &finding);
         if before.health() != after.health() || before.verdicts().ne(after.verdicts()) {
             self.is_judged = false;
             self.remember();
@@ -397,28 +397,6 @@ fn vary(pause: Duration, jitter: &mut u64) -> Duration {
     *jitter = jitter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     let percent = 100 - JITTER_PERCENT + (*jitter >> 33) % (2 * JITTER_PERCENT + 1);
     pause * percent as u32 / 100
-}
-
-fn log_edge((mirror, address): &AddressKey, before: &ProtocolTracks, after: &ProtocolTracks, finding: &Finding) {
-    let reason = finding.cause.as_ref().map(|cause| format!(": {cause}; {}", cause.remedy())).unwrap_or_default();
-    let verdict = finding.verdict.as_str();
-    let is_expiring = |tracks: &ProtocolTracks| tracks.verdicts().any(|(_, verdict)| verdict == Verdict::Expiring);
-    match (before.health(), after.health()) {
-        (Health::Up, Health::Up) if is_expiring(after) && !is_expiring(before) => {
-            warn!("mirror {mirror} at {address} is {verdict}{reason}");
-        }
-        (before, after) if before == after => {}
-        (Health::Untried, Health::Up) => {}
-        (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
-        (_, _) => {
-            // The protocol matters only if the other one serves.
-            let is_good =
-                |(version, verdict): (HttpVersion, Verdict)| finding.spoken != Some(version) && verdict.is_good();
-            let over = finding.spoken.filter(|_| after.verdicts().any(is_good));
-            let over = over.map(|version| format!(" over {}", version.title())).unwrap_or_default();
-            warn!("mirror {mirror} at {address} is down{over}, {verdict}{reason}");
-        }
-    }
 }
 
 #[cfg(test)]

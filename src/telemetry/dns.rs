@@ -379,27 +379,4 @@ impl Collect for DnsCounters {
 }
 
 #[cfg(test)]
-impl DnsCounters {
-    /// The number of messages that got no reply for this reason.
-    pub(crate) fn losses(&self, why: LostReply) -> u64 {
-        self.sum(|cells| cells.lost.of(why).value())
-    }
-
-    /// The number of open connections.
-    pub(crate) fn connections(&self) -> u64 {
-        self.sum(|cells| cells.connections.value())
-    }
-
-    /// The number of connections that ended for this reason.
-    pub(crate) fn closures(&self, how: Closed) -> u64 {
-        self.sum(|cells| cells.closed.of(how).value())
-    }
-
-    /// The number of connections that were refused because their client had as many as it may.
-    pub(crate) fn client_limits(&self) -> u64 {
-        self.sum(|cells| cells.refused.value())
-    }
-}
-
-#[cfg(test)]
 mod tests;

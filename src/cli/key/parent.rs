@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::{Name, NameBuf};
+use crate::base::rr::Rtype;
 use crate::config::Resolver;
-use crate::load::hosts::ask::{AskedType, HostAsker};
+use crate::load::hosts::ask::HostAsker;
 use crate::mirror::{Lookup, Trouble};
 
 /// The port of DNS.
@@ -54,7 +55,7 @@ pub(super) fn ask(
 /// The DS records of a zone at a server.
 async fn ds_at(zone: Name<'_>, server: SocketAddr, resolver: &Resolver) -> Result<Vec<Vec<u8>>, String> {
     let asker = HostAsker::new(&Resolver { servers: vec![server], ..resolver.clone() })?;
-    asker.records(&zone.to_string(), AskedType::Ds).await.map_err(|trouble| trouble.to_string())
+    asker.records(&zone.to_string(), Rtype::DS).await.map_err(|trouble| trouble.to_string())
 }
 
 /// The servers of the zone above, each by its first address.
@@ -63,8 +64,7 @@ async fn servers(zone: Name<'_>, resolver: &Resolver) -> Result<Vec<(String, Soc
     let mut above = zone.parent();
     let names = loop {
         let Some(parent) = above else { return Err("the root has no parent".to_string()) };
-        let names =
-            asker.records(&parent.to_string(), AskedType::Ns).await.map_err(|error: Trouble| error.to_string())?;
+        let names = asker.records(&parent.to_string(), Rtype::NS).await.map_err(|error: Trouble| error.to_string())?;
         if !names.is_empty() {
             break names;
         }

@@ -20,6 +20,7 @@ use hickory_resolver::proto::serialize::binary::BinEncodable as _;
 use hickory_resolver::{TokioResolver, system_conf};
 
 use crate::base::name::NameBuf;
+use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::config::Resolver;
 use crate::files;
@@ -33,15 +34,6 @@ const LIMIT: u32 = 4;
 
 /// The longest wait for this system's list of resolvers.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(5);
-
-/// A type of records that [`HostAsker::records`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AskedType {
-    /// DS (RFC 4034 §5).
-    Ds,
-    /// NS.
-    Ns,
-}
 
 /// Asks the resolvers.
 #[derive(Clone, Debug)]
@@ -100,13 +92,10 @@ impl HostAsker {
     }
 
     /// Looks up records of a name: the rdata of each, none if the name has none.
-    pub(crate) async fn records(&self, name: &str, asked: AskedType) -> Result<Vec<Vec<u8>>, Trouble> {
+    pub(crate) async fn records(&self, name: &str, rtype: Rtype) -> Result<Vec<Vec<u8>>, Trouble> {
         let mut name = Name::from_ascii(name).map_err(|error| Trouble::Server(error.to_string()))?;
         name.set_fqdn(true);
-        let rtype = match asked {
-            AskedType::Ds => RecordType::DS,
-            AskedType::Ns => RecordType::NS,
-        };
+        let rtype = RecordType::from(rtype.0);
         self.resolver.clear_lookup_cache(name.clone(), rtype);
         let found = match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
             Ok(Ok(found)) => found,

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use super::*;
 use crate::base::ids::MirrorId;
 use crate::base::time::{Generation, Moment};
+use crate::mirror::Health;
 use crate::snapshot::{Compiled, Snapshot};
 use crate::zone::ZoneSet;
 use crate::{config, live};

@@ -46,13 +46,13 @@ impl EtcdWatch {
             return WatchEvent::Silent;
         }
         let waited = match &mut self.stream {
-            Some(stream) => timeout_at(ends, stream.next()).await,
-            None => Ok(StreamEvent::Ended),
+            Some(stream) => timeout_at(ends, stream.has_change()).await,
+            None => Ok(false),
         };
         match waited {
-            Ok(StreamEvent::Changed) => return WatchEvent::Changed,
+            Ok(true) => return WatchEvent::Changed,
             // The next call opens another watch, and says that something may have changed.
-            Ok(StreamEvent::Ended) => self.stream = None,
+            Ok(false) => self.stream = None,
             Err(_) => {
                 self.gateway.prefer_next();
                 self.replace(Instant::now() + every).await;
@@ -78,13 +78,6 @@ impl EtcdWatch {
     }
 }
 
-/// An event of an open watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StreamEvent {
-    Changed,
-    Ended,
-}
-
 /// The response of an open watch.
 #[derive(Debug)]
 struct WatchStream {
@@ -107,13 +100,13 @@ impl WatchStream {
         }
     }
 
-    /// Waits for the next change, or the end of the watch.
-    async fn next(&mut self) -> StreamEvent {
+    /// Waits for the next change; false if the watch ends without one.
+    async fn has_change(&mut self) -> bool {
         loop {
             match self.line().await {
-                None => return StreamEvent::Ended,
-                Some(line) if line.canceled => return StreamEvent::Ended,
-                Some(line) if line.has_changes => return StreamEvent::Changed,
+                None => return false,
+                Some(line) if line.canceled => return false,
+                Some(line) if line.has_changes => return true,
                 Some(_) => {}
             }
         }

@@ -10,6 +10,28 @@ use crate::telemetry::render;
 use crate::telemetry::served::ServedGauges;
 use crate::zone::ZoneSet;
 
+impl DnsCounters {
+    /// The number of messages that got no reply for this reason.
+    pub(crate) fn losses(&self, why: LostReply) -> u64 {
+        self.sum(|cells| cells.lost.of(why).value())
+    }
+
+    /// The number of open connections.
+    pub(crate) fn connections(&self) -> u64 {
+        self.sum(|cells| cells.connections.value())
+    }
+
+    /// The number of connections that ended for this reason.
+    pub(crate) fn closures(&self, how: Closed) -> u64 {
+        self.sum(|cells| cells.closed.of(how).value())
+    }
+
+    /// The number of connections that were refused because their client had as many as it may.
+    pub(crate) fn client_limits(&self) -> u64 {
+        self.sum(|cells| cells.refused.value())
+    }
+}
+
 #[test]
 fn a_scrape_adds_up_all_writers() {
     let counters = DnsCounters::default();
