@@ -68,6 +68,7 @@ fn network_row(source: &SourceView) -> Vec<String> {
         (Some(FetchView { pinned: true, .. }), Some(age)) => format!("pinned, {age} old"),
         (Some(FetchView { held_back: true, .. }), Some(age)) => format!("taken back, {age} old"),
         (Some(FetchView { checked: None, .. }), Some(age)) => format!("not fetched, {age} old"),
+        (Some(FetchView { checked_by: Some(server), .. }), Some(age)) => format!("checked {age} ago by {server}"),
         (Some(_), Some(age)) => format!("checked {age} ago"),
         (Some(_), None) => "not fetched yet".to_string(),
         (None, Some(age)) => format!("{age} old"),

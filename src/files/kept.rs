@@ -34,6 +34,9 @@ pub(crate) struct CopyState {
     pub(crate) changed: u64,
     /// The last time at which the publisher had this content, in seconds since 1970.
     pub(crate) checked: u64,
+    /// The server of the fleet that has asked the publisher at that time; `None` if this server has.
+    #[serde(default)]
+    pub(crate) checked_by: Option<String>,
     /// The content that an operator has taken back; it is not taken again.
     #[serde(default)]
     pub(crate) rejected: Option<Version>,
@@ -58,7 +61,28 @@ pub(crate) struct Version {
     pub(crate) last_modified: Option<String>,
 }
 
+/// The origin of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ContentOrigin {
+    /// The publisher.
+    Publisher,
+    /// A server of the fleet, which has asked the publisher at this time.
+    Peer(String, UnixTime),
+    /// An operator takes it back, and this content must not be taken again.
+    TakenBack(Version),
+}
+
 impl CopyState {
+    /// Notes that the publisher has the current content; it is not known from an operator's word.
+    pub(crate) fn note_check(&mut self, origin: &ContentOrigin, now: UnixTime) {
+        (self.checked, self.checked_by, self.rejected) = match origin {
+            ContentOrigin::Publisher => (now.0, None, None),
+            ContentOrigin::Peer(server, at) => (at.0, Some(server.clone()), None),
+            // A content that an operator goes back to is as old as before.
+            ContentOrigin::TakenBack(rejected) => (self.changed, self.checked_by.take(), Some(rejected.clone())),
+        };
+    }
+
     /// True if this program has written a content with that digest.
     pub(crate) fn knows(&self, digest: &str) -> bool {
         self.known.iter().any(|known| known == digest)
@@ -124,13 +148,13 @@ pub(crate) fn discard(path: &Path) -> io::Result<()> {
 }
 
 /// Puts a downloaded content in the place of the copy; the copy becomes the previous one. It is on the disk when this returns.
-/// `rejected` is the content that an operator takes back with it.
+/// Validators of another server's request do not come with its copy, so `new` has none then.
 pub(crate) fn take(
     path: &Path,
     kind: FileKind,
     download: &Path,
     new: Version,
-    rejected: Option<Version>,
+    origin: &ContentOrigin,
     now: UnixTime,
 ) -> io::Result<()> {
     let before = recall(path).map_err(io::Error::other)?;
@@ -138,9 +162,9 @@ pub(crate) fn take(
     let previous = previous_path(path);
     let is_previous_ours = replaceable(&previous, kind, &before).is_ok();
     sync(download)?;
-    // A content that an operator goes back to is as old as before.
-    let checked = if rejected.is_some() { before.changed } else { now.0 };
-    let mut state = CopyState { changed: now.0, checked, rejected, ..before };
+    let mut state = before;
+    state.note_check(origin, now);
+    state.changed = now.0;
     state.note(&new.digest);
     state.current = new;
     note(path, &state)?;
@@ -213,7 +237,7 @@ mod tests {
     }
 
     fn put(path: &Path, content: &str, at: u64) -> io::Result<()> {
-        take(path, FileKind::Feed, &download(path, content), version(content), None, UnixTime(at))
+        take(path, FileKind::Feed, &download(path, content), version(content), &ContentOrigin::Publisher, UnixTime(at))
     }
 
     #[test]
@@ -227,13 +251,30 @@ mod tests {
         let state = recall(&path).unwrap();
         assert_eq!((state.current, state.changed, state.checked), (version("three"), 3, 3));
         fetch_previous(&path).unwrap();
-        take(&path, FileKind::Feed, &download_path(&path), version("two"), Some(version("three")), UnixTime(4))
-            .unwrap();
+        let back = ContentOrigin::TakenBack(version("three"));
+        take(&path, FileKind::Feed, &download_path(&path), version("two"), &back, UnixTime(4)).unwrap();
+        let state = recall(&path).unwrap();
+        assert_eq!((state.checked, state.rejected), (3, Some(version("three"))));
         assert_eq!((text(&path), text(&previous_path(&path))), ("two".into(), "three".into()));
         put_aside(&path, FileKind::Feed, &download(&path, "bad"), &digest_of(b"bad")).unwrap();
         put_aside(&path, FileKind::Feed, &download(&path, "worse"), &digest_of(b"worse")).unwrap();
         assert_eq!((text(&refused_path(&path)), text(&path)), ("worse".into(), "two".into()));
         assert!(!download_path(&path).exists());
+    }
+
+    #[test]
+    fn the_copy_of_a_peer_is_as_old_as_its_check_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aws.json");
+        put(&path, "one", 10).unwrap();
+        let peer = ContentOrigin::Peer("fra1-a".into(), UnixTime(15));
+        let new = Version { digest: digest_of(b"two"), ..Version::default() };
+        take(&path, FileKind::Feed, &download(&path, "two"), new.clone(), &peer, UnixTime(20)).unwrap();
+        let state = recall(&path).unwrap();
+        assert_eq!((state.changed, state.checked, state.checked_by.as_deref()), (20, 15, Some("fra1-a")));
+        assert_eq!(state.current, new, "without the validators of the content before");
+        put(&path, "three", 30).unwrap();
+        assert_eq!(recall(&path).unwrap().checked_by, None);
     }
 
     #[test]

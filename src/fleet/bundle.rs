@@ -54,6 +54,11 @@ impl ContentDigest {
         format!("bundles/{}", self.0)
     }
 
+    /// The name of the object with the copy of a source of this digest.
+    pub(crate) fn source_object(&self) -> String {
+        format!("sources/{}", self.0)
+    }
+
     /// The name of the object with the file of this digest.
     pub(crate) fn file_object(&self) -> String {
         format!("files/{}", self.0)

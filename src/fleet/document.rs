@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::key::{DocumentFault, FleetKey};
 use super::overrides::{OverrideAction, SharedOverride};
 use super::rollout::RolloutReport;
+use super::sources::SourceReports;
 use super::{HybridTime, ProbedAddresses, SharedOverrides, TroubledAddress, is_server_name};
 use crate::base::words::Worded as _;
 use crate::inspect::view::OverrideView;
@@ -41,6 +42,8 @@ pub(crate) struct ServerDocument {
     pub(crate) overrides: SharedOverrides,
     /// The bundle that it serves.
     pub(crate) rollout: RolloutReport,
+    /// The sources that it has by URL.
+    pub(crate) sources: SourceReports,
 }
 
 /// The state that a server serves.
@@ -75,7 +78,7 @@ impl ServerDocument {
         object.strip_prefix("servers/")?.strip_suffix(".json").filter(|name| is_server_name(name))
     }
 
-    /// True if this document and another one of its server differ in nothing on which another server acts at once.
+    /// True if this document and a later one of its server differ in nothing on which another server acts at once.
     pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
         let served = |document: &Self| {
             let ServedState { generation, isolated, config, .. } = &document.served;
@@ -84,6 +87,7 @@ impl ServerDocument {
         self.overrides == other.overrides
             && self.probed == other.probed
             && self.rollout.tells_the_same(&other.rollout)
+            && self.sources.tells_the_same(&other.sources)
             && served(self) == served(other)
     }
 
@@ -123,6 +127,9 @@ struct DocumentForm {
     /// Absent in documents of the version before.
     #[serde(default)]
     rollout: RolloutReport,
+    /// The same.
+    #[serde(default)]
+    sources: SourceReports,
 }
 
 /// [`ProbedAddresses`] as JSON.
@@ -173,7 +180,7 @@ struct RemovalForm {
 
 impl DocumentForm {
     fn of(document: &ServerDocument) -> Self {
-        let ServerDocument { server, boot, seq, served, probed, overrides, rollout } = document;
+        let ServerDocument { server, boot, seq, served, probed, overrides, rollout, sources } = document;
         let troubled: Vec<TroubledForm> = probed.troubled.iter().take(MAX_TROUBLED).map(TroubledForm::of).collect();
         let more = u32::try_from(probed.troubled.len() - troubled.len()).unwrap_or(u32::MAX);
         let omitted = probed.omitted.saturating_add(more);
@@ -187,6 +194,7 @@ impl DocumentForm {
             probed: ProbedForm { count, digest, troubled, omitted, silent },
             overrides: overrides.all().map(|(mirror, change)| (mirror.to_string(), OverrideForm::of(change))).collect(),
             rollout: rollout.clone(),
+            sources: sources.clone(),
         }
     }
 
@@ -210,6 +218,7 @@ impl DocumentForm {
             probed: ProbedAddresses { omitted, silent, ..probed },
             overrides,
             rollout: self.rollout,
+            sources: self.sources.bounded(),
         })
     }
 }
@@ -270,13 +279,21 @@ mod tests {
     use super::*;
     use crate::base::time::UnixTime;
     use crate::fleet::overrides::MAX_SHARED;
+    use crate::fleet::sources::MAX_SOURCES;
     use crate::fleet::{
-        ContentDigest, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, RejectedBundle, ServedBundle, ServiceHealth,
+        ContentDigest, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, RejectedBundle, ServedBundle, ServiceHealth, SharedCopy,
+        SourceKey, SourceReport,
     };
     use crate::mirror::{Forced, Override};
 
     fn key(digit: &str) -> FleetKey {
         FleetKey::parse(&digit.repeat(64)).unwrap()
+    }
+
+    fn sources(count: usize) -> SourceReports {
+        let copy = SharedCopy { sha256: ContentDigest::of(b""), len: u64::MAX, stored: false };
+        let report = SourceReport { copy: Some(copy), checked_ms: Some(u64::MAX) };
+        SourceReports::new((0..count).map(|number| (SourceKey::of("list", &number.to_string()), report.clone())))
     }
 
     fn document() -> ServerDocument {
@@ -303,6 +320,7 @@ mod tests {
             probed: ProbedAddresses::new(4, "ab".into(), troubled),
             overrides,
             rollout: RolloutReport { serial: 9, ..RolloutReport::default() },
+            sources: sources(1),
         }
     }
 
@@ -336,10 +354,11 @@ mod tests {
         full.rollout.rejects = Some(RejectedBundle { bundle: bundle.clone(), push, reason });
         let most = ServiceHealth { answers: u64::MAX, failures: u64::MAX, mirrors_down: u64::MAX };
         full.rollout.serves = Some(ServedBundle { bundle, push, for_ms: u64::MAX, before: most, since: most });
+        full.sources = sources(MAX_SOURCES);
         let read = ServerDocument::open("fra1-a", &full.seal(&key("a")), &key("a")).unwrap();
         assert_eq!((read.overrides, read.probed.troubled.len()), (full.overrides, MAX_TROUBLED));
         assert_eq!(read.probed.omitted, 1);
-        assert_eq!(read.rollout, full.rollout);
+        assert_eq!((read.rollout, read.sources), (full.rollout, full.sources));
     }
 
     #[test]
@@ -371,6 +390,10 @@ mod tests {
         assert_eq!(json(&|form| form.server = "iad1-a".into()), Err(DocumentFault::OtherServer));
         assert_eq!(json(&|form| form.form = 2), Err(DocumentFault::Unreadable));
         assert_eq!(json(&|form| form.overrides.get_mut("m").unwrap().set = None), Err(DocumentFault::Unreadable));
+        let mut before: serde_json::Value = serde_json::from_str(&document().to_json()).unwrap();
+        before.as_object_mut().unwrap().remove("sources");
+        let before = ServerDocument::from_json(before.to_string().as_bytes()).unwrap();
+        assert_eq!(before, ServerDocument { sources: SourceReports::default(), ..document() }, "of the version before");
         let later = json(&|form| form.probed.troubled[0].verdict = Some("a-later-word".into())).unwrap();
         assert_eq!(later.probed.troubled[0].verdict, None);
     }

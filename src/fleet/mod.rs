@@ -1,4 +1,4 @@
-//! A fleet: the documents by which servers share overrides, verdicts and rollouts, and the rules that merge these.
+//! A fleet: the documents by which servers share overrides, verdicts, rollouts and sources, and the rules that merge these.
 //!
 //! Each server writes one document into a store, and reads those of all others. There is no leader: every server reaches
 //! the same conclusions from the same documents, in whatever order it has read them.
@@ -6,7 +6,8 @@
 //! ```text
 //! other servers' documents ─► Roster ─┬─► SharedOverrides ─► overrides in force
 //!                                     ├─► PeerVotes ───────► the ruling on each address
-//!                                     └─► decide ────────────► to load a bundle, or to wait
+//!                                     ├─► decide ────────────► to load a bundle, or to wait
+//!                                     └─► DueSource ─────────► to fetch a source, to take a copy, or to wait
 //! ```
 //!
 //! **Invariants**: pure, time is an argument; [`SharedOverrides::merge`] is commutative, associative and idempotent; a
@@ -22,6 +23,7 @@ mod panic;
 mod pointer;
 mod rollout;
 mod roster;
+mod sources;
 mod votes;
 
 pub(crate) use bundle::{Bundle, BundleFault, BundleFile, BundleText, ContentDigest, MAX_BUNDLE_LEN};
@@ -36,6 +38,10 @@ pub(crate) use rollout::{
     ServiceHealth, decide,
 };
 pub(crate) use roster::Roster;
+pub(crate) use sources::{
+    DueSource, MAX_SHARED_COPY_LEN, PeerCopy, PeerSource, SharedCopy, SourceKey, SourceReport, SourceReports,
+    SourceStep,
+};
 pub(crate) use votes::{FleetRuling, FleetRulings, OwnView, PeerVotes, ProbedAddresses, TroubledAddress, is_isolated};
 
 /// The longest document, in bytes. One of 200 mirrors with an override each has some 80 KiB.

@@ -4,6 +4,7 @@
 //! **Not here**: the ruling itself ([`crate::fleet`]).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,6 +20,15 @@ pub(crate) struct OwnProbes {
     pub(crate) is_isolated: bool,
 }
 
+/// The document of a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct HeardDocument {
+    /// The document.
+    pub(crate) document: Arc<ServerDocument>,
+    /// The time at which this server got it.
+    pub(crate) at: Instant,
+}
+
 /// The views of all servers.
 #[derive(Debug)]
 pub(crate) struct FleetViews {
@@ -27,7 +37,7 @@ pub(crate) struct FleetViews {
     /// The views of the peers that have a vote.
     pub(crate) peers: watch::Sender<Arc<[ProbedAddresses]>>,
     /// The documents of all peers that were heard lately, isolated ones included.
-    pub(crate) heard: watch::Sender<Arc<[Arc<ServerDocument>]>>,
+    pub(crate) heard: watch::Sender<Arc<[HeardDocument]>>,
 }
 
 impl Default for FleetViews {

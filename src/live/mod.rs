@@ -17,6 +17,7 @@ mod reloads;
 mod requests;
 mod retransfer;
 mod signing;
+mod sources;
 mod updates;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ use tracing::{info, warn};
 pub(crate) use bundles::{BundleInbox, BundleLoad, BundleLoads, BundleOutcome, KeepBundle};
 pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
 pub(crate) use fleet::{
-    Awaiting, FleetViews, Forget, ForgetError, ForgetRequests, OwnProbes, SharedChanges, SharedMerge,
+    Awaiting, FleetViews, Forget, ForgetError, ForgetRequests, HeardDocument, OwnProbes, SharedChanges, SharedMerge,
 };
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
@@ -44,6 +45,7 @@ pub(crate) use requests::requests;
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers};
 pub(crate) use signing::SIGNATURES;
 pub use signing::Signatory;
+pub(crate) use sources::{CopyFault, CopyOrigin, CopyTake, FleetSources, OwnSource, OwnSources, SourceCopy};
 pub(crate) use updates::{
     PendingChanges, PendingRequest, PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue,
 };
@@ -288,7 +290,8 @@ impl<C: Fn() -> Moment> Publisher<C> {
             if !self.panics.contains(&panic) {
                 let (name, cause) = (
                     &horizon.name,
-                    PanicVotes::of(&snapshot, horizon, family, heard.iter().map(|document| &document.probed)).cause(),
+                    PanicVotes::of(&snapshot, horizon, family, heard.iter().map(|heard| &heard.document.probed))
+                        .cause(),
                 );
                 warn!(
                     "horizon {name} is in panic for {family}: most of its mirrors do not answer{cause}; mirrors that are down are given"

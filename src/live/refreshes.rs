@@ -76,6 +76,10 @@ pub(crate) enum FetchOutcome {
     Refused(String),
     /// There is no new content, for this reason.
     Failed(String),
+    /// The changed content of a server of the fleet is served.
+    PeerTaken(Arc<str>),
+    /// The publisher has told a server of the fleet that the content which is served is the present one.
+    PeerUnchanged(Arc<str>),
 }
 
 impl FetchOutcome {
@@ -104,12 +108,15 @@ impl FetchOutcome {
             FetchOutcome::Rejected => 2,
             FetchOutcome::Refused(_) => 3,
             FetchOutcome::Failed(_) => 4,
+            FetchOutcome::PeerTaken(_) => 5,
+            FetchOutcome::PeerUnchanged(_) => 6,
         }
     }
 }
 
 /// The words of [`FetchOutcome`].
-pub(crate) const OUTCOMES: [&str; 5] = ["taken", "unchanged", "rejected", "refused", "failed"];
+pub(crate) const OUTCOMES: [&str; 7] =
+    ["taken", "unchanged", "rejected", "refused", "failed", "peer-taken", "peer-unchanged"];
 
 /// Puts the file of a candidate in the place of the copy; waits for the disk.
 pub(crate) type Keep = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -176,6 +183,8 @@ pub(crate) struct FetchState {
     pub(crate) is_pinned: bool,
     /// The last time at which the publisher had the content that is served.
     pub(crate) checked: Option<UnixTime>,
+    /// The server of the fleet that has asked the publisher at that time. `None` if this server has.
+    pub(crate) checked_by: Option<Arc<str>>,
     /// The next fetch.
     pub(crate) next: Option<UnixTime>,
     /// The last fetch, if it brought no content that is served: its time, and the outcome.

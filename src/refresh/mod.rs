@@ -3,7 +3,8 @@
 //! ```text
 //! schedule ─┐
 //!           ├─► SourceTask ─► fetch ─► unpack ─► FILE's download ─► live::Candidates (judged, kept, served)
-//! operator ─┘
+//! operator ─┘       ▲
+//!                   └─ in a fleet: live::FleetSources (checks and copies of other servers)
 //! ```
 //!
 //! **Invariants**: no start and no query waits for a fetch; a source has one fetch under way at most, and all sources
@@ -16,6 +17,7 @@
 mod client;
 mod fetch;
 mod page;
+mod peers;
 mod schedule;
 mod task;
 mod unpack;
@@ -30,11 +32,14 @@ use tokio_util::sync::CancellationToken;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, InputFile, Network, RefreshConfig, Resolver};
 use crate::files::{self, ReadError};
-use crate::live::{Candidates, FetchOutcome, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates};
+use crate::live::{
+    Candidates, FetchOutcome, FleetSources, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates,
+};
 use crate::process::Vital;
 use crate::process::work::{self, Lane};
 use crate::tls::Roots;
 use client::SharedClient;
+use peers::SourcePeers;
 use task::{SourceAsk, SourceTask};
 
 /// The most fetches at once: each holds a piece of its content in memory.
@@ -46,14 +51,26 @@ const MAX_WAITING: usize = 4;
 /// Reads the trusted roots; `None` stands for those of this system.
 pub(crate) type ReadRoots = fn(Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>>;
 
+/// The parts of a running server that the fetches need.
+#[derive(Debug)]
+pub(crate) struct RefreshGround {
+    /// Reads the trusted roots.
+    pub(crate) roots: ReadRoots,
+    /// To have contents served.
+    pub(crate) contents: Candidates,
+    /// The served snapshot.
+    pub(crate) published: Arc<Published>,
+    /// The conditions of sources.
+    pub(crate) states: SourceStates,
+    /// The sources of the fleet. `None` for a server alone.
+    pub(crate) fleet: Option<FleetSources>,
+}
+
 /// The service that fetches sources.
 #[derive(Debug)]
 pub(crate) struct RefreshService {
     sources: Arc<Mutex<RunningSources>>,
-    roots: ReadRoots,
-    contents: Candidates,
-    published: Arc<Published>,
-    states: SourceStates,
+    ground: RefreshGround,
     permits: Arc<Semaphore>,
     vital: Vital,
     task: AbortHandle,
@@ -76,21 +93,12 @@ struct RunningSource {
 
 impl RefreshService {
     /// Starts to fetch the sources of a configuration; it needs a tokio runtime.
-    pub(crate) fn start(
-        config: &Config,
-        roots: ReadRoots,
-        contents: Candidates,
-        published: Arc<Published>,
-        states: SourceStates,
-        requests: RefreshInbox,
-        vital: &Vital,
-    ) -> Self {
+    pub(crate) fn start(config: &Config, ground: RefreshGround, requests: RefreshInbox, vital: &Vital) -> Self {
         let sources: Arc<Mutex<RunningSources>> = Arc::default();
         let answering = answer(requests, sources.clone());
         let task = tokio::spawn(vital.guard("desk of refreshes", answering)).abort_handle();
         let permits = Arc::new(Semaphore::new(MAX_AT_ONCE));
-        let service =
-            RefreshService { sources, roots, contents, published, states, permits, vital: vital.clone(), task };
+        let service = RefreshService { sources, ground, permits, vital: vital.clone(), task };
         service.reload(config);
         service
     }
@@ -103,12 +111,12 @@ impl RefreshService {
             .as_ref()
             .is_some_and(|(refresh, resolver, _)| (refresh, resolver) == (&config.refresh, &config.resolver));
         if !is_same {
-            let client = SharedClient::new(config.refresh.clone(), config.resolver.clone(), self.roots);
+            let client = SharedClient::new(config.refresh.clone(), config.resolver.clone(), self.ground.roots);
             running.settings = Some((config.refresh.clone(), config.resolver.clone(), client));
         }
         let Some((_, _, client)) = running.settings.clone() else { return };
         let fetched = config.networks.iter().filter_map(|network| Some((&network.name, network.fetch.as_ref()?)));
-        self.states.follow(fetched.map(|(name, fetch)| (name.clone(), fetch.url.clone(), fetch.is_pinned)));
+        self.ground.states.follow(fetched.map(|(name, fetch)| (name.clone(), fetch.url.clone(), fetch.is_pinned)));
         let mut before = std::mem::take(&mut running.by_name);
         for network in config.networks.iter().filter(|network| network.fetched().is_some()) {
             let goes_on = |source: &RunningSource| is_same && is_same_source(&source.network, network);
@@ -116,7 +124,7 @@ impl RefreshService {
                 Some(source) if goes_on(&source) => source.fetch_if_missing(),
                 replaced => {
                     replaced.iter().for_each(|source| source.stop.cancel());
-                    self.states.forget(&network.name);
+                    self.forget(&network.name);
                     self.begin(network, client.clone())
                 }
             };
@@ -125,8 +133,13 @@ impl RefreshService {
         // Those that are left are stopped.
         for (name, source) in before {
             source.stop.cancel();
-            self.states.forget(&name);
+            self.forget(&name);
         }
+    }
+
+    fn forget(&self, source: &str) {
+        self.ground.states.forget(source);
+        self.ground.fleet.iter().for_each(|fleet| fleet.forget(source));
     }
 
     fn begin(&self, network: &Network, client: SharedClient) -> RunningSource {
@@ -135,9 +148,10 @@ impl RefreshService {
         let task = SourceTask {
             network: network.clone(),
             client,
-            contents: self.contents.clone(),
-            published: self.published.clone(),
-            states: self.states.clone(),
+            contents: self.ground.contents.clone(),
+            published: self.ground.published.clone(),
+            states: self.ground.states.clone(),
+            peers: self.ground.fleet.as_ref().and_then(|fleet| SourcePeers::new(fleet.clone(), network)),
             permits: self.permits.clone(),
         };
         let ended = stop.clone();

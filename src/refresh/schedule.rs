@@ -42,6 +42,12 @@ pub(super) fn next(every: Duration, failures: u32, retry_after: Option<Duration>
     pause.max(retry_after.unwrap_or_default().min(every * MAX_BACK_OFF))
 }
 
+/// The pause after a check of another server, which was `age` ago: to the end of the interval, and of the time by which that server
+/// may be later, so that the same server asks the publisher again.
+pub(super) fn after_peer(every: Duration, age: Duration) -> Duration {
+    every.mul_f64(1.1).saturating_sub(age)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +71,14 @@ mod tests {
     fn an_interval_is_a_tenth_shorter_or_longer() {
         let [least, most] = [0, u64::MAX].map(|bits| next(HOUR, 0, None, Chance::of(bits)).as_secs_f64() / 3600.0);
         assert!((least - 0.9).abs() < 1e-9 && (most - 1.1).abs() < 1e-9, "{least} {most}");
+    }
+
+    #[test]
+    fn a_server_that_follows_is_due_after_the_one_that_asks() {
+        let (asked, latest) = (HOUR / 4, next(HOUR, 0, None, Chance::of(u64::MAX)));
+        let due = asked + after_peer(HOUR, asked);
+        assert!(due >= latest && due < latest + HOUR / 100, "{due:?}");
+        assert!(after_peer(HOUR, HOUR) > Duration::ZERO);
     }
 
     #[test]

@@ -14,13 +14,18 @@ use tracing::{info, warn};
 
 use super::client::SharedClient;
 use super::fetch::{Fetch, PublisherAnswer, PublisherError};
+use super::peers::{PeerTurn, SourcePeers};
 use super::schedule::{self, Chance};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
 use crate::config::{FetchConfig, Network};
-use crate::files::kept::{self, CopyState, Version};
+use crate::files::kept::{self, ContentOrigin, CopyState, Version};
 use crate::files::{self, FileKind};
-use crate::live::{Candidates, FetchOutcome, Published, RefreshOutcome, ReloadOutcome, ReloadTerms, SourceStates};
+use crate::fleet::{PeerCopy, SourceStep};
+use crate::live::{
+    Candidates, CopyFault, CopyOrigin, FetchOutcome, Published, RefreshOutcome, ReloadOutcome, ReloadTerms,
+    SourceStates,
+};
 use crate::load::networks;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Lock, seed};
@@ -44,6 +49,8 @@ pub(super) struct SourceTask {
     pub(super) published: Arc<Published>,
     pub(super) states: SourceStates,
     pub(super) permits: Arc<Semaphore>,
+    /// The source at the other servers. `None` for a server alone.
+    pub(super) peers: Option<SourcePeers>,
 }
 
 /// A fetch that was tried.
@@ -51,11 +58,13 @@ struct FetchAttempt {
     outcome: FetchOutcome,
     judged: Option<ReloadOutcome>,
     retry_after: Option<Duration>,
+    /// The age of the check of another server that was used.
+    peer_age: Option<Duration>,
 }
 
 impl FetchAttempt {
     fn of(outcome: FetchOutcome) -> Self {
-        FetchAttempt { outcome, judged: None, retry_after: None }
+        FetchAttempt { outcome, judged: None, retry_after: None, peer_age: None }
     }
 
     fn failed(why: impl Into<String>) -> Self {
@@ -67,9 +76,9 @@ impl SourceTask {
     /// Fetches until it is dropped.
     pub(super) async fn run(self, mut asks: mpsc::Receiver<SourceAsk>) {
         let Some(config) = self.network.fetched().cloned() else { return };
-        let copy = self.recall_copy().await;
+        let copy = self.recall_copy(CopyOrigin::Disk).await;
         let age = copy.map(|copy| Duration::from_secs(Clock::civil().0.saturating_sub(copy.checked)));
-        let mut failures = 0;
+        let (mut failures, mut turn) = (0, PeerTurn::default());
         let mut due = self.due_after(schedule::first(config.every, age, chance()));
         loop {
             let ask = tokio::select! {
@@ -77,11 +86,19 @@ impl SourceTask {
                 Some(ask) = asks.recv() => Some(ask),
             };
             let (terms, is_previous) = ask.as_ref().map_or_else(Default::default, |ask| (ask.terms, ask.is_previous));
-            let tried = match is_previous {
-                true => self.take_back(terms).await,
-                false => self.fetch(&config, terms).await,
+            let tried = match &ask {
+                Some(_) if is_previous => self.take_back(terms).await,
+                Some(_) => self.fetch(&config, terms).await,
+                None => match self.fetch_in_turn(&config, &mut turn).await {
+                    Ok(tried) => tried,
+                    Err(pause) => {
+                        due = self.due_after(pause);
+                        continue;
+                    }
+                },
             };
             if !terms.is_dry {
+                turn.since = None;
                 self.note(&tried);
                 // A retry by an operator must not lengthen the pause.
                 failures = match tried.outcome.is_bad() {
@@ -89,7 +106,10 @@ impl SourceTask {
                     false => 0,
                 };
                 let every = if self.served_digest().is_some() { config.every } else { config.every.min(EAGER) };
-                due = self.due_after(schedule::next(every, failures, tried.retry_after, chance()));
+                due = self.due_after(match tried.peer_age {
+                    Some(age) if !tried.outcome.is_bad() => schedule::after_peer(every, age),
+                    _ => schedule::next(every, failures, tried.retry_after, chance()),
+                });
             }
             if let Some(ask) = ask {
                 let source = self.network.name.clone();
@@ -106,14 +126,17 @@ impl SourceTask {
     }
 
     /// The state of the copy, which `status` shows from then on; `None` if there is no copy, or no state of it.
-    async fn recall_copy(&self) -> Option<CopyState> {
+    async fn recall_copy(&self, origin: CopyOrigin) -> Option<CopyState> {
         let path = self.path();
         let found = work::submit(Lane::Fetch, move || {
-            let has_copy = files::look_up(&path).is_ok();
-            kept::recall(&path).ok().filter(|state| has_copy && state.checked > 0)
+            let len = files::look_up(&path).ok()?.len;
+            kept::recall(&path).ok().filter(|state| state.checked > 0).map(|copy| (copy, len))
         });
-        let copy = found.await.ok().flatten()?;
-        self.note_copy(&copy);
+        let Some((copy, len)) = found.await.ok().flatten() else {
+            self.peers.iter().for_each(SourcePeers::tell_none);
+            return None;
+        };
+        self.note_copy(&copy, Some((len, origin)));
         Some(copy)
     }
 
@@ -144,6 +167,68 @@ impl SourceTask {
         .await
     }
 
+    /// Fetches, or uses the check and the copy of another server. Fails with the time until the turn of this server.
+    async fn fetch_in_turn(&self, config: &FetchConfig, turn: &mut PeerTurn) -> Result<FetchAttempt, Duration> {
+        let terms = ReloadTerms::default();
+        let Some(peers) = &self.peers else { return Ok(self.fetch(config, terms).await) };
+        loop {
+            let found = match peers.step(turn).await {
+                SourceStep::Ask => return Ok(self.fetch(config, terms).await),
+                SourceStep::Wait(pause_ms) => return Err(Duration::from_millis(pause_ms)),
+                SourceStep::Follow(found) => found,
+            };
+            match self.follow(peers, &found).await {
+                Ok(tried) => return Ok(tried),
+                // It is not tried again, so that this loop ends.
+                Err(fault) => peers.give_up(found, &fault, turn),
+            }
+        }
+    }
+
+    /// Takes the check of another server over, and has its content served if it is another one.
+    async fn follow(&self, peers: &SourcePeers, found: &PeerCopy) -> Result<FetchAttempt, CopyFault> {
+        let age = Duration::from_millis(found.age_ms);
+        let attempt = |tried: FetchAttempt| FetchAttempt { peer_age: Some(age), ..tried };
+        let Ok(_permit) = self.permits.acquire().await else {
+            return Ok(FetchAttempt::failed("the server is stopping"));
+        };
+        let (_lock, copy, current) = match self.begin().await {
+            Ok(begun) => begun,
+            Err(why) => return Ok(FetchAttempt::failed(why)),
+        };
+        let origin =
+            ContentOrigin::Peer(found.server.clone(), UnixTime(Clock::civil().0.saturating_sub(age.as_secs())));
+        let digest = found.copy.sha256.as_str();
+        if copy.rejected.as_ref().is_some_and(|rejected| rejected.digest == digest) {
+            return Ok(attempt(FetchAttempt::of(FetchOutcome::Rejected)));
+        }
+        if self.has_current(&copy, current.as_deref()) && copy.current.digest == digest {
+            // The validators are those of this content, and stay.
+            return Ok(attempt(self.unchanged(copy, None, &origin, &ReloadTerms::default()).await));
+        }
+        let late = || CopyFault::Unusable("it is not done in time (`[refresh] timeout`)".to_string());
+        let taken = tokio::time::timeout(self.client.timeout(), peers.take(&found.copy)).await;
+        let tried = match taken.unwrap_or_else(|_| Err(late())) {
+            Ok(()) => {
+                let version = Version { digest: digest.to_string(), ..Version::default() };
+                Ok(attempt(self.submit(version, origin, ReloadTerms::default()).await))
+            }
+            Err(fault) => Err(fault),
+        };
+        self.discard_download().await;
+        tried
+    }
+
+    /// True if the served content is the current one: another server may have replaced the copy, or an operator the file.
+    fn has_current(&self, copy: &CopyState, current: Option<&str>) -> bool {
+        self.served_digest().as_deref() == Some(&*copy.current.digest) && current == Some(&*copy.current.digest)
+    }
+
+    async fn discard_download(&self) {
+        let download = kept::download_path(&self.network.input.path);
+        let _ = work::submit(Lane::Fetch, move || kept::discard(&download)).await;
+    }
+
     /// Fetches, and has a changed content served.
     async fn fetch(&self, config: &FetchConfig, terms: ReloadTerms) -> FetchAttempt {
         let Ok(_permit) = self.permits.acquire().await else { return FetchAttempt::failed("the server is stopping") };
@@ -151,9 +236,7 @@ impl SourceTask {
             Ok(begun) => begun,
             Err(why) => return FetchAttempt::failed(why),
         };
-        // The content that is served counts: another server may have replaced the copy, and the file may have been removed.
-        let is_served = self.served_digest().as_deref() == Some(&*copy.current.digest);
-        let has_current = is_served && current.as_ref() == Some(&copy.current.digest);
+        let has_current = self.has_current(&copy, current.as_deref());
         let known = copy.rejected.as_ref().or(Some(&copy.current)).filter(|_| has_current);
         let timeout = self.client.timeout();
         let fetched = tokio::time::timeout(timeout, self.try_fetch(config, known)).await;
@@ -163,21 +246,20 @@ impl SourceTask {
             Err(error) => FetchAttempt { retry_after: error.retry_after, ..FetchAttempt::failed(error.to_string()) },
             Ok(PublisherAnswer::NotModified) => match copy.rejected {
                 Some(_) => FetchAttempt::of(FetchOutcome::Rejected),
-                None => self.unchanged(copy, None, &terms).await,
+                None => self.unchanged(copy, None, &ContentOrigin::Publisher, &terms).await,
             },
             Ok(PublisherAnswer::Content(version)) => {
                 let is = |known: &Version| known.digest == version.digest;
                 if copy.rejected.as_ref().is_some_and(is) {
                     FetchAttempt::of(FetchOutcome::Rejected)
                 } else if has_current && is(&copy.current) {
-                    self.unchanged(copy, Some(version), &terms).await
+                    self.unchanged(copy, Some(version), &ContentOrigin::Publisher, &terms).await
                 } else {
-                    self.submit(version, None, terms).await
+                    self.submit(version, ContentOrigin::Publisher, terms).await
                 }
             }
         };
-        let download = kept::download_path(&self.network.input.path);
-        let _ = work::submit(Lane::Fetch, move || kept::discard(&download)).await;
+        self.discard_download().await;
         tried
     }
 
@@ -193,20 +275,28 @@ impl SourceTask {
     }
 
     /// Notes that the publisher has the content that is served; a `version` has its new validators.
-    async fn unchanged(&self, mut copy: CopyState, version: Option<Version>, terms: &ReloadTerms) -> FetchAttempt {
+    async fn unchanged(
+        &self,
+        mut copy: CopyState,
+        version: Option<Version>,
+        origin: &ContentOrigin,
+        terms: &ReloadTerms,
+    ) -> FetchAttempt {
         if terms.is_dry {
             return FetchAttempt::of(FetchOutcome::Unchanged);
         }
-        copy.checked = Clock::civil().0;
-        copy.rejected = None;
+        copy.note_check(origin, Clock::civil());
         if let Some(version) = version {
             copy.current = version;
         }
-        self.note_copy(&copy);
+        self.note_copy(&copy, None);
         let path = self.path();
         let why = |error: std::io::Error| format!("its state cannot be written: {}", files::words(&error));
         match super::on_disk(move || kept::note(&path, &copy).map_err(why)).await {
-            Ok(()) => FetchAttempt::of(FetchOutcome::Unchanged),
+            Ok(()) => FetchAttempt::of(match origin {
+                ContentOrigin::Peer(server, _) => FetchOutcome::PeerUnchanged(server.as_str().into()),
+                _ => FetchOutcome::Unchanged,
+            }),
             Err(why) => FetchAttempt::failed(why),
         }
     }
@@ -224,30 +314,36 @@ impl SourceTask {
             files::digest(&kept::download_path(&path), kind).map_err(|error| error.to_string())
         });
         match copied.await {
-            Ok(digest) => self.submit(Version { digest, ..Version::default() }, Some(copy.current), terms).await,
+            Ok(digest) => {
+                let version = Version { digest, ..Version::default() };
+                self.submit(version, ContentOrigin::TakenBack(copy.current), terms).await
+            }
             Err(why) => FetchAttempt::failed(why),
         }
     }
 
     /// Has the download judged, kept and served.
-    async fn submit(&self, version: Version, rejected: Option<Version>, terms: ReloadTerms) -> FetchAttempt {
+    async fn submit(&self, version: Version, origin: ContentOrigin, terms: ReloadTerms) -> FetchAttempt {
         let (path, kind, download) = (self.path(), self.kind(), kept::download_path(&self.network.input.path));
         let digest = version.digest.clone();
         let (copy, from, now) = (path.clone(), download.clone(), Clock::civil());
-        let command = match rejected {
-            None => format!("pharos refresh {}", self.network.name),
-            Some(_) => format!("pharos refresh --previous {}", self.network.name),
+        let name = &self.network.name;
+        let (outcome, held, previous) = match &origin {
+            ContentOrigin::Publisher => (FetchOutcome::Taken, CopyOrigin::Publisher, ""),
+            ContentOrigin::Peer(server, _) => (FetchOutcome::PeerTaken(server.as_str().into()), CopyOrigin::Store, ""),
+            ContentOrigin::TakenBack(_) => (FetchOutcome::Taken, CopyOrigin::Disk, "--previous "),
         };
-        let keep = Box::new(move || kept::take(&copy, kind, &from, version, rejected, now));
+        let command = format!("pharos refresh {previous}{name}");
+        let keep = Box::new(move || kept::take(&copy, kind, &from, version, &origin, now));
         let candidate = (self.network.name.clone(), download.clone());
         let Some(judged) = self.contents.submit(candidate, terms, command, keep).await else {
             return FetchAttempt::failed("the server is stopping");
         };
         let outcome = if judged.is_accepted {
             if !terms.is_dry {
-                self.recall_copy().await;
+                self.recall_copy(held).await;
             }
-            FetchOutcome::Taken
+            outcome
         } else {
             if !terms.is_dry {
                 // If it cannot be kept, the message still says why it was refused.
@@ -256,13 +352,18 @@ impl SourceTask {
             let error = judged.problems.iter().find(|problem| problem.is_error());
             FetchOutcome::Refused(error.map_or_else(String::new, |error: &Diagnostic| error.message.clone()))
         };
-        FetchAttempt { outcome, judged: Some(judged), retry_after: None }
+        FetchAttempt { judged: Some(judged), ..FetchAttempt::of(outcome) }
     }
 
-    fn note_copy(&self, copy: &CopyState) {
+    /// Shows the state of the copy, and tells the other servers. `new` has the length and the origin of another content.
+    fn note_copy(&self, copy: &CopyState, new: Option<(u64, CopyOrigin)>) {
         self.states.update(&self.network.name, |state| {
             (state.checked, state.is_rejected) = (Some(UnixTime(copy.checked)), copy.rejected.is_some());
+            state.checked_by = copy.checked_by.as_deref().map(Arc::from);
         });
+        let is_served = self.served_digest().as_deref() == Some(&*copy.current.digest);
+        let told = (is_served, new.map(|(len, _)| len));
+        self.peers.iter().for_each(|peers| peers.tell(copy, told, new.map(|(_, origin)| origin)));
     }
 
     /// Notes the outcome, and logs a change of the source's condition.
@@ -288,6 +389,7 @@ impl SourceTask {
             }
             FetchOutcome::Failed(why) => warn!("network {name} was not fetched: {why}"),
             _ if before.is_some() => info!("network {name} is fetched again"),
+            FetchOutcome::PeerTaken(server) => info!("network {name}: the new content is the copy of server {server}"),
             _ => {}
         }
     }

@@ -6,11 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::Receiver;
+
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FleetConfig};
 use crate::control::Control;
 use crate::fleet::FleetKey;
-use crate::live::{Awaiting, BundleLoads, FleetViews, Forget, ForgetRequests, Published, ReloadHistory, requests};
+use crate::live::{
+    Awaiting, BundleLoads, CopyTake, FleetSources, FleetViews, Forget, ForgetRequests, Published, ReloadHistory,
+    requests,
+};
 use crate::load;
 use crate::probe;
 use crate::process::state::StateFiles;
@@ -27,6 +32,10 @@ const STORE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The longest time of one request for a file of a bundle: 256 MiB at 2 MB/s.
 const FILES_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The intervals in which a document has reached all servers: it is written at once, and read within one. The rest is for the
+/// requests.
+const SPREAD_IN: u32 = 2;
 
 /// The store and the key of a fleet, ready to be used.
 #[derive(Debug)]
@@ -94,13 +103,21 @@ pub(super) struct WaitingFleet {
     prepared: PreparedFleet,
     views: Arc<FleetViews>,
     awaiting: Awaiting,
-    forget: (ForgetRequests, tokio::sync::mpsc::Receiver<Forget>),
+    forget: (ForgetRequests, Receiver<Forget>),
+    sources: (FleetSources, Receiver<CopyTake>),
 }
 
 impl WaitingFleet {
     /// A fleet whose servers are not heard yet.
-    pub(super) fn new(prepared: PreparedFleet) -> Self {
-        WaitingFleet { prepared, views: Arc::default(), awaiting: Awaiting::default(), forget: requests() }
+    pub(super) fn new(prepared: PreparedFleet, config: &FleetConfig) -> Self {
+        let views = Arc::<FleetViews>::default();
+        let sources = FleetSources::new(config.name.clone(), config.every * SPREAD_IN, views.heard.subscribe());
+        WaitingFleet { prepared, views, awaiting: Awaiting::default(), forget: requests(), sources }
+    }
+
+    /// The sources of all servers.
+    pub(super) fn sources(&self) -> FleetSources {
+        self.sources.0.clone()
     }
 
     /// The views of all servers.
@@ -128,7 +145,7 @@ impl WaitingFleet {
         clock: Clock,
         vital: &Vital,
     ) -> Option<(FleetService, ForgetRequests)> {
-        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox) } = self;
+        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox), sources: (sources, takes) } = self;
         let PreparedFleet { key, store, files } = prepared;
         let FleetBundles { path, last, loads, states } = bundles;
         let kept = KeptBundles::beside(&config.state);
@@ -144,11 +161,12 @@ impl WaitingFleet {
             awaiting,
             changes: control.shared_changes()?,
             views,
+            sources,
             published: published.clone(),
             history: history.clone(),
             dns,
             clock,
         };
-        Some((FleetService::start(ground, rollout, inbox, vital), requests))
+        Some((FleetService::start(ground, rollout, (inbox, takes), vital), requests))
     }
 }

@@ -33,7 +33,7 @@ use crate::probe;
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Vital};
-use crate::refresh::RefreshService;
+use crate::refresh::{RefreshGround, RefreshService};
 use crate::sharing::{FleetService, KeptRollout};
 use crate::snapshot::Snapshot;
 use crate::tap::TapService;
@@ -55,7 +55,8 @@ impl Services {
     ) -> Result<Self, Failure> {
         let opened = Opened::open(&mut prepared, vital)?;
         let clock = Clock::start();
-        let fleet = prepared.fleet.take().map(WaitingFleet::new);
+        let fleet = prepared.fleet.take().zip(prepared.built.config.fleet.as_ref());
+        let fleet = fleet.map(|(fleet, config)| WaitingFleet::new(fleet, config));
         let FirstSnapshot { snapshot, watcher, tokens } =
             opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
         let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
@@ -94,8 +95,14 @@ impl Services {
         let metrics =
             ReloadMetrics { history: history.clone(), published: published.clone(), sources: sources.clone() };
         counters.push(Arc::new(metrics));
-        let (served, states_of) = (published.clone(), sources.clone());
-        let refresh = RefreshService::start(config, probe::roots, contents, served, states_of, refresh_inbox, vital);
+        let ground = RefreshGround {
+            roots: probe::roots,
+            contents,
+            published: published.clone(),
+            states: sources.clone(),
+            fleet: fleet.as_ref().map(WaitingFleet::sources),
+        };
+        let refresh = RefreshService::start(config, ground, refresh_inbox, vital);
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(config, &prepared.identities, dns.tls());
         counters.push(certificates.clone());

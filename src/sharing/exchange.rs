@@ -21,7 +21,7 @@ use crate::base::time::Moment;
 use crate::fleet::{
     DocumentFault, MAX_DOCUMENT_LEN, ProbedAddresses, Roster, ServedState, ServerDocument, SharedOverrides,
 };
-use crate::live::{Forget, ForgetError, SharedMerge};
+use crate::live::{Forget, ForgetError, HeardDocument, SharedMerge};
 use crate::process::Clock;
 use crate::stores::{ListedObject, ObjectName, StoreError, StoreRead, StoreVersion, StoreWatch};
 use crate::telemetry::fleet::{
@@ -106,10 +106,14 @@ impl DocumentExchange {
         let mut known = self.ground.changes.known.clone();
         let mut awaiting = self.ground.awaiting.0.subscribe();
         let mut rollout = self.rollout.clone();
+        let sources = &self.ground.sources;
+        let (mut copies, mut stored) = (sources.own.subscribe(), sources.stored.subscribe());
         loop {
             own.mark_unchanged();
             known.mark_unchanged();
             rollout.mark_unchanged();
+            copies.mark_unchanged();
+            stored.mark_unchanged();
             let waiting = *awaiting.borrow();
             let outcome = self.round().await;
             self.condition.note(&self.ground.store, outcome, self.ground.clock.now());
@@ -122,6 +126,8 @@ impl DocumentExchange {
                 Ok(()) = own.changed() => {}
                 Ok(()) = known.changed() => {}
                 Ok(()) = rollout.changed() => {}
+                Ok(()) = copies.changed() => {}
+                Ok(()) = stored.changed() => {}
                 Some((server, reply)) = forget.recv() => {
                     let outcome = self.forget(&server).await;
                     // The operator may have stopped waiting.
@@ -290,6 +296,7 @@ impl DocumentExchange {
             probed: own.probed.clone(),
             overrides: SharedOverrides::clone(&self.ground.changes.known.borrow()),
             rollout: self.rollout.borrow().report.clone(),
+            sources: self.ground.sources.reports(),
         }
     }
 
@@ -307,11 +314,17 @@ impl DocumentExchange {
         }
     }
 
-    /// Passes the views of the servers that have a vote to the watcher of mirrors, and all documents to the publisher.
+    /// Passes the views of the servers that have a vote to the watcher of mirrors, and all documents to the publisher and the
+    /// fetches of sources.
     fn vote(&self) {
         let (now, stale_ms) = (self.ground.clock.now(), self.stale_ms());
         let heard = self.roster.all().map(|(_, heard)| heard).filter(|heard| self.is_recent(heard.at));
-        self.ground.views.heard.send_replace(heard.map(|heard| heard.document.clone()).collect());
+        let here = std::time::Instant::now();
+        let heard = heard.map(|heard| {
+            let age = Duration::from_millis(now.0.saturating_sub(heard.at.0));
+            HeardDocument { document: heard.document.clone(), at: here.checked_sub(age).unwrap_or(here) }
+        });
+        self.ground.views.heard.send_replace(heard.collect());
         let voters: Arc<[ProbedAddresses]> = self.roster.voters(now, stale_ms).cloned().collect();
         self.ground.views.peers.send_if_modified(|peers| {
             let is_new = *peers != voters;

@@ -6,6 +6,7 @@
 //!                  └─► live::FleetViews ─► the watcher of mirrors
 //! control's ledger, the watcher, live::Published ─► the document of this server ─► store
 //! store, Roster ─► rollout ─► bundles on the disk ─► live::BundleLoads ─► serve, as a reload
+//! refresh ─► live::FleetSources ─► copies in the store, the document of this server
 //! ```
 //!
 //! **Invariants**: nothing on the query path waits for the store; the loss of the store changes no answer; a document that
@@ -20,6 +21,7 @@ mod meter;
 mod push;
 mod refusals;
 mod rollout;
+mod sources;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::fleet::FleetKey;
-use crate::live::{Awaiting, FleetViews, Forget, Published, ReloadHistory, SharedChanges};
+use crate::live::{Awaiting, CopyTake, FleetSources, FleetViews, Forget, Published, ReloadHistory, SharedChanges};
 use crate::process::{Clock, Vital};
 use crate::stores::Store;
 use crate::telemetry::Collect;
@@ -38,6 +40,7 @@ pub(crate) use kept::{KeptBundles, KeptRollout, ROLLOUT_STATE, ROLLOUT_UNKEPT};
 pub(crate) use push::{BundleContents, PushError, ReadRollout, RolloutStore, SentObjects};
 pub(crate) use rollout::RolloutGround;
 use rollout::RolloutTask;
+use sources::SourceCopies;
 
 /// The parts of a running server that the exchange needs.
 pub(crate) struct FleetGround {
@@ -57,6 +60,8 @@ pub(crate) struct FleetGround {
     pub(crate) changes: SharedChanges,
     /// The views on mirrors.
     pub(crate) views: Arc<FleetViews>,
+    /// The sources that are fetched.
+    pub(crate) sources: FleetSources,
     /// The served snapshot.
     pub(crate) published: Arc<Published>,
     /// The configuration that is served.
@@ -80,7 +85,7 @@ impl FleetService {
     pub(crate) fn start(
         ground: FleetGround,
         rollout: RolloutGround,
-        forget: mpsc::Receiver<Forget>,
+        (forget, takes): (mpsc::Receiver<Forget>, mpsc::Receiver<CopyTake>),
         vital: &Vital,
     ) -> Self {
         let standing = FleetStanding {
@@ -91,6 +96,9 @@ impl FleetService {
         let (sender, standing) = watch::channel(Arc::new(standing));
         let (counters, clock) = (Arc::<FleetCounters>::default(), ground.clock);
         let (shown, rollouts) = watch::channel(Arc::<RolloutStanding>::default());
+        let copies = SourceCopies::new(rollout.files.clone(), ground.sources.clone());
+        tokio::spawn(vital.guard("copies of sources from the store", sources::answer(rollout.files.clone(), takes)));
+        tokio::spawn(vital.guard("copies of sources to the store", copies.run()));
         let task = RolloutTask::new(rollout, &ground, standing.clone(), shown);
         let exchange = DocumentExchange::new(ground, sender, rollouts.clone(), counters.clone());
         tokio::spawn(vital.guard("exchange of the fleet", exchange.run(forget)));

@@ -32,6 +32,8 @@ struct SourceDetailView {
     changed: Option<String>,
     /// The last time at which the publisher had this content.
     checked: Option<String>,
+    /// The server of the fleet that has asked the publisher at that time; null if this server has.
+    checked_by: Option<String>,
     next: Option<String>,
     /// The time since the publisher had this content; for a file of the operator, since its last change.
     age_seconds: Option<u64>,
@@ -61,6 +63,7 @@ pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixT
             entries: source.prefix_count(),
             changed: source.modified.map(rfc3339),
             checked: fetch.and_then(|fetch| fetch.checked).map(rfc3339),
+            checked_by: fetch.and_then(|fetch| fetch.checked_by.as_ref()).map(ToString::to_string),
             next: fetch.and_then(|fetch| fetch.next).map(rfc3339),
             age_seconds: at.map(|at| now.0.saturating_sub(at.0)),
             trouble: trouble.map(|outcome| outcome.word()),

@@ -164,6 +164,9 @@ pub(crate) struct FetchView {
     pub(crate) pinned: bool,
     /// The last time at which the publisher had the content that is served.
     pub(crate) checked: Option<String>,
+    /// The server of the fleet that has asked the publisher at that time; null if this server has.
+    #[serde(default)]
+    pub(crate) checked_by: Option<String>,
     /// The next fetch.
     pub(crate) next: Option<String>,
     /// True if the publisher has a content that an operator has taken back.
@@ -359,6 +362,7 @@ fn fetch_view(fetch: &FetchState) -> FetchView {
         pinned: fetch.is_pinned,
         held_back: fetch.is_rejected,
         checked: fetch.checked.map(rfc3339),
+        checked_by: fetch.checked_by.as_ref().map(ToString::to_string),
         next: fetch.next.map(rfc3339),
         trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.word().to_string()),
         since: fetch.trouble.as_ref().map(|(since, _)| rfc3339(*since)),

@@ -91,7 +91,7 @@ impl ReloadMetrics {
             family.sample(&[("source", name)], fetch.is_refused.into());
         }
         let mut family =
-            page.counter("pharos_source_fetches_total", "Fetches of each source of networks with a `url`, by outcome.");
+            page.counter("pharos_source_fetches_total", "Fetches of each source of networks with a `url`, by outcome; `peer-taken` and `peer-unchanged` are copies and checks of other servers of the fleet.");
         for (name, state) in &states {
             for (word, count) in OUTCOMES.iter().zip(state.fetch.iter().flat_map(|fetch| fetch.outcomes)) {
                 family.sample(&[("source", name), ("outcome", word)], count);
