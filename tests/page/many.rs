@@ -51,7 +51,11 @@ fn many_mirrors_take_few_requests_and_few_bytes() {
     browser.wait("state.sources && !document.querySelector('#zoom').hidden");
     let (took, asked, bytes) = (start.elapsed(), browser.requests(), browser.received());
     let asked: Vec<_> = asked.iter().filter(|url| url.starts_with("http")).collect();
-    println!("shown after {} ms, {} requests, {bytes} bytes", took.as_millis(), asked.len());
+    println!(
+        "shown after {} ms with the dialog for the token, {} requests, {bytes} bytes",
+        took.as_millis(),
+        asked.len()
+    );
     assert!(asked.len() <= MAX_REQUESTS, "{asked:#?}");
     assert!(bytes <= MAX_BYTES, "{bytes}");
     // A part of them is shown, and all on demand.
@@ -65,9 +69,15 @@ fn many_mirrors_take_few_requests_and_few_bytes() {
         .eval("new Set(colours.groups.map(group => group.provider + group.colour)).size === colours.groups.length");
     assert_eq!((hues, browser.eval("colours.byMirror.size")), (true.into(), MIRRORS.into()));
     browser.wait("document.querySelector('#legend').innerText.includes('more providers')");
-    // The same names have the same hues after a reload of the page.
+    // The same names have the same hues after a reload of the page, which now knows the token.
     let before = browser.eval("JSON.stringify([...colours.byMirror])");
-    browser.open_with_token(&world, "/");
-    assert_eq!(browser.eval("JSON.stringify([...colours.byMirror])"), before);
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        browser.open_with_token(&world, "/");
+        browser.wait("state.sources && !document.querySelector('#zoom').hidden");
+        took.push(browser.eval("Math.round(performance.now())").as_u64().unwrap());
+        assert_eq!(browser.eval("JSON.stringify([...colours.byMirror])"), before);
+    }
+    println!("shown again after {took:?} ms, by the clock of the page");
     assert_eq!(browser.errors(), [""; 0]);
 }
