@@ -61,6 +61,20 @@ fn no_files_of_one_folder_use_each_other_in_a_circle() {
     assert!(circles.is_empty(), "move the shared item to a file below both: {circles:#?}");
 }
 
+/// A file is read in one sitting. The system calls are in one file whatever its length, because `unsafe` is allowed nowhere else.
+#[test]
+fn no_other_file_than_that_of_system_calls_is_long() {
+    let lines = |(path, _, text): (PathBuf, String, String)| {
+        Some((text.lines().count(), path)).filter(|(count, _)| *count > 400)
+    };
+    let long: Vec<_> = sources().into_iter().filter_map(lines).collect();
+    let paths: Vec<_> = long.iter().map(|(_, path)| path.to_str().unwrap()).collect();
+    assert!(
+        matches!(paths[..], [path] if path.ends_with("process/sys.rs")),
+        "move a part to a file of its own: {long:?}"
+    );
+}
+
 /// The check itself must be able to fail: a name that the parent re-exports leads to the file that has it.
 #[test]
 fn a_circle_is_found_through_a_re_export() {

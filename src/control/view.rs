@@ -26,11 +26,12 @@ pub(super) use history::history;
 pub(super) use html::mirrors_page;
 pub(crate) use outcome::{DoneView, DrainView, RefreshView, RefreshedView, ReloadOutcomeView, RetransferView};
 pub(super) use sources::sources;
+pub(crate) use sources::{FetchView, SourceView};
 pub(super) use space::space;
 pub(super) use status::status;
 pub(crate) use status::{
-    AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
-    TroubleView, UnwrittenView, ZoneView,
+    AcmePeerView, CertificateView, CredentialView, PanicView, RefusedView, StatusView, TroubleView, UnwrittenView,
+    ZoneView,
 };
 pub(super) use top::top;
 pub(crate) use top::{TopMirrorView, TopView};

@@ -35,7 +35,7 @@ impl FleetJudge {
     }
 
     /// Waits until the views of peers have changed.
-    pub(super) async fn changed(&mut self) {
+    async fn changed(&mut self) {
         if self.peers.changed().await.is_err() {
             // The process is about to end.
             std::future::pending().await
@@ -145,6 +145,14 @@ fn probed(own: &BTreeMap<AddressKey, (Health, Option<Verdict>)>, digest: &Arc<st
 pub(super) fn digest_of<'k>(keys: impl Iterator<Item = &'k AddressKey>) -> Arc<str> {
     let list: String = keys.map(|(mirror, address)| format!("{mirror}\0{address}\n")).collect();
     hex(digest(&SHA256, list.as_bytes()).as_ref()).into()
+}
+
+/// Waits until the views of the fleet have changed; for ever without a fleet.
+pub(super) async fn changed(judge: Option<&mut FleetJudge>) {
+    match judge {
+        Some(judge) => judge.changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::judge::{FleetJudge, digest_of};
+use super::judge::{self, FleetJudge, digest_of};
 use super::keep::{self, AddressKey};
 use super::{Aim, Finding, Prober};
 use crate::config::Probe;
@@ -189,7 +189,7 @@ impl Watcher {
                         told.clear();
                     }
                 },
-                () = changed(self.judge.as_mut()) => self.is_judged = false,
+                () = judge::changed(self.judge.as_mut()) => self.is_judged = false,
                 () = moved.notified() => {
                     self.watch(published.load().mirrors().to_vec());
                     told.clear();
@@ -380,14 +380,6 @@ impl Watcher {
             tracked.tracks.memories(now).map(|(version, memory)| (key.clone(), version, memory))
         });
         self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(known));
-    }
-}
-
-/// Waits until the views of the fleet have changed; for ever without a fleet.
-async fn changed(judge: Option<&mut FleetJudge>) {
-    match judge {
-        Some(judge) => judge.changed().await,
-        None => std::future::pending().await,
     }
 }
 

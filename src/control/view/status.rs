@@ -3,10 +3,10 @@
 //! **Not here**: the views of mirrors ([`super`]).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::sources::{SourceView, networks};
 use super::{FleetView, OverriddenView, addresses};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
@@ -15,8 +15,7 @@ use crate::base::when::rfc3339;
 use crate::control::about::{About, ListenerCertificate};
 use crate::fleet::PanicVotes;
 use crate::inspect::view::{AddressView, OverrideView};
-use crate::live::{FetchState, Readiness};
-use crate::networks::Source;
+use crate::live::Readiness;
 use crate::process::Clock;
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
@@ -140,43 +139,6 @@ pub(crate) struct ReloadView {
     /// True if the new configuration is served all the same, without that part.
     #[serde(default)]
     pub(crate) in_part: bool,
-}
-
-/// One source of networks.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct SourceView {
-    pub(crate) source: String,
-    pub(crate) file: String,
-    /// The last change of the content that is served.
-    pub(crate) modified: Option<String>,
-    /// The time since the publisher had this content; for a file of the operator, since its last change.
-    pub(crate) age_seconds: Option<u64>,
-    /// The fetch of the source; null if the operator provides the file.
-    #[serde(default)]
-    pub(crate) fetch: Option<FetchView>,
-}
-
-/// The fetch of a source.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct FetchView {
-    pub(crate) url: String,
-    /// True if nothing is fetched.
-    pub(crate) pinned: bool,
-    /// The last time at which the publisher had the content that is served.
-    pub(crate) checked: Option<String>,
-    /// The server of the fleet that has asked the publisher at that time; null if this server has.
-    #[serde(default)]
-    pub(crate) checked_by: Option<String>,
-    /// The next fetch.
-    pub(crate) next: Option<String>,
-    /// True if the publisher has a content that an operator has taken back.
-    #[serde(default)]
-    pub(crate) held_back: bool,
-    /// `refused` or `failed`, if the last fetch was; null if not.
-    pub(crate) trouble: Option<String>,
-    /// The time since which that is so, and the reason.
-    pub(crate) since: Option<String>,
-    pub(crate) reason: Option<String>,
 }
 
 /// The certificate of a listener.
@@ -337,36 +299,6 @@ fn unwritten(path: &Path, failing: &Failing) -> UnwrittenView {
         state: failing.kind.to_string(),
         error: failing.error.clone(),
         since: rfc3339(failing.since),
-    }
-}
-
-fn networks(snapshot: &Snapshot, about: &About, now: UnixTime) -> Vec<SourceView> {
-    let states = about.sources.all();
-    let view = |source: &Arc<Source>| {
-        let fetch = states.get(&source.name).and_then(|state| state.fetch.as_ref());
-        let at = fetch.and_then(|fetch| fetch.checked).or(source.modified);
-        SourceView {
-            source: source.name.to_string(),
-            file: source.file.to_string(),
-            modified: source.modified.map(rfc3339),
-            age_seconds: at.map(|at| now.0.saturating_sub(at.0)),
-            fetch: fetch.map(fetch_view),
-        }
-    };
-    snapshot.provenance().networks.sources.iter().map(view).collect()
-}
-
-fn fetch_view(fetch: &FetchState) -> FetchView {
-    FetchView {
-        url: fetch.url.to_string(),
-        pinned: fetch.is_pinned,
-        held_back: fetch.is_rejected,
-        checked: fetch.checked.map(rfc3339),
-        checked_by: fetch.checked_by.as_ref().map(ToString::to_string),
-        next: fetch.next.map(rfc3339),
-        trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.word().to_string()),
-        since: fetch.trouble.as_ref().map(|(since, _)| rfc3339(*since)),
-        reason: fetch.trouble.as_ref().and_then(|(_, outcome)| outcome.reason().map(Into::into)),
     }
 }
 
