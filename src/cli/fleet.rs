@@ -153,7 +153,11 @@ fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
                 stages.join(", then ")
             )]);
         }
-        let line = waits.clone().unwrap_or_else(|| format!("{state} here"));
+        let halted = rollout.halted.as_ref().map(|halt| {
+            let reason = halt.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{state} here; halted by {} at {}{reason}", halt.by, halt.at)
+        });
+        let line = waits.clone().or(halted).unwrap_or_else(|| format!("{state} here"));
         rows.push(vec![line]);
         let last = rows.len() - 1;
         text += &layout.table("rollout", INDENT, &rows, |row, _, _| colour.filter(|_| row == last));

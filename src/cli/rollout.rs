@@ -5,6 +5,7 @@
 //! **Invariants**: nothing is pushed that `check` refuses; the pointer of the rollout moves last.
 //! **Not here**: the bundle ([`super::bundle`]), the store ([`crate::sharing`]), the servers' decisions ([`crate::fleet`]).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::base::when::{parse_millis, written_millis};
 use crate::config::{self, Config};
 use crate::control::client;
 use crate::files;
-use crate::fleet::{ContentDigest, Rollout, RolloutAct, RolloutStages};
+use crate::fleet::{ContentDigest, Rollout, RolloutAct, RolloutReport, RolloutStages};
 use crate::process::Clock;
 use crate::process::work::{self, SPARE_THREADS};
 use crate::serve;
@@ -155,11 +156,12 @@ async fn push(store: &RolloutStore, made: &MadeBundle, args: &PushArgs) -> Resul
     let (read, next) = begin(store, &made.config, args).await?;
     store.check_lengths(&made.bundle).map_err(refused)?;
     let mut sent = store.send(&made.bundle, &made.contents).await.map_err(refused)?;
-    let before = read.rollout.as_ref();
-    let previous = before.and_then(|before| match before.bundle == made.digest {
-        true => before.previous.clone(),
-        false => Some(before.bundle.clone()),
+    // Never a bundle that most servers do not serve, that one rejects, or that an operator has halted.
+    let previous = read.rollout.as_ref().and_then(|before| {
+        let is_way_back = before.bundle != made.digest && before.is_established(next.servers.values());
+        if is_way_back { Some(before.bundle.clone()) } else { before.previous.clone() }
     });
+    let previous = previous.filter(|previous| *previous != made.digest);
     let configured = made.config.fleet.as_ref().map(|fleet| (fleet.stages.clone(), fleet.soak.as_millis() as u64));
     let (stages, soak_ms) = configured.unwrap_or_else(|| (RolloutStages::at_once(), 0));
     let rollout = Rollout::new(
@@ -189,14 +191,16 @@ async fn push_previous(
     let before = read.rollout.clone().ok_or_else(no_rollout)?;
     let previous = before.previous.ok_or_else(|| {
         let help = "push the configuration of an earlier revision";
-        ("there is no bundle before the present one".to_string(), Some(help.to_string()), BAD_CONFIG)
+        let error = "there is no bundle to go back to: the present one is the first, or a way back itself";
+        (error.to_string(), Some(help.to_string()), BAD_CONFIG)
     })?;
     store.bundle(&previous).await.map_err(refused)?;
     // A way back that moved clients on its way here moves as many again.
     let allow_moved = args.allow_moved.map(|share| share.to_string()).or(before.allow_moved);
+    // A second way back must not lead forward again, to the bundle that was the reason for the first.
     let rollout = Rollout::new(
         next.serial,
-        (previous, Some(before.bundle)),
+        (previous, None),
         (next.stages.unwrap_or_else(RolloutStages::at_once), args.soak.unwrap_or(before.soak_ms)),
         allow_moved,
         act(args.reason.clone()),
@@ -227,6 +231,8 @@ struct NextPush {
     serial: u64,
     /// The stages of the command line. `None` without any.
     stages: Option<RolloutStages>,
+    /// The servers of the fleet.
+    servers: BTreeMap<String, RolloutReport>,
 }
 
 /// Reads the rollout, and checks the stages of the command line and of the configuration.
@@ -250,9 +256,10 @@ async fn begin(store: &RolloutStore, config: &Config, args: &PushArgs) -> Result
         let error = format!("server `{unknown}` has no document in the store, so later stages would wait for it");
         return Err((error, Some(help), BAD_CONFIG));
     }
-    let last = servers.values().copied().chain(read.rollout.as_ref().map(|rollout| rollout.serial)).max();
+    let accepted = servers.values().map(|report| report.serial);
+    let last = accepted.chain(read.rollout.as_ref().map(|rollout| rollout.serial)).max();
     let serial = Rollout::serial_after(last, Clock::civil_millis());
-    Ok((read, NextPush { serial, stages }))
+    Ok((read, NextPush { serial, stages, servers }))
 }
 
 fn act(reason: Option<String>) -> RolloutAct {
@@ -260,7 +267,7 @@ fn act(reason: Option<String>) -> RolloutAct {
 }
 
 fn no_rollout() -> Refused {
-    ("no bundle was pushed to this fleet".into(), Some("`pharos fleet push` pushes the first one".into()), BAD_CONFIG)
+    ("the store has no rollout".into(), Some("`pharos fleet push` pushes a bundle".into()), BAD_CONFIG)
 }
 
 fn refused(error: PushError) -> Refused {

@@ -100,6 +100,8 @@ pub(crate) enum DocumentFault {
     Ahead,
     /// The fleet has [`super::MAX_SERVERS`] servers already.
     TooMany,
+    /// It was read before, and is not in the store any more.
+    Gone,
 }
 
 impl fmt::Display for DocumentFault {
@@ -111,9 +113,10 @@ impl fmt::Display for DocumentFault {
             DocumentFault::Unreadable => {
                 "it is not in the format of this version; compare the versions of both servers"
             }
-            DocumentFault::OtherServer => "it is that of another server; two servers may have one `name`",
-            DocumentFault::Replayed => "it is older than one that was read before; two servers may have one `name`",
+            DocumentFault::OtherServer => "it is that of another server",
+            DocumentFault::Replayed => "it is older than one that was read before",
             DocumentFault::Ahead => "its changes are more than 10 minutes ahead of our clock; compare both clocks",
+            DocumentFault::Gone => "it is not in the store any more",
             DocumentFault::TooMany => "there are 256 servers already; `pharos fleet forget` removes one that is gone",
         })
     }

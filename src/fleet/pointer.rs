@@ -151,7 +151,7 @@ pub(crate) struct Rollout {
     pub(crate) push: u64,
     /// The bundle.
     pub(crate) bundle: ContentDigest,
-    /// The bundle before, for a way back. `None` for the first.
+    /// The bundle for a way back: the last one that [`Rollout::is_established`] held for. `None` for the first, and after a way back.
     pub(crate) previous: Option<ContentDigest>,
     /// The servers, stage by stage.
     pub(crate) stages: RolloutStages,

@@ -41,6 +41,19 @@ pub(crate) struct RolloutReport {
     pub(crate) rejects: Option<RejectedBundle>,
 }
 
+impl Rollout {
+    /// True if its bundle is one to go back to: it is not halted, no server rejects it, and most servers that take bundles serve it.
+    pub(crate) fn is_established<'r>(&self, reports: impl IntoIterator<Item = &'r RolloutReport>) -> bool {
+        let (mut serving, mut all, mut is_rejected) = (0, 0, false);
+        for report in reports.into_iter().filter(|report| !report.deaf) {
+            all += 1;
+            serving += usize::from(report.serves.as_ref().is_some_and(|served| served.bundle == self.bundle));
+            is_rejected |= report.rejects.as_ref().is_some_and(|rejected| rejected.push == self.push);
+        }
+        self.halted.is_none() && !is_rejected && 2 * serving > all
+    }
+}
+
 impl RolloutReport {
     /// True if two reports differ in nothing on which another server acts at once.
     pub(crate) fn tells_the_same(&self, other: &Self) -> bool {

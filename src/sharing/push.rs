@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::fleet::{
     Bundle, BundleFault, ContentDigest, DocumentFault, FleetKey, MAX_BUNDLE_LEN, MAX_DOCUMENT_LEN, ROLLOUT_OBJECT,
-    Rollout, ServerDocument,
+    Rollout, RolloutReport, ServerDocument,
 };
 use crate::stores::{ObjectName, Store, StoreError, StoreRead, StoreVersion, StoreWrite};
 
@@ -123,8 +123,8 @@ impl RolloutStore {
         }
     }
 
-    /// The servers of the fleet with the highest serial of a rollout that each has accepted; 0 if its document cannot be read.
-    pub(crate) async fn servers(&self) -> Result<BTreeMap<String, u64>, PushError> {
+    /// The servers of the fleet, each with what it says of rollouts; nothing if its document cannot be read.
+    pub(crate) async fn servers(&self) -> Result<BTreeMap<String, RolloutReport>, PushError> {
         let mut found = BTreeMap::new();
         for object in self.store.list(&name("servers")).await? {
             let Some(server) = ServerDocument::server_of(object.name.as_str()) else { continue };
@@ -133,7 +133,7 @@ impl RolloutStore {
                 Ok(StoreRead::Changed { bytes, .. }) => ServerDocument::open(server, bytes, &self.key).ok(),
                 _ => None,
             };
-            found.insert(server.to_string(), document.map_or(0, |document| document.rollout.serial));
+            found.insert(server.to_string(), document.map(|document| document.rollout).unwrap_or_default());
         }
         Ok(found)
     }

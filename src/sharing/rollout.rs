@@ -158,7 +158,7 @@ impl RolloutTask {
         let (bytes, version) = match read {
             StoreRead::Changed { bytes, version } => (bytes, version),
             StoreRead::Same => return self.clear_fault(),
-            StoreRead::Missing => return,
+            StoreRead::Missing => return self.note_loss(),
         };
         let opened = Rollout::open(&bytes, &self.key).and_then(|rollout| match rollout.serial < self.least_serial() {
             true => Err(DocumentFault::Replayed),
@@ -179,6 +179,17 @@ impl RolloutTask {
                     warn!("the rollout in the store changes nothing: {fault}");
                 }
             }
+        }
+    }
+
+    /// Notes that the object is not in the store any more, if it was.
+    fn note_loss(&mut self) {
+        if self.rollout.is_some() && self.fault.replace(DocumentFault::Gone) != Some(DocumentFault::Gone) {
+            self.version = None;
+            warn!(
+                "the rollout is not in the store any more: the bundle in force stays, but a server that starts without it serves its own \
+                 file; push the configuration again"
+            );
         }
     }
 

@@ -52,6 +52,17 @@ impl Fleet {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Waits until the documents of all servers say that each serves a bundle: the next push can go back to that.
+    #[track_caller]
+    fn expect_told(&self, pushed: &Value) {
+        let tells = |name: &str| {
+            let document = fs::read(self.path(&format!("shared/servers/{name}.json"))).unwrap_or_default();
+            let document: Value = serde_json::from_slice(&document).unwrap_or_default();
+            document["document"]["rollout"]["serves"]["bundle"] == pushed["bundle"]
+        };
+        until("all tell that they serve it", || ["a", "b", "c"].into_iter().all(tells));
+    }
+
     /// The pointer, as the store has it.
     fn pointer(&self) -> Vec<u8> {
         fs::read(self.path("shared/rollout.json")).unwrap()
@@ -301,11 +312,23 @@ fn the_bundle_before_comes_back_to_all_at_once() {
     );
     let first = fleet.pushed(&mirrors("far"), &[]);
     fleet.expect(20);
+    fleet.expect_told(&first);
     let second = fleet.pushed(&mirrors("spare"), &["--soak", "1h"]);
     assert_eq!(second["previous"], first["bundle"]);
     fleet[0].expect(30);
+    // A push over one that was halted on its way leads back to the same bundle.
+    fleet.pusher().ok(&["fleet", "halt", "--reason", "errors"]);
+    until("the halt is shown where it is served", || {
+        fleet[0].ok(&["fleet", "status"]).contains("served here; halted by")
+    });
+    let third = fleet.pushed(&mirrors("near"), &["--soak", "1h"]);
+    assert_eq!(third["previous"], first["bundle"]);
+    fleet[0].expect(10);
     fleet.pusher().ok(&["fleet", "push", "--previous", "--reason", "errors"]);
     fleet[0].expect(20);
+    // A second way back would lead forward again.
+    let again = fleet.pusher().run(&["fleet", "push", "--previous"]);
+    assert!(text(&again.stderr).contains("or a way back itself"), "{}", text(&again.stderr));
     (0..3).for_each(|at| fleet[at].wait_state("served"));
     assert_eq!(fleet[2].rollout()["serves"]["bundle"], first["bundle"]);
     fleet.expect(20);
@@ -340,6 +363,14 @@ fn a_forged_or_replayed_pointer_and_a_forged_file_change_nothing() {
         fs::write(fleet.path("shared/rollout.json"), &genuine).unwrap();
         fleet.members.iter().for_each(|member| until("it is accepted", || member.rollout()["fault"].is_null()));
     }
+    fs::remove_file(fleet.path("shared/rollout.json")).unwrap();
+    for member in &fleet.members {
+        let fault = "it is not in the store any more";
+        until(fault, || member.rollout()["fault"].as_str() == Some(fault));
+        assert_eq!(member.answer(), 30);
+    }
+    fs::write(fleet.path("shared/rollout.json"), &genuine).unwrap();
+    fleet.members.iter().for_each(|member| until("it is accepted", || member.rollout()["fault"].is_null()));
     // A file of a bundle that a program with the bucket has replaced.
     fs::write(fleet.path("push/zone"), fs::read_to_string(fleet.path("push/zone")).unwrap() + "new A 192.0.2.1\n")
         .unwrap();

@@ -219,7 +219,8 @@ pub(in crate::control) fn told(
 ) -> Vec<FleetToldView> {
     let of = |peer: &FleetPeer| {
         let state = match &peer.heard {
-            Some((document, _)) if has(document, mirror, order) => "has-it",
+            // Without the store, the last document says nothing of a change that this server does not know either.
+            Some((document, _)) if standing.trouble.is_none() && has(document, mirror, order) => "has-it",
             Some(_) if peer.is_fresh => "not-yet",
             _ => "not-heard",
         };

@@ -239,3 +239,21 @@ fn stages_are_kept_in_any_history_and_a_sound_bundle_reaches_all() {
     }
     assert!(stopped > 500 && reached > 500, "{stopped} {reached}");
 }
+
+#[test]
+fn a_bundle_is_one_to_go_back_to_once_most_servers_serve_it_and_none_objects() {
+    let (rollout, none) = (rollout(7, &["a"]), RolloutReport::default());
+    let (served, rejected) = (serving(&rollout, 0), rejecting(&rollout));
+    let deaf = RolloutReport { deaf: true, ..RolloutReport::default() };
+    for (reports, is_established) in [
+        (vec![], false),
+        (vec![&served], true),
+        (vec![&served, &none], false),
+        (vec![&served, &served, &none], true),
+        (vec![&served, &deaf, &deaf], true),
+        (vec![&served, &served, &rejected], false),
+    ] {
+        assert_eq!(rollout.is_established(reports.iter().copied()), is_established, "{reports:?}");
+    }
+    assert!(!rollout.with_halt(8, Some(RolloutAct::default())).is_established([&served]));
+}
