@@ -255,7 +255,20 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
         run(
             path,
             &signzone,
-            &["-S", "-K", "offline", "-e", expiry, "-o", "blob.example", "-f", "zone.signed", "zone.unsigned"],
+            &[
+                "-S",
+                "-K",
+                "offline",
+                "-O",
+                "full",
+                "-e",
+                expiry,
+                "-o",
+                "blob.example",
+                "-f",
+                "zone.signed",
+                "zone.unsigned",
+            ],
         );
         fs::copy(path.join("zone.signed"), path.join("zone")).unwrap();
     };
@@ -267,10 +280,60 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
     assert!(shown.contains(&format!(" IN DS {} 13 2 ", ksk[ksk.len() - 5..].trim_start_matches('0'))), "{shown}");
     let listed = said(&pharos(path, "key list blob.example"));
     assert!(listed.contains("(zone file)") && listed.contains("zsk"), "{listed}");
+    // Signatures that validate nothing: by the ZSK alone, and over keys of which one was removed or whose time was changed by hand.
+    let signed = fs::read_to_string(path.join("zone")).unwrap();
+    let tag = ksk[ksk.len() - 5..].trim_start_matches('0').to_string();
+    let fields = |line: &str| line.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+    let is_by_ksk = |line: &str| matches!(&fields(line)[..], [_, _, _, rrsig, dnskey, _, _, _, _, _, by, ..] if rrsig == "RRSIG" && dnskey == "DNSKEY" && *by == tag);
+    let is_ksk =
+        |line: &str| matches!(&fields(line)[..], [_, _, _, dnskey, flags, ..] if dnskey == "DNSKEY" && flags == "257");
+    assert_eq!(signed.lines().filter(|line| is_by_ksk(line) || is_ksk(line)).count(), 2, "{signed}");
+    let kept = |keep: &dyn Fn(&str) -> bool| {
+        signed.lines().filter(|line| keep(line)).map(|line| format!("{line}\n")).collect()
+    };
+    let by_hand = |line: &str| match is_by_ksk(line) {
+        true => line.replacen(&fields(line)[9], "20200101000000", 1) + "\n",
+        false => format!("{line}\n"),
+    };
+    for (broken, what) in [
+        (kept(&|line| !is_by_ksk(line)), "by the ZSK alone"),
+        (kept(&|line| !is_ksk(line)), "without the KSK"),
+        (signed.lines().map(by_hand).collect::<String>(), "another inception"),
+    ] {
+        fs::write(path.join("zone"), broken).unwrap();
+        let (code, text) = check();
+        assert!(code == 1 && text.contains("error[void-signature]"), "{what}: {text}");
+    }
+    fs::write(path.join("zone"), &signed).unwrap();
+    assert_eq!(check().0, 0);
     // Another ZSK, which the off-line signature does not cover.
     assert!(pharos(path, "key generate blob.example --role zsk --dir next").status.success());
     let next = format!("next/{}", base(&path.join("next"), ".private"));
     configure(path, &format!("dnssec = {{ keys = ['{zsk}', {{ file = '{next}', state = 'published' }}] }}"));
     let text = said(&pharos(path, "check"));
     assert!(text.contains("error[key-not-in-zone]"), "{text}");
+}
+
+#[test]
+fn a_validity_below_the_ttls_is_warned_of_and_a_key_of_another_algorithm_is_never_retired() {
+    let folder = folder();
+    let path = folder.path();
+    let key = |algorithm: &str, dir: &str| {
+        assert!(
+            pharos(path, &format!("key generate blob.example --algorithm {algorithm} --dir {dir}")).status.success()
+        );
+        format!("{dir}/{}", base(&path.join(dir), ".private"))
+    };
+    let (old, new) = (key("13", "old"), key("15", "new"));
+    for (validity, is_warned) in [("60s", true), ("78s", true), ("80s", false)] {
+        configure(path, &format!("dnssec = {{ keys = ['{old}'], validity = '{validity}' }}"));
+        let checked = pharos(path, "check");
+        let text = said(&checked);
+        assert_eq!((checked.status.code(), text.contains("warning[short-validity]")), (Some(0), is_warned), "{text}");
+        assert!(!is_warned || text.contains("give `validity` 80 s at least"), "{text}");
+    }
+    configure(path, &format!("dnssec = {{ keys = ['{old}', '{new}'] }}"));
+    let listed = said(&pharos(path, "key list blob.example"));
+    let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!listed.contains("retired"), "{listed}");
 }

@@ -44,6 +44,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("server-without-address", "a server that ACME clients or certificate authorities ask has no address"),
     ("servers-without-peers", "a zone has name servers that are neither this server nor under `[acme] peers`"),
     ("short-interval", "a publisher is asked for a source more often than every five minutes"),
+    ("short-validity", "a signature may expire while resolvers keep its records"),
     (
         "signed-transfer",
         "a zone that is signed here is not transferred, because its signatures change without a new serial",

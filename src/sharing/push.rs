@@ -123,7 +123,7 @@ impl RolloutStore {
         }
     }
 
-    /// The servers of the fleet, each with what it says of rollouts; nothing if its document cannot be read.
+    /// The servers of the fleet, each with its report on rollouts; the report is empty if the document cannot be read.
     pub(crate) async fn servers(&self) -> Result<BTreeMap<String, RolloutReport>, PushError> {
         let mut found = BTreeMap::new();
         for object in self.store.list(&name("servers")).await? {

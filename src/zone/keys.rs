@@ -108,6 +108,13 @@ pub struct SigningTerms {
     pub(crate) deletes_ds: bool,
 }
 
+impl SigningTerms {
+    /// The time for which a signature that is sent is valid at least, in seconds: without the longest time that it was served before.
+    pub(crate) fn least_validity_secs(&self) -> u32 {
+        self.validity_secs - self.validity_secs / 4
+    }
+}
+
 /// The key tag of a DNSKEY's rdata (RFC 4034, appendix B).
 pub(crate) fn key_tag(dnskey: &[u8]) -> u16 {
     let mut sum: u32 = 0;

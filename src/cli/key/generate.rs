@@ -150,10 +150,12 @@ fn output(args: &Args, stem: &str, [public, private]: [&Path; 2]) -> String {
     };
     let zone = &args.zone;
     let next = match args.role {
-        KeyRole::Csk => format!("reload, and give the parent the record of `pharos key ds {zone}`"),
+        KeyRole::Csk => {
+            format!("reload; after the longest TTL of the zone, give the parent the record of `pharos key ds {zone}`")
+        }
         KeyRole::Ksk => {
             format!(
-                "make the other key with `--role zsk`, reload, and give the parent the record of `pharos key ds {zone}`"
+                "make the other key with `--role zsk`, reload; after the longest TTL of the zone, give the parent the record of `pharos key ds {zone}`"
             )
         }
         KeyRole::Zsk => "name it beside a KSK, and reload".to_string(),

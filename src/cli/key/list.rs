@@ -40,6 +40,8 @@ pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
     let times = cache_times(&own);
     let heads = ["TAG", "ALGORITHM", "ROLE", "STATE", "DS", "FILE", "NEXT STEP"];
     let mut rows = vec![heads.map(str::to_string).to_vec()];
+    // An algorithm comes and goes whole (RFC 4035 §2.2): its key is never retired, because it would sign the keys alone.
+    let is_change = own.terms.keys.iter().any(|key| key.algorithm() != own.terms.keys[0].algorithm());
     let configured = own.zone().signing.iter().flat_map(|signing| &signing.keys);
     for (meant, key) in configured.zip(&own.terms.keys) {
         let (KeyFiles::Pair { private: file, .. } | KeyFiles::Pem(file)) = &meant.files;
@@ -50,7 +52,7 @@ pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
             key.state.as_str().to_string(),
             if key.has_ds { "asked for" } else { "-" }.to_string(),
             file.file.to_string(),
-            next_step(key, &times),
+            next_step(key, is_change, &times),
         ]);
     }
     for rdata in own.other_keys() {
@@ -61,12 +63,19 @@ pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
     Ok((Layout::of_stdout().table("", 0, &rows, |_, _, _| None), OK))
 }
 
-fn next_step(key: &ZoneKey, times: &CacheTimes) -> String {
+fn next_step(key: &ZoneKey, is_change: bool, times: &CacheTimes) -> String {
     let CacheTimes { keys, data } = times;
     match (key.state, key.signs_keys()) {
+        (KeyState::Published, _) if is_change => "`active` at once: each algorithm signs all records".to_string(),
+        (KeyState::Active, false) if is_change => "remove it with the KSK of its algorithm".to_string(),
+        (KeyState::Active, true) if is_change => {
+            "if its algorithm goes: remove it, when its DS has expired everywhere".to_string()
+        }
         (KeyState::Published, _) => format!("`active`, {keys} after all servers have the key"),
         (KeyState::Active, false) => "`retired`, when the next key is `active`".to_string(),
-        (KeyState::Active, true) => "`retired`, when the next key is `active` and the parent has its DS".to_string(),
+        (KeyState::Active, true) => {
+            "`retired`, when the next key is `active`; then the parent gets the DS of that".to_string()
+        }
         (KeyState::Retired, false) => format!("remove it, {data} after it was retired"),
         (KeyState::Retired, true) => {
             format!("remove it, {data} after it was retired, and after the parent's old DS has expired everywhere")

@@ -8,7 +8,10 @@
 use std::fmt;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519 as VERIFIED_ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, UnparsedPublicKey,
+};
 
 use super::fault::KeyFault;
 use super::pkcs8::{self, PRIVATE_LEN, UNCOMPRESSED};
@@ -93,6 +96,20 @@ impl RingKey {
     }
 }
 
+/// True if a signature over these bytes is by the key of a DNSKEY record. A key of another algorithm is taken at its word.
+pub(super) fn is_signed_by(dnskey: &[u8], octets: &[u8], signature: &[u8]) -> bool {
+    let Some(([_, _, _, algorithm], public)) = dnskey.split_first_chunk() else { return false };
+    let verified = match *algorithm {
+        ECDSA_P256 => {
+            let point = [&[UNCOMPRESSED], public].concat();
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(octets, signature)
+        }
+        ED25519 => UnparsedPublicKey::new(&VERIFIED_ED25519, public).verify(octets, signature),
+        _ => return true,
+    };
+    verified.is_ok()
+}
+
 impl SignOctets for RingKey {
     fn sign(&self, octets: &[u8]) -> Option<SignatureOctets> {
         match self {
@@ -110,8 +127,6 @@ impl fmt::Debug for RingKey {
 
 #[cfg(test)]
 mod tests {
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519 as VERIFIED_ED25519, UnparsedPublicKey};
-
     use super::*;
 
     #[test]
@@ -134,15 +149,9 @@ mod tests {
             let (key, private) = RingKey::generate(algorithm).unwrap();
             let read = RingKey::of_pair(algorithm, &private, &key.public()).unwrap();
             let signature = read.sign(b"octets").unwrap();
-            let public = match algorithm {
-                ECDSA_P256 => [&[UNCOMPRESSED][..], &key.public()].concat(),
-                _ => key.public(),
-            };
-            let verified = match algorithm {
-                ECDSA_P256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).verify(b"octets", &signature),
-                _ => UnparsedPublicKey::new(&VERIFIED_ED25519, public).verify(b"octets", &signature),
-            };
-            assert!(verified.is_ok(), "{algorithm}");
+            let dnskey = [&[1, 1, 3, algorithm], &key.public()[..]].concat();
+            assert!(is_signed_by(&dnskey, b"octets", &signature), "{algorithm}");
+            assert!(!is_signed_by(&dnskey, b"others", &signature), "{algorithm}");
             assert_eq!(format!("{key:?}"), format!("RingKey({algorithm})"));
             let (other, _) = RingKey::generate(algorithm).unwrap();
             assert!(matches!(RingKey::of_pair(algorithm, &private, &other.public()), Err(KeyFault::Mismatch)));

@@ -98,6 +98,23 @@ impl RrSetToSign<'_> {
     /// The bytes to sign with a key (RFC 4034 §3.1.8.1).
     pub(crate) fn by<'k>(&self, key: &'k ZoneKey, window: SigningWindow) -> ToSign<'k> {
         let mut octets = self.head(key, window);
+        self.put_records(self.ttl.0.to_be_bytes(), &mut octets);
+        ToSign { key, expiration: window.expiration, octets }
+    }
+
+    /// The bytes that an RRSIG of this RRset covers, and its signature; `None` if its rdata is damaged, or of another signer.
+    pub(crate) fn covered_by<'s>(&self, rrsig: &'s [u8]) -> Option<(Vec<u8>, &'s [u8])> {
+        let (fixed, rest) = rrsig.split_at_checked(18)?;
+        let apex = self.apex.as_wire();
+        let (signer, signature) = rest.split_at_checked(apex.len())?;
+        let ttl = fixed.get(4..)?.first_chunk()?;
+        let mut octets = [fixed, &apex.to_ascii_lowercase()].concat();
+        self.put_records(*ttl, &mut octets);
+        signer.eq_ignore_ascii_case(apex).then_some((octets, signature))
+    }
+
+    /// Adds the records in canonical form and order.
+    fn put_records(&self, ttl: [u8; 4], octets: &mut Vec<u8>) {
         let mut rdatas: Vec<Cow<'_, [u8]>> = self.rdatas.iter().map(|rdata| canonical(self.rtype, rdata)).collect();
         rdatas.sort_unstable();
         let owner = self.owner.as_wire().to_ascii_lowercase();
@@ -105,11 +122,10 @@ impl RrSetToSign<'_> {
             octets.extend_from_slice(&owner);
             octets.extend_from_slice(&self.rtype.0.to_be_bytes());
             octets.extend_from_slice(&Class::IN.0.to_be_bytes());
-            octets.extend_from_slice(&self.ttl.0.to_be_bytes());
+            octets.extend_from_slice(&ttl);
             octets.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
             octets.extend_from_slice(&rdata);
         }
-        ToSign { key, expiration: window.expiration, octets }
     }
 
     /// The rdata of the RRSIG with a signature that was made of [`RrSetToSign::by`].
