@@ -69,7 +69,8 @@ pub fn signed_answers(question: &[u8]) {
         out.truncate(reply.len);
         assert!(can_be_read(&out), "the reply cannot be read: {out:02x?}");
         let is_truncated = out[2] & 2 != 0;
-        if !is_truncated {
+        // A transfer of a zone that is not here is refused by a code of its own (RFC 5936 §2.2.1).
+        if !is_truncated && !matches!(rest, [0, 251 | 252]) {
             check(&out);
         }
     }
