@@ -315,7 +315,7 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
 }
 
 #[test]
-fn a_validity_below_the_ttls_is_warned_of_and_a_key_of_another_algorithm_is_never_retired() {
+fn commands_know_of_short_validities_changes_of_the_algorithm_and_the_end_of_signing() {
     let folder = folder();
     let path = folder.path();
     let key = |algorithm: &str, dir: &str| {
@@ -332,6 +332,9 @@ fn a_validity_below_the_ttls_is_warned_of_and_a_key_of_another_algorithm_is_neve
         assert_eq!((checked.status.code(), text.contains("warning[short-validity]")), (Some(0), is_warned), "{text}");
         assert!(!is_warned || text.contains("give `validity` 80 s at least"), "{text}");
     }
+    configure(path, &format!("dnssec = {{ keys = ['{old}'], delete-ds = true }}"));
+    let shown = said(&pharos(path, "key ds blob.example"));
+    assert!(shown.contains("`delete-ds` asks the parent to remove"), "{shown}");
     configure(path, &format!("dnssec = {{ keys = ['{old}', '{new}'] }}"));
     let listed = said(&pharos(path, "key list blob.example"));
     let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -62,7 +62,7 @@ pub(super) fn ds(config: &ConfigLocation, args: &Args) -> KeyOutcome {
     let points = entry_points(&own);
     let layout = Layout::of_stdout();
     if !args.check {
-        return Ok((records(&layout, args.zone.as_name(), &points), OK));
+        return Ok((records(&layout, args.zone.as_name(), &points, own.terms.deletes_ds), OK));
     }
     let answers = parent::ask(args.zone.as_name(), args.server, &own.config.resolver)?;
     Ok(compared(&layout, args.zone.as_name(), &points, &answers))
@@ -87,8 +87,11 @@ fn entry_points(own: &OwnZone) -> Vec<EntryPoint> {
     of_config.chain(of_file).collect()
 }
 
-fn records(layout: &Layout, zone: Name<'_>, points: &[EntryPoint]) -> String {
+fn records(layout: &Layout, zone: Name<'_>, points: &[EntryPoint], deletes_ds: bool) -> String {
     let mut text = String::new();
+    if deletes_ds {
+        text += "; `delete-ds` asks the parent to remove the DS records of the zone\n";
+    }
     for point in points {
         let ds = ds_rdata(zone, &point.dnskey);
         text += &format!("{} IN DS {} ; {}\n", absolute(zone), ds_text(&ds), point.state);
@@ -144,6 +147,10 @@ fn compared(layout: &Layout, zone: Name<'_>, points: &[EntryPoint], answers: &[P
 /// The differences between the parent's DS records and the keys, each with its remedy.
 fn findings(zone: Name<'_>, points: &[EntryPoint], records: &[Vec<u8>]) -> Vec<String> {
     let mut found = Vec::new();
+    let remedy = match points.iter().any(|point| point.is_wanted) {
+        true => "have the parent remove it, when another DS record is there",
+        false => "have the parent remove it",
+    };
     for point in points.iter().filter(|point| point.is_wanted) {
         let tag = key_tag(&point.dnskey);
         if !records.iter().any(|ds| relation(zone, ds, &point.dnskey) == Relation::Same) {
@@ -156,10 +163,7 @@ fn findings(zone: Name<'_>, points: &[EntryPoint], records: &[Vec<u8>]) -> Vec<S
         let text = ds_text(ds);
         match (of(Relation::Same), of(Relation::OtherDigest)) {
             (Some(point), _) if point.is_wanted || point.state == KeyState::Published.as_str() => {}
-            (Some(point), _) => found.push(format!(
-                "extra: `DS {text}` is of a key that is {}; have the parent remove it, when another DS record is there",
-                point.state
-            )),
+            (Some(point), _) => found.push(format!("extra: `DS {text}` is of a key that is {}; {remedy}", point.state)),
             (None, Some(point)) => found.push(format!(
                 "different: `DS {text}` has the tag of key {} and another digest; have the parent replace it",
                 key_tag(&point.dnskey)
