@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::servers;
+use super::verdicts::FOUR;
 use super::world::*;
 
 /// The patience with a cluster that elects a leader while the machine is busy.
@@ -16,9 +17,9 @@ const LONG: Duration = Duration::from_secs(90);
 /// Variables of the environment.
 type Variables = Vec<(String, PathBuf)>;
 
-/// A running fleet of three over the store of a URL.
+/// A running fleet of four over the store of a URL.
 fn start(store: &str, pace: &str, variables: impl Fn(&str) -> Variables) -> Fleet {
-    let mut fleet = Fleet::prepare(&["a", "b", "c"]);
+    let mut fleet = Fleet::prepare(&FOUR);
     for member in &mut fleet.members {
         member.variables = variables(&member.name);
     }
@@ -86,7 +87,7 @@ fn scenario(fleet: &Fleet, lose: impl FnOnce(), restore: impl FnOnce()) {
     fleet.members.iter().for_each(|member| member.wait_said("the fleet shares nothing with this server"));
     fleet[1].auto("near");
     fleet[2].drain("spare");
-    assert_eq!([0, 1, 2].map(|at| fleet[at].answer()), [20, 10, 20], "each as before, or by its own override");
+    assert_eq!([0, 1, 2, 3].map(|at| fleet[at].answer()), [20, 10, 20, 20], "each as before, or by its own override");
     restore();
     until_within(LONG, "all agree", || {
         fleet.members.iter().all(|member| member.answer() == 10 && member.order("spare") == "drain")
@@ -99,7 +100,7 @@ fn a_fleet_over_s3_agrees_and_goes_on_without_its_bucket() {
     let Some(moto) = servers::moto() else { return };
     let fleet = start("s3://fleet/prod", "every = \"2s\"\nstale = \"30s\"\n", |_| s3(moto.address));
     let list = servers::request(moto.address, "GET /fleet?list-type=2 HTTP/1.1", "");
-    for server in ["a", "b", "c"] {
+    for server in FOUR {
         assert!(list.contains(&format!("<Key>prod/servers/{server}.json</Key>")), "{list}");
     }
     scenario(&fleet, || moto.signal("STOP"), || moto.signal("CONT"));
@@ -148,7 +149,7 @@ fn a_fleet_over_etcd_hears_of_a_drain_by_the_watch() {
         took.push(began.elapsed());
     }
     assert!(took.iter().all(|took| *took < Duration::from_secs(20)), "{took:?}");
-    assert!(told.iter().any(|said| said.contains("fleet: b, c too")), "the command waits for the others: {told:#?}");
+    assert!(told.iter().any(|said| said.contains("fleet: b, c, d too")), "the command waits for the others: {told:#?}");
 }
 
 #[test]
