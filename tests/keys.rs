@@ -252,24 +252,9 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
         fs::copy(path.join(format!("{zsk}.{end}")), path.join("offline").join(format!("{}.{end}", &zsk[5..]))).unwrap();
     }
     let sign = |expiry: &str| {
-        run(
-            path,
-            &signzone,
-            &[
-                "-S",
-                "-K",
-                "offline",
-                "-O",
-                "full",
-                "-e",
-                expiry,
-                "-o",
-                "blob.example",
-                "-f",
-                "zone.signed",
-                "zone.unsigned",
-            ],
-        );
+        let times = ["-s", "now-172800", "-e", expiry];
+        let files = ["-o", "blob.example", "-f", "zone.signed", "zone.unsigned"];
+        run(path, &signzone, &[&["-S", "-P", "-K", "offline", "-O", "full"], &times[..], &files].concat());
         fs::copy(path.join("zone.signed"), path.join("zone")).unwrap();
     };
     fs::copy(path.join("zone"), path.join("zone.unsigned")).unwrap();
@@ -304,6 +289,15 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
         let (code, text) = check();
         assert!(code == 1 && text.contains("error[void-signature]"), "{what}: {text}");
     }
+    // The KSK's signature of the day before yesterday, beside one of the ZSK that is valid.
+    sign("now-86400");
+    let old = fs::read_to_string(path.join("zone")).unwrap();
+    let old = old.lines().find(|line| is_by_ksk(line)).unwrap();
+    let mixed: String =
+        signed.lines().map(|line| if is_by_ksk(line) { old } else { line }.to_string() + "\n").collect();
+    fs::write(path.join("zone"), mixed).unwrap();
+    let (code, text) = check();
+    assert!(code == 1 && text.contains("error[expired-signature]"), "{text}");
     fs::write(path.join("zone"), &signed).unwrap();
     assert_eq!(check().0, 0);
     // Another ZSK, which the off-line signature does not cover.

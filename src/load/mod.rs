@@ -133,8 +133,7 @@ fn load_zones(
                 problems.extend(warnings);
                 if let (Some(signing), Some(terms)) = (&zone.signing, terms) {
                     problems.extend(signing_keys::check_zone(signing, terms, &read, hosts::now()));
-                    let steered = zone.steer.iter().map(|steer| steer.ttl);
-                    problems.extend(signing_keys::check_validity(signing, terms, &read, steered));
+                    problems.extend(signing_keys::check_validity(signing, terms, zone, &read));
                 }
                 zones.push((Arc::new(read), origin));
             }

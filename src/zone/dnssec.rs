@@ -6,6 +6,7 @@
 
 use super::{RrSet, SigningTerms, ZoneKey};
 use crate::base::rr::Rtype;
+use crate::base::time::UnixTime;
 
 /// The dependence of a record on the signatures of its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,15 @@ pub(super) fn covered(rdata: &[u8]) -> Rtype {
 }
 
 /// The fault if none of an RRset's RRSIGs, of which there is one at least, is valid at a time.
-pub(crate) fn validity_of(set: RrSet<'_>, now: crate::base::time::UnixTime) -> Option<ValidityFault> {
+pub(crate) fn validity_of(set: RrSet<'_>, now: UnixTime) -> Option<ValidityFault> {
+    validity_of_rrsigs(set.signature_records().map(|(_, rdata)| rdata), now)
+}
+
+/// The fault if none of these RRSIGs, of which there is one at least, is valid at a time.
+pub(crate) fn validity_of_rrsigs<'r>(
+    rrsigs: impl IntoIterator<Item = &'r [u8]>,
+    now: UnixTime,
+) -> Option<ValidityFault> {
     // RFC 4034 §3.1.5: the times of RRSIGs are serial numbers of 32 bits.
     let now = now.0 as u32;
     let is_before = |one: u32, other: u32| (one.wrapping_sub(other) as i32) < 0;
@@ -96,7 +105,7 @@ pub(crate) fn validity_of(set: RrSet<'_>, now: crate::base::time::UnixTime) -> O
             () => None,
         }
     };
-    let mut faults = set.signature_records().map(|(_, rdata)| fault(rdata));
+    let mut faults = rrsigs.into_iter().map(fault);
     let first = faults.next().flatten()?;
     faults.all(|fault| fault.is_some()).then_some(first)
 }

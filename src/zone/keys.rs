@@ -124,6 +124,11 @@ pub(crate) fn key_tag(dnskey: &[u8]) -> u16 {
     (sum + (sum >> 16)) as u16
 }
 
+/// True if a DNSKEY's rdata has the flag of a key to which a DS record may point (RFC 4034 §2.1.1).
+pub(crate) fn is_entry_point(dnskey: &[u8]) -> bool {
+    dnskey.get(1).is_some_and(|flags| flags & 1 != 0)
+}
+
 /// The rdata of the DS record of a key, with digest type SHA-256 (RFC 4034 §5.1.4).
 pub(crate) fn ds_rdata(owner: Name<'_>, dnskey: &[u8]) -> Vec<u8> {
     let mut digest = digest::Context::new(&digest::SHA256);

@@ -39,11 +39,11 @@ pub use build::ZoneBuilder;
 pub(crate) use difference::History;
 pub use difference::{Difference, Record, Records, is_newer};
 pub use dnssec::SignedZone;
-pub(crate) use dnssec::{Dnssec, validity_of};
+pub(crate) use dnssec::{Dnssec, validity_of_rrsigs};
 pub(crate) use hashed::HashedOrder;
 pub use keys::SigningTerms;
 pub(crate) use keys::{
-    ECDSA_P256, ED25519, KeyRole, KeyState, SignOctets, SignatureOctets, ZoneKey, ds_rdata, key_tag,
+    ECDSA_P256, ED25519, KeyRole, KeyState, SignOctets, SignatureOctets, ZoneKey, ds_rdata, is_entry_point, key_tag,
 };
 pub(crate) use negative::NegativeSoa;
 pub use node::Node;

@@ -16,10 +16,7 @@ use super::super::{BAD_CONFIG, OK};
 use super::parent::{self, ParentAnswer};
 use super::{KeyOutcome, OwnZone, parse_zone};
 use crate::base::name::{Name, NameBuf};
-use crate::zone::{KeyState, ds_rdata, key_tag};
-
-/// The flag of a DNSKEY that a DS record may point to (RFC 4034 §2.1.1).
-const ENTRY_POINT: u8 = 1;
+use crate::zone::{KeyState, ds_rdata, is_entry_point, key_tag};
 
 /// Arguments of `pharos key ds`.
 #[derive(Debug, clap::Args)]
@@ -78,8 +75,7 @@ fn entry_points(own: &OwnZone) -> Vec<EntryPoint> {
         state: key.state.as_str(),
         is_wanted: !own.terms.deletes_ds && if by_ds { key.has_ds } else { key.state == KeyState::Active },
     });
-    let is_point = |rdata: &&[u8]| rdata.get(1).is_some_and(|flags| flags & ENTRY_POINT != 0);
-    let of_file = own.other_keys().into_iter().filter(is_point).map(|rdata| EntryPoint {
+    let of_file = own.other_keys().into_iter().filter(|rdata| is_entry_point(rdata)).map(|rdata| EntryPoint {
         dnskey: rdata.to_vec(),
         state: "in the zone file",
         is_wanted: keys.is_empty() && !own.terms.deletes_ds,

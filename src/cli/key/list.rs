@@ -16,7 +16,8 @@ use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::when::written_millis;
 use crate::config::KeyFiles;
-use crate::zone::{KeyState, Node, ZoneKey};
+use crate::load::signing_keys::longest_ttl;
+use crate::zone::{KeyState, ZoneKey};
 
 /// Arguments of `pharos key list`.
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,6 @@ fn cache_times(own: &OwnZone) -> CacheTimes {
     };
     let apex = zone.node(NodeId(0));
     let keys = apex.rrset(Rtype::DNSKEY).unwrap_or(zone.soa()).ttl;
-    let steered = own.zone().steer.iter().map(|steer| steer.ttl);
-    let data = zone.nodes().flat_map(Node::rrsets).map(|set| set.ttl).chain(steered).max().unwrap_or(keys);
+    let data = longest_ttl(own.zone(), zone).unwrap_or(keys);
     CacheTimes { keys: written(keys.0), data: written(data.0) }
 }

@@ -8,15 +8,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ENTRY_POINT;
 use super::private::is_signed_by;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::NodeId;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::time::{Ttl, UnixTime};
-use crate::config::{KeyFiles, SigningConfig, SigningKeyConfig, repeated_key};
-use crate::zone::{KeyState, Node, RrSet, RrSetToSign, SigningTerms, Zone, ZoneKey, key_tag, validity_of};
+use crate::config::{KeyFiles, SigningConfig, SigningKeyConfig, ZoneConfig, repeated_key};
+use crate::zone::{
+    KeyState, Node, RrSet, RrSetToSign, SigningTerms, Zone, ZoneKey, is_entry_point, key_tag, validity_of_rrsigs,
+};
 
 /// Adds the problems of the keys of a zone. `terms` has the keys of `signing` in the same order.
 pub(super) fn check(zone: &NameBuf, signing: &SigningConfig, terms: &SigningTerms, problems: &mut Vec<Diagnostic>) {
@@ -128,13 +129,14 @@ pub(crate) fn check_zone(signing: &SigningConfig, terms: &SigningTerms, zone: &Z
             problems.push(Diagnostic::error("key-not-in-zone", message).at(meant.place.clone(), "this key").help(help));
         }
     }
-    if !is_signed_by_entry_point(set, zone) {
+    let rrsigs = by_entry_points(set, zone);
+    if rrsigs.is_empty() {
         let message =
             format!("no RRSIG of the DNSKEY RRset of zone `{}` is by a KSK in it, over these records", zone.apex());
         let help = "sign the DNSKEY RRset anew off line; a record that is added, removed or changed after that makes the RRSIG void";
         problems
             .push(Diagnostic::error("void-signature", message).at(signing.place.clone(), "signed off line").help(help));
-    } else if let Some(fault) = validity_of(set, now) {
+    } else if let Some(fault) = validity_of_rrsigs(rrsigs, now) {
         let message = format!("the RRSIG of the DNSKEY RRset of zone `{}` {fault}", zone.apex());
         let help = "sign the DNSKEY RRset anew with the KSK, and check the clock of this machine";
         problems.push(
@@ -144,39 +146,44 @@ pub(crate) fn check_zone(signing: &SigningConfig, terms: &SigningTerms, zone: &Z
     problems
 }
 
-/// True if an RRSIG of the DNSKEY RRset verifies by a key to which a DS record may point: one with that flag, if there is any.
-fn is_signed_by_entry_point(set: RrSet<'_>, zone: &Zone) -> bool {
+/// The RRSIGs of the DNSKEY RRset that verify by a key to which a DS record may point: one with that flag, if there is any.
+fn by_entry_points<'z>(set: RrSet<'z>, zone: &Zone) -> Vec<&'z [u8]> {
     let rdatas: Vec<&[u8]> = set.rdatas().collect();
-    let is_entry_point = |rdata: &&&[u8]| rdata.get(1).is_some_and(|flags| flags & ENTRY_POINT as u8 != 0);
-    let mut keys: Vec<&[u8]> = rdatas.iter().filter(is_entry_point).copied().collect();
+    let mut keys: Vec<&[u8]> = rdatas.iter().copied().filter(|rdata| is_entry_point(rdata)).collect();
     if keys.is_empty() {
         keys.clone_from(&rdatas);
     }
     let (apex, rtype, ttl) = (zone.apex(), Rtype::DNSKEY, set.ttl);
     let signed = RrSetToSign { apex, owner: apex, rtype, ttl, rdatas };
-    set.signature_records().any(|(_, rrsig)| {
+    let verifies = |rrsig: &&[u8]| {
         let Some((octets, signature)) = signed.covered_by(rrsig) else { return false };
-        let tag = rrsig.get(16..).and_then(|rest| rest.first_chunk()).map(|tag| u16::from_be_bytes(*tag));
-        let of_tag = keys.iter().filter(|key| Some(key_tag(key)) == tag);
-        of_tag.into_iter().any(|key| is_signed_by(key, &octets, signature))
-    })
+        let tag = u16::from_be_bytes([rrsig[16], rrsig[17]]);
+        keys.iter().any(|key| key_tag(key) == tag && is_signed_by(key, &octets, signature))
+    };
+    set.signature_records().map(|(_, rrsig)| rrsig).filter(verifies).collect()
+}
+
+/// The longest TTL of a zone, those of its steered owners among them; `None` if it has no records.
+pub(crate) fn longest_ttl(zone: &ZoneConfig, records: &Zone) -> Option<Ttl> {
+    let steered = zone.steer.iter().map(|steer| steer.ttl);
+    records.nodes().flat_map(Node::rrsets).map(|set| set.ttl).chain(steered).max()
 }
 
 /// The problem of a zone whose records resolvers keep for longer than its signatures may be valid (RFC 6781 §4.4.2).
 pub(crate) fn check_validity(
     signing: &SigningConfig,
     terms: &SigningTerms,
-    zone: &Zone,
-    steered: impl Iterator<Item = Ttl>,
+    zone: &ZoneConfig,
+    records: &Zone,
 ) -> Option<Diagnostic> {
-    let kept = zone.nodes().flat_map(Node::rrsets).map(|set| set.ttl).chain(steered).max()?.0;
+    let kept = longest_ttl(zone, records)?.0;
     let valid = terms.least_validity_secs();
     if kept <= valid {
         return None;
     }
     let message = format!(
         "resolvers keep records of zone `{}` for {kept} s, and a signature may be valid for {valid} s only when it is sent",
-        zone.apex()
+        zone.name
     );
     let help =
         format!("give `validity` {} s at least, or the records a shorter TTL", (u64::from(kept) * 4).div_ceil(3));

@@ -14,7 +14,7 @@ mod private;
 
 use std::sync::Arc;
 
-pub(crate) use check::{check_validity, check_zone};
+pub(crate) use check::{check_validity, check_zone, longest_ttl};
 pub(crate) use fault::KeyFault;
 pub(crate) use private::RingKey;
 
