@@ -141,7 +141,7 @@ fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
         text += &layout.table("bundle", INDENT, &[vec![in_force]], |_, _, _| None);
     }
     if let Some(rollout) = rollout {
-        let reason = rollout.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = because(rollout.reason.as_ref());
         let soak = written_millis(rollout.soak_seconds.saturating_mul(1000));
         let stages: Vec<String> = rollout.stages.iter().map(|stage| stage.join(",")).collect();
         let mut rows =
@@ -153,10 +153,10 @@ fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
                 stages.join(", then ")
             )]);
         }
-        let halted = rollout.halted.as_ref().map(|halt| {
-            let reason = halt.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            format!("{state} here; halted by {} at {}{reason}", halt.by, halt.at)
-        });
+        let halted = rollout
+            .halted
+            .as_ref()
+            .map(|halt| format!("{state} here; halted by {} at {}{}", halt.by, halt.at, because(halt.reason.as_ref())));
         let line = waits.clone().or(halted).unwrap_or_else(|| format!("{state} here"));
         rows.push(vec![line]);
         let last = rows.len() - 1;
@@ -171,6 +171,11 @@ fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
         text += &layout.table("", INDENT, &row, |_, _, _| Some(Colour::Bad));
     }
     text
+}
+
+/// A reason behind a sentence; empty without one.
+fn because(reason: Option<&String>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 /// The first digits of a digest.

@@ -51,7 +51,7 @@ pub(super) struct PushArgs {
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<String>,
 
-    /// Push the bundle before again, to all servers at once unless there is `--stage`
+    /// Push the bundle before again, if most servers served it; to all servers at once unless there is `--stage`
     #[arg(long)]
     previous: bool,
 }

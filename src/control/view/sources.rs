@@ -91,7 +91,6 @@ pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixT
     let (served, moved) = (about.history.served(), about.changes.by_source());
     let one = |source: &Arc<Source>| {
         let fetch: Option<&FetchState> = states.get(&source.name).and_then(|state| state.fetch.as_ref());
-        let at = fetch.and_then(|fetch| fetch.checked).or(source.modified);
         let trouble = fetch.and_then(|fetch| fetch.trouble.as_ref()).map(|(_, outcome)| outcome);
         SourceDetailView {
             source: source.name.to_string(),
@@ -102,7 +101,7 @@ pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixT
             checked: fetch.and_then(|fetch| fetch.checked).map(rfc3339),
             checked_by: fetch.and_then(|fetch| fetch.checked_by.as_ref()).map(ToString::to_string),
             next: fetch.and_then(|fetch| fetch.next).map(rfc3339),
-            age_seconds: at.map(|at| now.0.saturating_sub(at.0)),
+            age_seconds: age_seconds(source, fetch, now),
             trouble: trouble.map(|outcome| outcome.word()),
             reason: trouble.and_then(|outcome| outcome.reason()).map(Into::into),
             guard: served.guards.get(&source.name).cloned(),
@@ -118,16 +117,21 @@ pub(super) fn networks(snapshot: &Snapshot, about: &About, now: UnixTime) -> Vec
     let states = about.sources.all();
     let view = |source: &Arc<Source>| {
         let fetch = states.get(&source.name).and_then(|state| state.fetch.as_ref());
-        let at = fetch.and_then(|fetch| fetch.checked).or(source.modified);
         SourceView {
             source: source.name.to_string(),
             file: source.file.to_string(),
             modified: source.modified.map(rfc3339),
-            age_seconds: at.map(|at| now.0.saturating_sub(at.0)),
+            age_seconds: age_seconds(source, fetch, now),
             fetch: fetch.map(fetch_view),
         }
     };
     snapshot.provenance().networks.sources.iter().map(view).collect()
+}
+
+/// The time since the publisher had the content; for a file of the operator, since its last change.
+fn age_seconds(source: &Source, fetch: Option<&FetchState>, now: UnixTime) -> Option<u64> {
+    let at = fetch.and_then(|fetch| fetch.checked).or(source.modified)?;
+    Some(now.0.saturating_sub(at.0))
 }
 
 fn fetch_view(fetch: &FetchState) -> FetchView {
