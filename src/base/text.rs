@@ -19,6 +19,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A number with commas between groups of three digits.
+pub(crate) fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
 /// The longest start of a text that has at most this many bytes.
 pub(crate) fn shortened(text: &str, max_len: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);

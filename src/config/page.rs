@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use super::row::{Absent, KeyTable, KeyType, Restart, Row, Rows as _};
 use super::spec::Spec;
 use super::value::written;
+use crate::base::text::grouped;
 
 const BEGIN: &str = "<!-- keys: ";
 const BEGIN_END: &str = " -->\n";
@@ -83,11 +84,11 @@ pub(crate) fn documentation(row: &Row) -> (String, Option<String>) {
 fn value(row: &Row) -> String {
     match row.kind {
         KeyType::Number { range: (low, high), unit } => {
-            let high = row.at_most.map_or_else(|| grouped(high), |key| format!("`{key}`"));
-            format!("{} to {high} {unit}", grouped(low)).trim_end().to_string()
+            let high = row.at_most.map_or_else(|| grouped(high.into()), |key| format!("`{key}`"));
+            format!("{} to {high} {unit}", grouped(low.into())).trim_end().to_string()
         }
         KeyType::Numbers { range: (low, high) } => {
-            format!("list of numbers, {} to {}", grouped(low), grouped(high))
+            format!("list of numbers, {} to {}", grouped(low.into()), grouped(high.into()))
         }
         KeyType::Duration { range: (least, greatest) } => {
             format!("duration, {} to {}", written(least), written(greatest))
@@ -119,18 +120,6 @@ fn default(row: &Row) -> String {
             format!("required without {}", others.join(" and "))
         }
     }
-}
-
-/// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let first = digits.len() % 3;
-    let mut groups: Vec<&str> = Vec::new();
-    if first > 0 {
-        groups.push(&digits[..first]);
-    }
-    groups.extend((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
-    groups.join(",")
 }
 
 #[cfg(test)]

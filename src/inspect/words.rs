@@ -14,6 +14,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
 use crate::base::rr::Rtype;
 use crate::base::special;
+use crate::base::text::grouped;
 use crate::mirror::HttpVersion;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -340,19 +341,6 @@ pub(crate) fn amount(family: Family, addresses: u128) -> String {
             count => format!("{} /48s", grouped(count)),
         },
     }
-}
-
-/// A number with commas.
-fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A share with enough digits to tell a small one from none.
