@@ -85,68 +85,39 @@ fn label_of(rule: &Rule, kind: LabelKind) -> Option<Arc<str>> {
     })
 }
 
-/// The beginnings of the names of regions, with their continents: AWS and Oracle, then Google. A longer beginning is before
-/// a shorter one.
-const CONTINENTS: [(&str, &[(&str, &str)]); 3] = [
+/// The beginnings of the names of regions by provider and continent: AWS, Google, Oracle. The longest one decides.
+const CONTINENTS: [(&str, &str, &[&str]); 18] = [
+    ("aws", "AF", &["af-"]),
     (
         "aws",
-        &[
-            ("ap-southeast-1", "AS"),
-            ("ap-southeast-3", "AS"),
-            ("ap-southeast-5", "AS"),
-            ("ap-southeast-7", "AS"),
-            ("ap-southeast-", "OC"),
-            ("ap-", "AS"),
-            ("cn-", "AS"),
-            ("il-", "AS"),
-            ("me-", "AS"),
-            ("eu-", "EU"),
-            ("eusc-", "EU"),
-            ("us-", "NA"),
-            ("ca-", "NA"),
-            ("mx-", "NA"),
-            ("sa-", "SA"),
-            ("af-", "AF"),
-        ],
+        "AS",
+        &["ap-", "ap-southeast-1", "ap-southeast-3", "ap-southeast-5", "ap-southeast-7", "cn-", "il-", "me-"],
     ),
-    (
-        "gcp",
-        &[
-            ("us-", "NA"),
-            ("northamerica-", "NA"),
-            ("southamerica-", "SA"),
-            ("europe-", "EU"),
-            ("asia-", "AS"),
-            ("me-", "AS"),
-            ("australia-", "OC"),
-            ("africa-", "AF"),
-        ],
-    ),
-    (
-        "oci",
-        &[
-            ("ap-sydney-", "OC"),
-            ("ap-melbourne-", "OC"),
-            ("ap-", "AS"),
-            ("me-", "AS"),
-            ("il-", "AS"),
-            ("eu-", "EU"),
-            ("uk-", "EU"),
-            ("us-", "NA"),
-            ("ca-", "NA"),
-            ("mx-", "NA"),
-            ("sa-", "SA"),
-            ("af-", "AF"),
-        ],
-    ),
+    ("aws", "EU", &["eu-", "eusc-"]),
+    ("aws", "NA", &["us-", "ca-", "mx-"]),
+    ("aws", "OC", &["ap-southeast-"]),
+    ("aws", "SA", &["sa-"]),
+    ("gcp", "AF", &["africa-"]),
+    ("gcp", "AS", &["asia-", "me-"]),
+    ("gcp", "EU", &["europe-"]),
+    ("gcp", "NA", &["us-", "northamerica-"]),
+    ("gcp", "OC", &["australia-"]),
+    ("gcp", "SA", &["southamerica-"]),
+    ("oci", "AF", &["af-"]),
+    ("oci", "AS", &["ap-", "il-", "me-"]),
+    ("oci", "EU", &["eu-", "uk-"]),
+    ("oci", "NA", &["us-", "ca-", "mx-"]),
+    ("oci", "OC", &["ap-sydney-", "ap-melbourne-"]),
+    ("oci", "SA", &["sa-"]),
 ];
 
 /// The continent of a cloud's region; `None` if its name does not tell.
 fn continent_of(provider: &str, region: &str) -> Option<&'static str> {
-    let (_, beginnings) = CONTINENTS.iter().find(|(known, _)| *known == provider)?;
     // Google writes `us-east1`, but feeds have names without a direction too, such as `us`.
     let region = format!("{region}-");
-    beginnings.iter().find(|(beginning, _)| region.starts_with(beginning)).map(|(_, continent)| *continent)
+    let of_provider = CONTINENTS.iter().filter(|(known, ..)| *known == provider);
+    let all = of_provider.flat_map(|(_, continent, beginnings)| beginnings.iter().map(move |one| (*one, *continent)));
+    all.filter(|(one, _)| region.starts_with(one)).max_by_key(|(one, _)| one.len()).map(|(_, continent)| continent)
 }
 
 #[cfg(test)]
