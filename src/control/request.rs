@@ -120,7 +120,6 @@ struct GiveBody {
     #[serde(rename = "override", alias = "order")]
     word: String,
     reason: String,
-    #[serde(default)]
     until: Option<String>,
     #[serde(default)]
     force: bool,
@@ -130,14 +129,12 @@ struct GiveBody {
 #[serde(deny_unknown_fields)]
 struct DrainBody {
     reason: String,
-    #[serde(default)]
     until: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TakeBackBody {
-    #[serde(default)]
     reason: Option<String>,
 }
 

@@ -62,18 +62,15 @@ pub(crate) struct MirrorsView {
 pub(crate) struct MirrorDetailView {
     pub(crate) mirror: String,
     /// The address or page of its operator; null if the configuration does not say.
-    #[serde(default)]
     pub(crate) contact: Option<String>,
     pub(crate) order: Option<OverrideView>,
     /// The horizons that name it.
     pub(crate) horizons: Vec<String>,
     pub(crate) addresses: Vec<AddressView>,
     /// The DNS answers with it in the first place, since the start; null if it shares its count with others.
-    #[serde(default)]
     pub(crate) answers: Option<u64>,
     /// Its share of the IPv4 addresses for which rules of the first steered horizon decide, 0 to 1; null if the horizon does not
     /// name it.
-    #[serde(default)]
     pub(crate) share: Option<f64>,
     #[serde(default)]
     pub(crate) place: PlaceView,

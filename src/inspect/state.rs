@@ -31,18 +31,13 @@ pub(crate) struct AddressView {
     /// The start of its present health, as far as the process knows.
     pub(crate) since: Option<String>,
     /// The cause of the verdict; null if the verdict is `up`, or unknown.
-    #[serde(default)]
     pub(crate) reason: Option<String>,
-    #[serde(default)]
     pub(crate) remedy: Option<String>,
     /// The expiry of the last certificate that a probe got from it; null if no probe got one.
-    #[serde(default)]
     pub(crate) certificate_ends: Option<String>,
     /// The number of servers of the fleet that see it as not up, and of those with a view; null without a fleet, and if all see
     /// it as up.
-    #[serde(default)]
     pub(crate) against: Option<u16>,
-    #[serde(default)]
     pub(crate) servers: Option<u16>,
 }
 
@@ -55,10 +50,8 @@ pub(crate) struct OverrideView {
     /// The operator's login, or another identification.
     pub(crate) who: String,
     /// The source of the operator's name: `login`, `sudo` or `token`; null if an earlier version wrote the override.
-    #[serde(default)]
     pub(crate) via: Option<Word>,
     /// The user id of the process that sent the request; null for a client with the token.
-    #[serde(default)]
     pub(crate) uid: Option<u32>,
     pub(crate) since: String,
     pub(crate) until: Option<String>,

@@ -170,7 +170,6 @@ pub(crate) struct SteeredView {
     pub(crate) slot: Option<SlotView>,
     pub(crate) mirrors: Vec<MirrorView>,
     /// Null if an earlier version wrote the explanation.
-    #[serde(default)]
     pub(crate) redirect: Option<RedirectView>,
     pub(crate) scope: ScopeView,
     /// A message if the steering table does not follow the rules, which is a bug in Pharos; otherwise null.
@@ -191,7 +190,6 @@ pub(crate) struct NetworkView {
     pub(crate) source: String,
     pub(crate) file: String,
     /// The last change of the file, in the form of RFC 3339; null if that is unknown.
-    #[serde(default)]
     pub(crate) modified: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) prefix: Option<String>,
@@ -244,7 +242,6 @@ pub(crate) struct MirrorView {
     /// The operator's override; null if there is none.
     pub(crate) order: Option<OverrideView>,
     /// The contact of the mirror's operator; null if the configuration has none.
-    #[serde(default)]
     pub(crate) contact: Option<String>,
     /// The distance from the client; null if distance does not decide.
     pub(crate) distance_km: Option<u32>,

@@ -100,10 +100,8 @@ pub(crate) struct FleetServerView {
     #[serde(default)]
     pub(crate) lacks: Vec<String>,
     /// The bundle in force there; null if it serves its own file alone.
-    #[serde(default)]
     pub(crate) serves: Option<BundleView>,
     /// The reason for which it has rejected the present push; null if it has not.
-    #[serde(default)]
     pub(crate) rejects: Option<String>,
     /// True if it takes no bundles.
     #[serde(default)]

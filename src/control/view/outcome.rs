@@ -23,7 +23,6 @@ pub(crate) struct DoneView {
     pub(crate) generation: Option<u64>,
     /// The consequence of an override that leaves a horizon without a mirror that is up; null without such a horizon, or with
     /// `force`.
-    #[serde(default)]
     pub(crate) warning: Option<String>,
     /// False without `[probe]`: a mirror without an override counts as up.
     #[serde(default = "super::yes")]
@@ -32,7 +31,6 @@ pub(crate) struct DoneView {
     #[serde(default)]
     pub(crate) fleet: Vec<FleetToldView>,
     /// The reason why the change may not reach the other servers; null if there is none.
-    #[serde(default)]
     pub(crate) fleet_fault: Option<String>,
 }
 

@@ -23,7 +23,6 @@ pub(crate) struct SourceView {
     /// The time since the publisher had this content; for a file of the operator, since its last change.
     pub(crate) age_seconds: Option<u64>,
     /// The fetch of the source; null if the operator provides the file.
-    #[serde(default)]
     pub(crate) fetch: Option<FetchView>,
 }
 
@@ -36,7 +35,6 @@ pub(crate) struct FetchView {
     /// The last time at which the publisher had the content that is served.
     pub(crate) checked: Option<String>,
     /// The server of the fleet that has asked the publisher at that time; null if this server has.
-    #[serde(default)]
     pub(crate) checked_by: Option<String>,
     /// The next fetch.
     pub(crate) next: Option<String>,

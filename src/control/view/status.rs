@@ -32,7 +32,6 @@ pub(crate) struct StatusView {
     /// The reason why `/ready` answers 503; null if it answers 200.
     pub(crate) obstacle: Option<String>,
     /// The override that takes this server out of service; null if there is none.
-    #[serde(default)]
     pub(crate) drain: Option<OverrideView>,
     pub(crate) generation: u64,
     /// The duration for which this generation has been served.
@@ -67,7 +66,6 @@ pub(crate) struct StatusView {
     #[serde(default)]
     pub(crate) restart_keys: Vec<String>,
     /// The last reload; null before the first.
-    #[serde(default)]
     pub(crate) reload: Option<ReloadView>,
     /// The sources of networks.
     #[serde(default)]
@@ -82,13 +80,10 @@ pub(crate) struct StatusView {
     #[serde(default)]
     pub(crate) acme_peers: Vec<AcmePeerView>,
     /// The fleet; null for a server alone.
-    #[serde(default)]
     pub(crate) fleet: Option<FleetView>,
     /// The name of this server: that of NSID, else that in the fleet, else the name of the host; null without any of these.
-    #[serde(default)]
     pub(crate) name: Option<String>,
     /// Counts since the start.
-    #[serde(default)]
     pub(crate) traffic: Option<TrafficTotals>,
     /// True if the admin listener has a token.
     #[serde(default)]
@@ -150,7 +145,6 @@ pub(crate) struct CertificateView {
     /// Negative after the end.
     pub(crate) seconds_left: i64,
     /// The error of changed files that cannot be used; null if the certificate of the files is served.
-    #[serde(default)]
     pub(crate) refused: Option<RefusedView>,
 }
 
@@ -169,9 +163,7 @@ pub(crate) struct PanicView {
     pub(crate) family: String,
     /// The number of other servers of the fleet that do not reach most of these mirrors, and of those that were heard lately; null for a
     /// server alone.
-    #[serde(default)]
     pub(crate) agree: Option<usize>,
-    #[serde(default)]
     pub(crate) peers: Option<usize>,
 }
 
@@ -180,7 +172,6 @@ pub(crate) struct PanicView {
 pub(crate) struct TroubleView {
     pub(crate) mirror: String,
     /// The address or page of the mirror's operator; null if the configuration does not say.
-    #[serde(default)]
     pub(crate) contact: Option<String>,
     pub(crate) address: AddressView,
 }
