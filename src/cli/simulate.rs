@@ -229,11 +229,7 @@ fn shortened(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 }
 
 fn end(end: &MoveEnd) -> String {
-    match end {
-        MoveEnd::Mirror(name) => name.to_string(),
-        MoveEnd::Canonical => "(canonical)".into(),
-        MoveEnd::Nothing => "(no mirror)".into(),
-    }
+    end.name().unwrap_or("(no mirror)").to_string()
 }
 
 fn share(part: u128, all: u128) -> f64 {
@@ -271,14 +267,14 @@ fn to_json(found: &Moves) -> Value {
 
 fn family_json(family: &FamilyMoves) -> Value {
     let of = family.family;
-    let mirror = |one: &inspect::MirrorMove| json!({ "from": end_json(&one.from), "to": end_json(&one.to), "addresses": count(of, one.addresses) });
+    let mirror = |one: &inspect::MirrorMove| json!({ "from": one.from.name(), "to": one.to.name(), "addresses": count(of, one.addresses) });
     let label = |one: &LabelMove| json!({ "kind": one.kind.row().name, "label": one.label, "addresses": count(of, one.addresses) });
     let range = |one: &RangeMove| {
         json!({
             "first": one.first.to_string(),
             "last": one.last.to_string(),
-            "from": end_json(&one.from),
-            "to": end_json(&one.to),
+            "from": one.from.name(),
+            "to": one.to.name(),
             "rule_before": &*one.before,
             "rule_after": &*one.after,
             "addresses": count(of, one.addresses),
@@ -294,14 +290,6 @@ fn family_json(family: &FamilyMoves) -> Value {
         "by_label": family.by_label.iter().map(label).collect::<Vec<_>>(),
         "ranges": family.ranges.iter().map(range).collect::<Vec<_>>(),
     })
-}
-
-/// The name of a mirror; `(canonical)`; or null.
-fn end_json(of: &MoveEnd) -> Value {
-    match of {
-        MoveEnd::Nothing => Value::Null,
-        _ => end(of).into(),
-    }
 }
 
 /// A number of addresses as JSON: of IPv4 itself, of IPv6 in prefixes of 48 bits, with a fraction.

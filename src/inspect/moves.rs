@@ -101,6 +101,17 @@ pub enum MoveEnd {
     Nothing,
 }
 
+impl MoveEnd {
+    /// The name of a mirror, or `(canonical)`; `None` for no mirror.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            MoveEnd::Mirror(name) => Some(name),
+            MoveEnd::Canonical => Some("(canonical)"),
+            MoveEnd::Nothing => None,
+        }
+    }
+}
+
 /// The addresses with one label that move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMove {

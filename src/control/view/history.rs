@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::base::prefix::Family;
 use crate::base::when::rfc3339;
 use crate::control::chronicle::{Ring, STEP_SECS, STEPS};
-use crate::inspect::{FamilyMoves, HorizonMoves, MoveEnd, words};
+use crate::inspect::{FamilyMoves, HorizonMoves, words};
 use crate::live::AppliedChange;
 
 /// `/history`
@@ -95,16 +95,11 @@ fn change_view(change: &AppliedChange) -> ChangeView {
 }
 
 fn move_views(horizon: &HorizonMoves) -> impl Iterator<Item = MoveView> {
-    let end = |end: &MoveEnd| match end {
-        MoveEnd::Mirror(name) => Some(name.to_string()),
-        MoveEnd::Canonical => Some("(canonical)".into()),
-        MoveEnd::Nothing => None,
-    };
     horizon.families.iter().flat_map(move |family| {
         family.by_mirror.iter().map(move |moves| MoveView {
             horizon: horizon.horizon.to_string(),
-            from: end(&moves.from),
-            to: end(&moves.to),
+            from: moves.from.name().map(Into::into),
+            to: moves.to.name().map(Into::into),
             family: family.family.as_str(),
             addresses: moves.addresses.to_string(),
             largest: moves.largest.map(|(first, last)| words::range(first, last)),
