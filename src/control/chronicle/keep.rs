@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ring::{Ring, STEPS, SeenSteps};
+use super::ring::{Ring, SeenSteps};
+use crate::base::text::hex;
 use crate::config::limits;
 use crate::files::state::StateForm;
 
@@ -26,11 +27,10 @@ struct KeptHistory {
 
 /// The text of the file.
 pub(super) fn encode(ring: &Ring) -> String {
-    let digits = |steps: &SeenSteps| steps.iter().map(|seen| format!("{seen:02x}")).collect();
     let kept = KeptHistory {
         step: ring.step,
         answers: ring.answers.to_vec(),
-        mirrors: ring.mirrors.iter().map(|(name, steps)| (name.to_string(), digits(steps))).collect(),
+        mirrors: ring.mirrors.iter().map(|(name, steps)| (name.to_string(), hex(steps))).collect(),
     };
     serde_json::to_string(&kept).expect("steps are plain data") + "\n"
 }
@@ -47,8 +47,7 @@ pub(super) fn decode(text: &str) -> Option<Ring> {
         return None;
     }
     let mirrors = kept.mirrors.into_iter().map(one).collect::<Option<_>>()?;
-    let answers: [Option<u64>; STEPS] = kept.answers.try_into().ok()?;
-    Some(Ring::of(kept.step, answers, mirrors))
+    Some(Ring { step: kept.step, answers: kept.answers.try_into().ok()?, mirrors, total: 0 })
 }
 
 fn seen(digits: &[u8]) -> Option<u8> {

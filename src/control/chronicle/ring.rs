@@ -39,22 +39,17 @@ pub(in crate::control) struct Ring {
     /// The number of the current step: its begin, divided by its length.
     pub(super) step: u64,
     /// The answers in each step, the oldest first; `None` for steps in which nothing was observed.
-    pub(super) answers: [Option<u64>; STEPS],
+    pub(in crate::control) answers: [Option<u64>; STEPS],
     /// By mirror.
     pub(super) mirrors: BTreeMap<Arc<str>, SeenSteps>,
     /// The number of answers since the start, when it was last observed.
-    total: u64,
+    pub(super) total: u64,
 }
 
 impl Ring {
     /// A ring without observations.
     pub(super) fn new(now: UnixTime) -> Self {
-        Ring::of(now.0 / STEP_SECS, [None; STEPS], BTreeMap::new())
-    }
-
-    /// A ring of the run before.
-    pub(super) fn of(step: u64, answers: [Option<u64>; STEPS], mirrors: BTreeMap<Arc<str>, SeenSteps>) -> Self {
-        Ring { step, answers, mirrors, total: 0 }
+        Ring { step: now.0 / STEP_SECS, answers: [None; STEPS], mirrors: BTreeMap::new(), total: 0 }
     }
 
     /// Takes an observation: the number of answers since the start, and the state of each mirror; `None` if it is not known.
@@ -92,11 +87,6 @@ impl Ring {
     /// The end of the current step.
     pub(in crate::control) fn ends(&self) -> UnixTime {
         UnixTime(self.step.saturating_add(1).saturating_mul(STEP_SECS))
-    }
-
-    /// The answers in each step, the oldest first.
-    pub(in crate::control) fn answers(&self) -> &[Option<u64>; STEPS] {
-        &self.answers
     }
 
     /// Each mirror with a letter for each step, the oldest first.

@@ -68,7 +68,7 @@ pub(in crate::control) fn history(ring: &Ring, change: Option<&AppliedChange>) -
         step_seconds: STEP_SECS,
         steps: STEPS,
         ends: rfc3339(ring.ends()),
-        answers: ring.answers().to_vec(),
+        answers: ring.answers.to_vec(),
         mirrors: ring.letters().map(|(name, letters)| (name.to_string(), letters)).collect(),
         last_change: change.map(change_view),
     }
