@@ -15,7 +15,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{DeskAnswer, render};
 use super::client::MAX_ANSWER_LEN;
-use super::ledger::LedgerAsk;
 use super::operator::{self, Caller};
 use super::request::{self, ControlRequest, ListForm, Refusal};
 use super::running::RunningServer;
@@ -24,6 +23,7 @@ use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::fleet::OverrideAction;
 use crate::inspect::Rulings;
 use crate::inspect::view::{ExplainSource, ExplainSubject, describe, describe_redirect};
 use crate::listen::HttpResponse;
@@ -131,16 +131,16 @@ impl Desk {
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced, reason, who, since: Clock::civil(), until };
-                running.order(mirror, LedgerAsk::Give(order.clone()), Some(&order), warning).await
+                running.order(mirror, OverrideAction::Set(order.clone()), Some(&order), warning).await
             }
             ControlRequest::Drain { reason, until } => {
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced: Forced::Drain, reason, who, since: Clock::civil(), until };
-                running.drain(LedgerAsk::Give(order.clone()), Some(&order)).await
+                running.drain(OverrideAction::Set(order.clone()), Some(&order)).await
             }
             ControlRequest::Undrain { reason } => {
                 let who = operator::find(caller, &head.headers).await;
-                running.drain(LedgerAsk::TakeBack { who, reason }, None).await
+                running.drain(OverrideAction::Removed { who, reason }, None).await
             }
             ControlRequest::Forget(server) => running.forget(server).await,
             ControlRequest::TakeBack { mirror, reason } => {
@@ -149,7 +149,7 @@ impl Desk {
                     find(&snapshot, &mirror)?;
                 }
                 let who = operator::find(caller, &head.headers).await;
-                running.order(mirror, LedgerAsk::TakeBack { who, reason }, None, None).await
+                running.order(mirror, OverrideAction::Removed { who, reason }, None, None).await
             }
         }
     }

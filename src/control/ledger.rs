@@ -22,7 +22,7 @@ use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
 use crate::fleet::{OverrideAction, SharedOverrides};
 use crate::live::{Readiness, SharedMerge, Stopped, Updates};
-use crate::mirror::{Forced, Operator, Override, Reason};
+use crate::mirror::{Forced, Override, Reason};
 use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
 
@@ -35,25 +35,11 @@ pub(super) const MAX_WAITING: usize = 16;
 /// The longest time until the ledger notices that the civil clock was set, because overrides end by the civil clock.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// A request to the ledger.
-#[derive(Debug)]
-pub(super) enum LedgerAsk {
-    /// Put this override in force, or replace the one in force.
-    Give(Override),
-    /// End the override in force.
-    TakeBack {
-        /// The operator.
-        who: Operator,
-        /// The reason, if the operator gave one.
-        reason: Option<Reason>,
-    },
-}
-
 /// A request about a mirror or the server, with the channel for its outcome.
 #[derive(Debug)]
 pub(super) struct LedgerEntry {
     pub(super) subject: OverrideSubject,
-    pub(super) ask: LedgerAsk,
+    pub(super) action: OverrideAction,
     pub(super) reply: oneshot::Sender<Result<OverrideDone, OverrideRefused>>,
 }
 
@@ -113,8 +99,8 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                     }
                 }
                 entry = inbox.recv() => {
-                    let Some(LedgerEntry { subject, ask, reply }) = entry else { return };
-                    let outcome = self.take(subject, ask).await;
+                    let Some(LedgerEntry { subject, action, reply }) = entry else { return };
+                    let outcome = self.take(subject, action).await;
                     // The caller may have stopped waiting: the change is in force anyway.
                     let _ = reply.send(outcome);
                 }
@@ -126,23 +112,27 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    async fn take(&mut self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
+    async fn take(
+        &mut self,
+        subject: OverrideSubject,
+        action: OverrideAction,
+    ) -> Result<OverrideDone, OverrideRefused> {
         let before = self.standing.get(&subject).cloned();
-        let (order, action, line) = match ask {
-            LedgerAsk::Give(order) => {
+        let (order, line) = match &action {
+            OverrideAction::Set(order) => {
                 let is_one_more = before.is_none() && subject != OverrideSubject::Server;
                 if is_one_more && self.standing.mirrors.len() >= MAX_ORDERS {
                     return Err(OverrideRefused::Full);
                 }
                 let line = match &before {
-                    None => format!("override set: {subject} is {}", told(&order)),
+                    None => format!("override set: {subject} is {}", told(order)),
                     Some(before) => {
-                        format!("override replaced: {subject} is {}; it was {}", told(&order), told(before))
+                        format!("override replaced: {subject} is {}; it was {}", told(order), told(before))
                     }
                 };
-                (Some(order.clone()), OverrideAction::Set(order), line)
+                (Some(order.clone()), line)
             }
-            LedgerAsk::TakeBack { who, reason } => {
+            OverrideAction::Removed { who, reason } => {
                 // Another server of the fleet may have an override that this one has not heard of.
                 let is_shared = self.shared.is_some() && subject != OverrideSubject::Server;
                 let was = match &before {
@@ -151,7 +141,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                     None => return Ok(OverrideDone { before: None, generation: None }),
                 };
                 let line = format!("override removed by {who}{}: {subject} {was}", why(reason.as_ref()));
-                (None, OverrideAction::Removed { who, reason }, line)
+                (None, line)
             }
         };
         let mut after = self.standing.clone();

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::about::About;
 use super::answer::DeskAnswer;
 use super::atlas::Atlas;
-use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
+use super::ledger::{LedgerEntry, OverrideDone, OverrideRefused};
 use super::request::Refusal;
 use super::standing::OverrideSubject;
 use super::view::{
@@ -21,6 +21,7 @@ use super::view::{
 use crate::base::diagnostic::did_you_mean;
 use crate::base::name::NameBuf;
 use crate::base::time::Moment;
+use crate::fleet::OverrideAction;
 use crate::inspect::view::OverrideView;
 use crate::live::{
     ForgetError, Published, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
@@ -161,11 +162,11 @@ impl RunningServer {
     pub(super) async fn order(
         &self,
         mirror: Arc<str>,
-        ask: LedgerAsk,
+        action: OverrideAction,
         stands: Option<&Override>,
         warning: Option<String>,
     ) -> Result<DeskAnswer, Refusal> {
-        let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), ask).await?;
+        let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), action).await?;
         let fleet = self.spread(&mirror, stands).await;
         let standing = self.about.fleet.as_ref().map(|fleet| fleet.standing.borrow().clone());
         Ok(DeskAnswer::json(&DoneView {
@@ -217,8 +218,8 @@ impl RunningServer {
     }
 
     /// Takes the server out of service, or puts it back.
-    pub(super) async fn drain(&self, ask: LedgerAsk, stands: Option<&Override>) -> Result<DeskAnswer, Refusal> {
-        let OverrideDone { before, .. } = self.enter(OverrideSubject::Server, ask).await?;
+    pub(super) async fn drain(&self, action: OverrideAction, stands: Option<&Override>) -> Result<DeskAnswer, Refusal> {
+        let OverrideDone { before, .. } = self.enter(OverrideSubject::Server, action).await?;
         Ok(DeskAnswer::json(&DrainView {
             drain: stands.map(OverrideView::of),
             before: before.as_ref().map(OverrideView::of),
@@ -226,16 +227,12 @@ impl RunningServer {
     }
 
     /// Has the ledger take an override.
-    async fn enter(&self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, Refusal> {
+    async fn enter(&self, subject: OverrideSubject, action: OverrideAction) -> Result<OverrideDone, Refusal> {
         let (reply, outcome) = oneshot::channel();
         let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         let asked = async {
-            self.ledger.send(LedgerEntry { subject, ask, reply }).await.map_err(|_| stopping())?;
-            outcome.await.map_err(|_| stopping())
-        };
-        let late = |_| {
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the override")
-                .help("it may still come into force: check `pharos mirror list`, and the disk of `[control] state`")
+            self.ledger.send(LedgerEntry { subject, action, reply }).await.ok()?;
+            outcome.await.ok()
         };
         match tokio::time::timeout(OVERRIDE_TIMEOUT, asked).await.map_err(late)?? {
             Ok(done) => Ok(done),

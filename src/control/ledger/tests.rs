@@ -40,13 +40,17 @@ impl World {
         World { folder, published, entries, readiness }
     }
 
-    async fn ask(&self, mirror: &str, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
-        self.ask_about(OverrideSubject::Mirror(mirror.into()), ask).await
+    async fn ask(&self, mirror: &str, action: OverrideAction) -> Result<OverrideDone, OverrideRefused> {
+        self.ask_about(OverrideSubject::Mirror(mirror.into()), action).await
     }
 
-    async fn ask_about(&self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
+    async fn ask_about(
+        &self,
+        subject: OverrideSubject,
+        action: OverrideAction,
+    ) -> Result<OverrideDone, OverrideRefused> {
         let (reply, outcome) = oneshot::channel();
-        self.entries.send(LedgerEntry { subject, ask, reply }).await.unwrap();
+        self.entries.send(LedgerEntry { subject, action, reply }).await.unwrap();
         outcome.await.unwrap()
     }
 
@@ -69,12 +73,12 @@ fn order(forced: Forced, until: Option<u64>) -> Override {
 #[tokio::test(start_paused = true)]
 async fn an_override_is_kept_served_and_ended() {
     let world = World::start(Overrides::new());
-    let done = world.ask("a", LedgerAsk::Give(order(Forced::Drain, Some(1100)))).await.unwrap();
+    let done = world.ask("a", OverrideAction::Set(order(Forced::Drain, Some(1100)))).await.unwrap();
     assert_eq!((done.before, done.generation), (None, Some(Generation(2))));
-    world.ask("b", LedgerAsk::Give(order(Forced::Down, None))).await.unwrap();
+    world.ask("b", OverrideAction::Set(order(Forced::Down, None))).await.unwrap();
     assert_eq!(world.standing(), [("a".into(), Forced::Drain), ("b".into(), Forced::Down)]);
 
-    let done = world.ask("a", LedgerAsk::Give(order(Forced::Up, Some(1030)))).await.unwrap();
+    let done = world.ask("a", OverrideAction::Set(order(Forced::Up, Some(1030)))).await.unwrap();
     assert_eq!(done.before.map(|order| order.forced), Some(Forced::Drain));
     assert_eq!(world.standing(), [("a".into(), Forced::Up), ("b".into(), Forced::Down)]);
 
@@ -87,27 +91,27 @@ async fn an_override_is_kept_served_and_ended() {
     }
     assert_eq!(world.standing(), [("b".into(), Forced::Down)]);
 
-    let taken = world.ask("b", LedgerAsk::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+    let taken = world.ask("b", OverrideAction::Removed { who: "us".into(), reason: None }).await.unwrap();
     assert_eq!(taken.before.map(|order| order.forced), Some(Forced::Down));
     assert_eq!(world.standing(), []);
-    let nothing = world.ask("b", LedgerAsk::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+    let nothing = world.ask("b", OverrideAction::Removed { who: "us".into(), reason: None }).await.unwrap();
     assert!(nothing.before.is_none() && nothing.generation.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_of_the_server_is_kept_and_ended_beside_those_of_mirrors() {
     let world = World::start(Overrides::new());
-    world.ask("a", LedgerAsk::Give(order(Forced::Down, None))).await.unwrap();
+    world.ask("a", OverrideAction::Set(order(Forced::Down, None))).await.unwrap();
     let done =
-        world.ask_about(OverrideSubject::Server, LedgerAsk::Give(order(Forced::Drain, Some(1030)))).await.unwrap();
+        world.ask_about(OverrideSubject::Server, OverrideAction::Set(order(Forced::Drain, Some(1030)))).await.unwrap();
     assert_eq!((done.before, done.generation, world.published.generation()), (None, None, Generation(2)));
     assert!(world.readiness.obstacle().is_some() && world.standing().len() == 1);
     while world.readiness.obstacle().is_some() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(world.standing(), [("a".into(), Forced::Down)]);
-    world.ask_about(OverrideSubject::Server, LedgerAsk::Give(order(Forced::Drain, None))).await.unwrap();
-    let back = LedgerAsk::TakeBack { who: "us".into(), reason: None };
+    world.ask_about(OverrideSubject::Server, OverrideAction::Set(order(Forced::Drain, None))).await.unwrap();
+    let back = OverrideAction::Removed { who: "us".into(), reason: None };
     let done = world.ask_about(OverrideSubject::Server, back).await.unwrap();
     assert!(done.before.is_some() && world.readiness.obstacle().is_none());
     world.standing();
@@ -127,7 +131,7 @@ async fn an_override_that_was_there_at_the_start_ends_too() {
 async fn an_override_that_cannot_be_kept_changes_nothing() {
     let world = World::start(Overrides::new());
     std::fs::create_dir(world.folder.path().join("orders.json.new")).unwrap();
-    let refused = world.ask("a", LedgerAsk::Give(order(Forced::Drain, None))).await.unwrap_err();
+    let refused = world.ask("a", OverrideAction::Set(order(Forced::Drain, None))).await.unwrap_err();
     assert!(matches!(refused, OverrideRefused::NotKept(_)), "{refused:?}");
     assert!(world.published.load().overrides().is_empty());
     assert_eq!(world.published.generation(), Generation(1));
