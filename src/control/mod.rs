@@ -32,7 +32,7 @@ mod store;
 pub(crate) mod view;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -45,7 +45,7 @@ pub(crate) use operator::Caller;
 pub(crate) use request::encode;
 pub(crate) use running::OperatorRequests;
 pub use shared::FORM as FLEET_STATE;
-pub(crate) use socket::OpenError;
+pub(crate) use socket::{MAX_BODY_LEN, OpenError};
 pub use store::FORM as STATE;
 
 use crate::base::time::UnixTime;
@@ -57,14 +57,12 @@ use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Overrides, Snapshot};
 use crate::telemetry::HINTS;
+use atlas::Atlas;
 use ledger::Ledger;
 use running::RunningServer;
 use shared::SharedLedger;
 use socket::Serving;
 use standing::StandingOverrides;
-
-/// The longest body of a request, in bytes.
-pub(crate) const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 
 /// The consequence of overrides that cannot be written, for the log.
 const UNKEPT: &str = "new overrides are refused until it is written";
@@ -81,11 +79,9 @@ pub(crate) struct Control {
     readiness: Arc<Readiness>,
     state: StateFile,
     /// The changes that the fleet shares, until the ledger starts.
-    shared: Mutex<Option<SharedLedger>>,
-    /// The end of the exchange, until it starts.
-    changes: Mutex<Option<SharedChanges>>,
-    /// Set when the server begins to serve.
-    published: OnceLock<Arc<Published>>,
+    shared: Option<SharedLedger>,
+    /// The end of the exchange of overrides with the fleet, until it starts. `None` for a server alone.
+    pub(crate) changes: Option<SharedChanges>,
     /// No other server writes the same file.
     _lock: Lock,
 }
@@ -119,9 +115,8 @@ impl Control {
         info!(target: HINTS, "try: pharos mirror list --socket {}", config.socket.display());
         let system = |error| OpenError::System { path: config.socket.clone(), error };
         let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
-        let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
-        let (shared, changes) = (Mutex::new(shared), Mutex::new(changes));
-        Ok(Control { desk, serving, standing, readiness, state, shared, changes, published, _lock: lock })
+        let state = files.file(config.state.clone(), &STATE, UNKEPT);
+        Ok(Control { desk, serving, standing, readiness, state, shared, changes, _lock: lock })
     }
 
     /// The overrides of mirrors that were in force when the process started.
@@ -129,15 +124,9 @@ impl Control {
         &self.standing.mirrors
     }
 
-    /// The end of the exchange of overrides with the fleet. `None` for a server alone, and from the second call on.
-    pub(crate) fn shared_changes(&self) -> Option<SharedChanges> {
-        // No code panics while it is held.
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     /// Opens the desk, and starts the ledger with the overrides in force, which the published snapshot already has.
     pub(crate) fn start(
-        &self,
+        &mut self,
         published: &Arc<Published>,
         updates: Updates,
         clock: Clock,
@@ -147,20 +136,12 @@ impl Control {
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
         let (standing, file) = (self.standing.clone(), self.state.clone());
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let overrides =
-            Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil, shared };
+        let (readiness, shared) = (self.readiness.clone(), self.shared.take());
+        let overrides = Ledger { standing, file, updates, readiness, clock: Clock::civil, shared };
         tokio::spawn(vital.guard("ledger of overrides", overrides.run(inbox)));
-        self.desk.open(RunningServer::new(published.clone(), clock, ledger, requests, about));
-        let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
-    }
-
-    /// Warns of overrides whose mirrors the reloaded configuration does not have.
-    pub(crate) fn note_reload(&self) {
-        if let Some(published) = self.published.get() {
-            warn_of_gone(&published.load());
-        }
+        let (published, atlas) = (published.clone(), Atlas::default());
+        self.desk.open(RunningServer { published, clock, ledger, requests, about, atlas });
     }
 
     /// Stops answering; the file of the socket is removed when this returns.
@@ -179,11 +160,12 @@ pub(crate) fn open_for_readers(
     about: About,
 ) {
     let (ledger, _) = mpsc::channel(ledger::MAX_WAITING);
-    desk.open(RunningServer::new(published.clone(), clock, ledger, requests, about));
+    let (published, atlas) = (published.clone(), Atlas::default());
+    desk.open(RunningServer { published, clock, ledger, requests, about, atlas });
 }
 
 /// Warns of overrides whose mirrors the configuration does not have.
-fn warn_of_gone(snapshot: &Snapshot) {
+pub(crate) fn warn_of_gone(snapshot: &Snapshot) {
     for (name, order) in view::gone(snapshot) {
         let what = order.forced.as_str();
         warn!(

@@ -64,16 +64,6 @@ pub(crate) struct OperatorRequests {
 }
 
 impl RunningServer {
-    pub(super) fn new(
-        published: Arc<Published>,
-        clock: Clock,
-        ledger: mpsc::Sender<LedgerEntry>,
-        requests: OperatorRequests,
-        about: About,
-    ) -> Self {
-        RunningServer { published, clock, ledger, requests, about, atlas: Atlas::default() }
-    }
-
     /// The time since the snapshot was published.
     pub(super) fn age_ms(&self, now: Moment) -> u64 {
         now.0.saturating_sub(self.published.published_at().0)

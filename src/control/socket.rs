@@ -54,7 +54,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_HEAD_LEN: usize = 8192;
 
 /// The longest body of a request, in bytes: an override is below 1 KB.
-pub(super) const MAX_BODY_LEN: usize = 8192;
+pub(crate) const MAX_BODY_LEN: usize = 8192;
 
 /// A bound socket; its file is removed when this is dropped.
 pub(super) struct BoundSocket {

@@ -138,7 +138,7 @@ impl WaitingFleet {
     /// Starts the exchange.
     pub(super) fn start(
         self,
-        (config, control): (&FleetConfig, &Control),
+        (config, control): (&FleetConfig, &mut Control),
         bundles: FleetBundles,
         (published, history): (&Arc<Published>, &Arc<ReloadHistory>),
         dns: Arc<DnsCounters>,
@@ -159,7 +159,7 @@ impl WaitingFleet {
             every: config.every,
             stale: config.stale,
             awaiting,
-            changes: control.shared_changes()?,
+            changes: control.changes.take()?,
             views,
             sources,
             published: published.clone(),

@@ -27,7 +27,7 @@ use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, changed_keys, needs_restart};
-use crate::control::{Chronicle, Control};
+use crate::control::{self, Chronicle, Control};
 use crate::files;
 use crate::hosts::HostService;
 use crate::inspect::{self, Moves};
@@ -296,9 +296,7 @@ impl Services {
         kept: Option<String>,
     ) {
         self.history.note_served(served_config(&config, restart_keys), kept);
-        if let Some(control) = &self.control {
-            control.note_reload();
-        }
+        control::warn_of_gone(&self.published.load());
         if let (Some(acme), Some(config)) = (&self.acme, &config.acme) {
             acme.note_reload(config);
         }

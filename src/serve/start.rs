@@ -59,7 +59,7 @@ impl Services {
         let fleet = fleet.map(|(fleet, config)| WaitingFleet::new(fleet, config));
         let FirstSnapshot { snapshot, watcher, tokens } =
             opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
-        let Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin } = opened;
+        let Opened { dns_ports, web_ports, readiness, states, common, desk, mut control, admin } = opened;
         let signing = Signing::open(&prepared.built.config, &states);
         let snapshot = signing.sign_ahead(snapshot).await;
         let views = fleet.as_ref().map(WaitingFleet::views);
@@ -115,11 +115,11 @@ impl Services {
         let traffic = Traffic { dns: dns.counters(), http };
         let shown = certificates.clone();
         let of_fleet = FleetBundles { path: path.to_path_buf(), last, loads, states: states.clone() };
-        let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &Control)| {
+        let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &mut Control)| {
             fleet.start((config, control), of_fleet, (&published, &history), dns.counters(), clock, vital)
         };
         let awaiting = fleet.as_ref().map(WaitingFleet::awaiting).unwrap_or_default();
-        let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_ref()).and_then(start);
+        let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_mut()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
         let about_fleet = |(service, forget): (FleetService, _)| {
             let (standing, rollout) = (service.standing(), service.rollout());
@@ -140,7 +140,7 @@ impl Services {
         let (watched, seen) = (published.clone(), about.probes.clone());
         tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic.clone())));
         let requests = OperatorRequests { retransfers, reloads, refreshes };
-        match &control {
+        match &mut control {
             Some(control) => {
                 control.start(&published, updates.clone(), clock, requests, about, vital);
                 counters.push(desk);
