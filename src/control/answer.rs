@@ -20,59 +20,54 @@ const PAGE_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'non
 
 /// The content of a response.
 pub(super) enum DeskAnswer {
-    Json(String),
-    /// A JSON document that was written already.
-    Written(Bytes),
+    /// A JSON document.
+    Json(StatusCode, Bytes),
     /// A page without scripts.
     Html(String),
-    /// A reload, or a fetch, that was refused in part or as a whole.
-    NotServed(String),
     Ready(Option<Cow<'static, str>>),
-    Refused(Refusal),
 }
 
 impl DeskAnswer {
     pub(super) fn json(view: &impl Serialize) -> Self {
-        DeskAnswer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
+        DeskAnswer::Json(StatusCode::OK, document(view))
     }
 
-    pub(super) fn not_served(view: &impl Serialize) -> Self {
-        DeskAnswer::NotServed(serde_json::to_string(view).expect("a view is plain data") + "\n")
+    /// The outcome of a reload or of a fetch, which may be refused in part or as a whole.
+    pub(super) fn outcome(view: &impl Serialize, is_refused: bool) -> Self {
+        let status = if is_refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        DeskAnswer::Json(status, document(view))
     }
+}
+
+/// A view as a JSON document.
+pub(super) fn document(view: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_string(view).expect("a view is plain data") + "\n")
 }
 
 /// Renders the response to a request of a method.
-pub(super) fn render(answer: DeskAnswer, method: &Method) -> HttpResponse {
+pub(super) fn render(answer: Result<DeskAnswer, Refusal>, method: &Method) -> HttpResponse {
     const JSON: &str = "application/json";
-    let mut allow = None;
     const TEXT: &str = "text/plain; charset=utf-8";
     const HTML: &str = "text/html; charset=utf-8";
-    let is_page = matches!(answer, DeskAnswer::Html(_));
+    let mut header = None;
     let (status, kind, body) = match answer {
-        DeskAnswer::Json(text) => (StatusCode::OK, JSON, text.into()),
-        DeskAnswer::Written(json) => (StatusCode::OK, JSON, json),
-        DeskAnswer::Html(text) => (StatusCode::OK, HTML, text.into()),
-        DeskAnswer::NotServed(text) => (StatusCode::UNPROCESSABLE_ENTITY, JSON, text.into()),
-        DeskAnswer::Ready(None) => (StatusCode::OK, TEXT, Bytes::from_static(b"ready\n")),
-        DeskAnswer::Ready(Some(obstacle)) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{obstacle}\n").into()),
-        DeskAnswer::Refused(Refusal { status, error, help, allow: methods }) => {
-            allow = methods;
-            let text = serde_json::to_string(&RefusalView { error, help }).expect("a view is plain data");
-            (status, JSON, (text + "\n").into())
+        Ok(DeskAnswer::Json(status, json)) => (status, JSON, json),
+        Ok(DeskAnswer::Html(page)) => {
+            header = Some((CONTENT_SECURITY_POLICY, PAGE_POLICY));
+            (StatusCode::OK, HTML, page.into())
+        }
+        Ok(DeskAnswer::Ready(None)) => (StatusCode::OK, TEXT, Bytes::from_static(b"ready\n")),
+        Ok(DeskAnswer::Ready(Some(obstacle))) => {
+            (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{obstacle}\n").into())
+        }
+        Err(Refusal { status, error, help, allow }) => {
+            header = allow.map(|methods| (ALLOW, methods));
+            (status, JSON, document(&RefusalView { error, help }))
         }
     };
     let mut response = http_response(method, status, kind, body);
-    if is_page {
-        let policy = HeaderValue::from_static(PAGE_POLICY);
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    if let Some(allow) = allow {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some((name, value)) = header {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// Renders a refusal.
-pub(super) fn refuse(refusal: Refusal, method: &Method) -> HttpResponse {
-    render(DeskAnswer::Refused(refusal), method)
 }

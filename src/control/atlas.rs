@@ -12,6 +12,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::answer::document;
 use super::request::Refusal;
 use super::view;
 use crate::base::diagnostic::did_you_mean;
@@ -154,9 +155,7 @@ fn draw(
     name: Option<NameBuf>,
 ) -> Result<Bytes, Refusal> {
     let (name, horizon) = subject(snapshot, name)?;
-    let view = view::space(snapshot, change, (horizon, name), block);
-    let text = serde_json::to_string(&view).expect("a view is plain data") + "\n";
-    Ok(text.into())
+    Ok(document(&view::space(snapshot, change, (horizon, name), block)))
 }
 
 /// The steered name, and its horizon. Without a name: the first steered one, else a horizon of redirects.

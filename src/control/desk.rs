@@ -60,8 +60,7 @@ impl Desk {
 
     /// Answers a request.
     pub(crate) async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> HttpResponse {
-        let answered = self.try_answer(caller, &head, &body).await;
-        render(answered.unwrap_or_else(DeskAnswer::Refused), &head.method)
+        render(self.try_answer(caller, &head, &body).await, &head.method)
     }
 
     async fn try_answer(&self, caller: Caller, head: &Parts, body: &[u8]) -> Result<DeskAnswer, Refusal> {
@@ -100,7 +99,8 @@ impl Desk {
             }
             ControlRequest::Space { block, name } => {
                 let change = running.about.changes.last();
-                running.atlas.space(&snapshot, change, block, name.map(|name| *name)).await.map(DeskAnswer::Written)
+                let document = running.atlas.space(&snapshot, change, block, name.map(|name| *name)).await?;
+                Ok(DeskAnswer::Json(StatusCode::OK, document))
             }
             ControlRequest::History => {
                 let (about, change) = (&running.about, running.about.changes.last());
@@ -223,7 +223,7 @@ async fn rulings(snapshot: Arc<Snapshot>, permit: OwnedSemaphorePermit) -> Resul
     let made = work::submit(Lane::Compute, move || serde_json::to_vec(&Rulings::of(&snapshot)));
     match made.await {
         Ok(Ok(json)) if json.len() <= MAX_ANSWER_LEN => {
-            Ok(DeskAnswer::Written(Bytes::from_owner(HeldRulings { json, _permit: permit })))
+            Ok(DeskAnswer::Json(StatusCode::OK, Bytes::from_owner(HeldRulings { json, _permit: permit })))
         }
         Ok(Ok(_)) => Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the rulings are longer than any answer")
             .help("compare two configurations: `pharos simulate --against OLD`")),

@@ -104,6 +104,11 @@ impl Refusal {
         Refusal::new(status, lost.to_string())
     }
 
+    /// The refusal of a request to a server that is about to end.
+    pub(super) fn stopping() -> Self {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    }
+
     /// The refusal of a body that is too long or broke off.
     pub(super) fn too_large() -> Self {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is longer than any override")

@@ -70,17 +70,14 @@ impl RunningServer {
     }
 
     pub(super) async fn reload(&self, terms: ReloadTerms, width: Option<usize>) -> Result<DeskAnswer, Refusal> {
-        let late = |_| {
-            let message = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
-                .help("it goes on, and the log tells when it is over; `pharos status` shows its outcome")
-        };
-        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.requests.reloads.ask(terms)).await.map_err(late)?;
+        let late = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
+        let help = "it goes on, and the log tells when it is over; `pharos status` shows its outcome";
+        let asked = within(RELOAD_TIMEOUT, self.requests.reloads.ask(terms), &late, help).await?;
         let outcome = asked.ok_or_else(|| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
         })?;
         let view = ReloadOutcomeView::of(&outcome, width);
-        Ok(if outcome.is_refused() { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+        Ok(DeskAnswer::outcome(&view, view.refused))
     }
 
     pub(super) async fn refresh(
@@ -106,31 +103,23 @@ impl RunningServer {
                     .help("it has no `url`, or `pin = true`: replace its file, and reload"));
             }
         }
-        let late = |_| {
-            let message = format!("the fetches are not done after {} s", RELOAD_TIMEOUT.as_secs());
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
-                .help("the fetches go on; `pharos status` shows the outcome")
-        };
+        let late = format!("the fetches are not done after {} s", RELOAD_TIMEOUT.as_secs());
+        let help = "the fetches go on; `pharos status` shows the outcome";
         let asked = self.requests.refreshes.ask(sources, terms, is_previous);
-        let outcomes = tokio::time::timeout(RELOAD_TIMEOUT, asked).await.map_err(late)?;
-        let outcomes =
-            outcomes.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?;
+        let outcomes = within(RELOAD_TIMEOUT, asked, &late, help).await?.ok_or_else(Refusal::stopping)?;
         if outcomes.is_empty() {
             return Err(Refusal::new(StatusCode::CONFLICT, "no network is fetched")
                 .help("add `url = \"https://…\"` to a line of `[networks]`"));
         }
         let view = RefreshView::of(&outcomes, terms.is_dry, self.published.load().generation, width);
-        Ok(if view.refused { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+        Ok(DeskAnswer::outcome(&view, view.refused))
     }
 
     pub(super) async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {
         let name = zone.to_string();
-        let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone)).await;
-        let late = |_| {
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("zone `{name}` is not here yet"))
-                .help("the transfer goes on, and the log tells when it is over; `pharos status` shows the serial")
-        };
-        match asked.map_err(late)? {
+        let late = format!("zone `{name}` is not here yet");
+        let help = "the transfer goes on, and the log tells when it is over; `pharos status` shows the serial";
+        match within(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone), &late, help).await? {
             Ok(Retransferred { before, serial, primary }) => {
                 Ok(DeskAnswer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
             }
@@ -203,7 +192,7 @@ impl RunningServer {
                 let error = format!("the document of server `{server}` was not removed: {error}");
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, error).help("ask again when the store can be used"))
             }
-            Err(ForgetError::Stopping) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
+            Err(ForgetError::Stopping) => Err(Refusal::stopping()),
         }
     }
 
@@ -219,12 +208,13 @@ impl RunningServer {
     /// Has the ledger take an override.
     async fn enter(&self, subject: OverrideSubject, action: OverrideAction) -> Result<OverrideDone, Refusal> {
         let (reply, outcome) = oneshot::channel();
-        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         let asked = async {
             self.ledger.send(LedgerEntry { subject, action, reply }).await.ok()?;
             outcome.await.ok()
         };
-        match tokio::time::timeout(OVERRIDE_TIMEOUT, asked).await.map_err(late)?? {
+        let late = "the disk does not take the override";
+        let help = "it may still come into force: check `pharos mirror list`, and the disk of `[control] state`";
+        match within(OVERRIDE_TIMEOUT, asked, late, help).await?.ok_or_else(Refusal::stopping)? {
             Ok(done) => Ok(done),
             Err(OverrideRefused::Full) => {
                 let error = "the number of overrides is at its limit";
@@ -236,7 +226,13 @@ impl RunningServer {
                 Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
                     .help("check the folder of `[control] state`: it must exist, be writable, and have space"))
             }
-            Err(OverrideRefused::Stopping) => Err(stopping()),
+            Err(OverrideRefused::Stopping) => Err(Refusal::stopping()),
         }
     }
+}
+
+/// Waits for the outcome of a request; the refusal has the error `late` if it takes longer than `limit`.
+async fn within<T>(limit: Duration, asked: impl Future<Output = T>, late: &str, help: &str) -> Result<T, Refusal> {
+    let late = |_| Refusal::new(StatusCode::GATEWAY_TIMEOUT, late).help(help);
+    tokio::time::timeout(limit, asked).await.map_err(late)
 }

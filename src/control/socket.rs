@@ -273,7 +273,7 @@ async fn serve_one(stream: Stream, uid: u32, place: Arc<ConnectionPlace>, desk: 
             place.touch();
             let response = match body {
                 Ok(whole) => desk.answer(Caller::User(uid), head, whole.to_bytes()).await,
-                Err(_) => super::answer::refuse(Refusal::too_large(), &head.method),
+                Err(_) => super::answer::render(Err(Refusal::too_large()), &head.method),
             };
             Ok::<hyper::Response<http_body_util::Full<Bytes>>, Infallible>(response)
         }
