@@ -145,65 +145,47 @@ struct TakeBackBody {
 
 /// Parses a request.
 pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlRequest, Refusal> {
-    let path = head.uri.path();
+    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     let name = |text: &str| -> Result<Arc<str>, Refusal> {
         decode(text).map(Into::into).ok_or_else(|| Refusal::bad(format!("`{text}` is not a name as paths have it")))
     };
-    let is_read = matches!(head.method, Method::GET | Method::HEAD);
-    let (request, allow) = match segments[..] {
-        ["ready"] => (is_read.then_some(Ok(ControlRequest::Ready)), "GET, HEAD"),
-        ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
-        ["top"] => (is_read.then_some(Ok(ControlRequest::Top)), "GET, HEAD"),
-        ["mirrors"] => (is_read.then(|| mirrors(head.uri.query().unwrap_or_default())), "GET, HEAD"),
-        ["space"] => (is_read.then(|| space(head.uri.query().unwrap_or_default())), "GET, HEAD"),
-        ["history"] => (is_read.then_some(Ok(ControlRequest::History)), "GET, HEAD"),
-        ["sources"] => (is_read.then_some(Ok(ControlRequest::Sources)), "GET, HEAD"),
-        ["rulings"] => (is_read.then_some(Ok(ControlRequest::Rulings)), "GET, HEAD"),
-        ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
-        ["mirrors", mirror] => (is_read.then(|| name(mirror).map(ControlRequest::Mirror)), "GET, HEAD"),
-        ["mirrors", mirror, "override" | "order"] => {
-            let request = match head.method {
-                Method::PUT => Some(name(mirror).and_then(|mirror| give(mirror, body, now))),
-                Method::DELETE => Some(
-                    name(mirror).and_then(|mirror| Ok(ControlRequest::TakeBack { mirror, reason: take_back(body)? })),
-                ),
-                _ => None,
-            };
-            (request, "PUT, DELETE")
+    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+    let allow = match (&segments[..], method) {
+        (["ready"], &Method::GET) => return Ok(ControlRequest::Ready),
+        (["status"], &Method::GET) => return Ok(ControlRequest::Status),
+        (["top"], &Method::GET) => return Ok(ControlRequest::Top),
+        (["history"], &Method::GET) => return Ok(ControlRequest::History),
+        (["sources"], &Method::GET) => return Ok(ControlRequest::Sources),
+        (["rulings"], &Method::GET) => return Ok(ControlRequest::Rulings),
+        (["space"], &Method::GET) => return space(query),
+        (["explain"], &Method::GET) => return explain(query),
+        (["mirrors"], &Method::GET) => return mirrors(query),
+        (["mirrors", mirror], &Method::GET) => return name(mirror).map(ControlRequest::Mirror),
+        (["mirrors", mirror, "override" | "order"], &Method::PUT) => return give(name(mirror)?, body, now),
+        (["mirrors", mirror, "override" | "order"], &Method::DELETE) => {
+            return Ok(ControlRequest::TakeBack { mirror: name(mirror)?, reason: take_back(body)? });
         }
-        ["fleet", "servers", server] => {
-            ((head.method == Method::DELETE).then(|| name(server).map(ControlRequest::Forget)), "DELETE")
-        }
-        ["server", "drain"] => {
-            let request = match head.method {
-                Method::PUT => Some(drain(body, now)),
-                Method::DELETE => Some(take_back(body).map(|reason| ControlRequest::Undrain { reason })),
-                _ => None,
-            };
-            (request, "PUT, DELETE")
-        }
-        ["reload"] => {
-            let reload = || reload(head.uri.query().unwrap_or_default());
-            ((head.method == Method::POST).then(reload), "POST")
-        }
-        ["refresh"] => {
-            let refresh = || refresh(head.uri.query().unwrap_or_default());
-            ((head.method == Method::POST).then(refresh), "POST")
-        }
-        ["zones", zone, "retransfer"] => {
-            ((head.method == Method::POST).then(|| zone_name(zone).map(ControlRequest::Retransfer)), "POST")
-        }
+        (["server", "drain"], &Method::PUT) => return drain(body, now),
+        (["server", "drain"], &Method::DELETE) => return Ok(ControlRequest::Undrain { reason: take_back(body)? }),
+        (["fleet", "servers", server], &Method::DELETE) => return name(server).map(ControlRequest::Forget),
+        (["reload"], &Method::POST) => return reload(query),
+        (["refresh"], &Method::POST) => return refresh(query),
+        (["zones", zone, "retransfer"], &Method::POST) => return zone_name(zone).map(ControlRequest::Retransfer),
+        // The same paths with another method.
+        (["ready" | "status" | "top" | "history" | "sources" | "rulings" | "space" | "explain"], _) => "GET, HEAD",
+        (["mirrors"] | ["mirrors", _], _) => "GET, HEAD",
+        (["mirrors", _, "override" | "order"] | ["server", "drain"], _) => "PUT, DELETE",
+        (["fleet", "servers", _], _) => "DELETE",
+        (["reload" | "refresh"] | ["zones", _, "retransfer"], _) => "POST",
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
                 "there are /mirrors, /mirrors/NAME/override, /server/drain, /fleet/servers/NAME, /zones/NAME/retransfer, /reload, /refresh, /explain, /space, /history, /sources, /rulings, /top, /status and /ready",
             ));
         }
     };
-    request.unwrap_or_else(|| {
-        let error = format!("`{path}` is not for {}", head.method);
-        Err(Refusal { allow: Some(allow), ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error) })
-    })
+    let error = format!("`{path}` is not for {}", head.method);
+    Err(Refusal { allow: Some(allow), ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error) })
 }
 
 fn zone_name(text: &str) -> Result<Box<NameBuf>, Refusal> {
@@ -251,48 +233,48 @@ fn parse_reason(text: &str) -> Result<Reason, Refusal> {
 }
 
 fn reload(query: &str) -> Result<ControlRequest, Refusal> {
-    let (mut terms, mut width) = (ReloadTerms::default(), None);
-    for (key, value) in pairs(query) {
-        if !take_term(key, value, &mut terms, &mut width)? {
-            return Err(unclear(key, value).help("there are dry-run=true, allow-moved=5%25 and width=80"));
-        }
-    }
+    let (terms, width) = change_terms(query, "there are dry-run=true, allow-moved=5%25 and width=80", |_, _| false)?;
     Ok(ControlRequest::Reload { terms, width })
 }
 
 fn refresh(query: &str) -> Result<ControlRequest, Refusal> {
-    let (mut terms, mut width) = (ReloadTerms::default(), None);
     let (mut sources, mut is_previous) = (Vec::new(), false);
-    for (key, value) in pairs(query) {
+    let help = "there are source=NAME, previous=true, dry-run=true, allow-moved=5%25 and width=80";
+    let (terms, width) = change_terms(query, help, |key, value| {
         match (key, value) {
-            ("source", _) => sources.push(decode(value).ok_or_else(|| unclear(key, value))?.into()),
+            ("source", name) => sources.push(name.into()),
             ("previous", "true") => is_previous = true,
             ("previous", "false") => is_previous = false,
-            _ if take_term(key, value, &mut terms, &mut width)? => {}
-            _ => {
-                let help = "there are source=NAME, previous=true, dry-run=true, allow-moved=5%25 and width=80";
-                return Err(unclear(key, value).help(help));
-            }
+            _ => return false,
         }
-    }
+        true
+    })?;
     if is_previous && sources.len() != 1 {
         return Err(Refusal::bad("the previous content of one source is taken back").help("add `source=NAME` once"));
     }
     Ok(ControlRequest::Refresh { sources, is_previous, terms, width })
 }
 
-/// Takes a key about the terms of a change; `false` if it is another key.
-fn take_term(key: &str, value: &str, terms: &mut ReloadTerms, width: &mut Option<usize>) -> Result<bool, Refusal> {
-    let bad = || unclear(key, value);
-    let value = decode(value).ok_or_else(bad)?;
-    match (key, &*value) {
-        ("dry-run", "true") => terms.is_dry = true,
-        ("dry-run", "false") => terms.is_dry = false,
-        ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
-        ("width", _) => *width = Some(value.parse().map_err(|_| bad().help("width is a number of columns"))?),
-        _ => return Ok(false),
+/// The terms of a change, and the width of its report. `take` takes the other keys; `false` if it does not know one.
+fn change_terms(
+    query: &str,
+    help: &str,
+    mut take: impl FnMut(&str, &str) -> bool,
+) -> Result<(ReloadTerms, Option<usize>), Refusal> {
+    let (mut terms, mut width) = (ReloadTerms::default(), None);
+    for (key, value) in pairs(query) {
+        let bad = || unclear(key, value);
+        let value = decode(value).ok_or_else(bad)?;
+        match (key, &*value) {
+            ("dry-run", "true") => terms.is_dry = true,
+            ("dry-run", "false") => terms.is_dry = false,
+            ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
+            ("width", _) => width = Some(value.parse().map_err(|_| bad().help("width is a number of columns"))?),
+            _ if take(key, &value) => {}
+            _ => return Err(bad().help(help)),
+        }
     }
-    Ok(true)
+    Ok((terms, width))
 }
 
 fn unclear(key: &str, value: &str) -> Refusal {
@@ -307,7 +289,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 fn explain(query: &str) -> Result<ControlRequest, Refusal> {
     let (mut client, mut resolver, mut name) = (None, None, None);
     for (key, value) in pairs(query) {
-        let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
+        let bad = || unclear(key, value);
         let value = decode(value).ok_or_else(bad)?;
         match key {
             "client" => set_once(&mut client, key, value.parse().map_err(|_| bad())?)?,
