@@ -14,10 +14,11 @@ use super::server::AskOptions;
 use super::{OK, put};
 use crate::control::client::ControlQuestion;
 use crate::control::view::{
-    AcmePeerView, CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView,
-    TroubleView, UnwrittenView, ZoneView,
+    CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView, TroubleView,
+    UnwrittenView, ZoneView,
 };
 use crate::inspect::words;
+use crate::telemetry::acme::PeerStanding;
 use crate::tls::span;
 
 /// Arguments of `pharos status`.
@@ -95,9 +96,9 @@ fn credential_row(credential: &CredentialView) -> Vec<String> {
     vec![credential.credential.clone(), format!("{}: {set}{}", credential.mirror, ends.unwrap_or_default())]
 }
 
-fn acme_peer_row(peer: &AcmePeerView) -> Vec<String> {
+fn acme_peer_row(peer: &PeerStanding) -> Vec<String> {
     let state = peer.behind.as_ref().map_or_else(|| "has all tokens".to_string(), |why| format!("behind: {why}"));
-    vec![peer.peer.clone(), state]
+    vec![peer.address.to_string(), state]
 }
 
 /// Lines after heads; a repeated head is printed once.

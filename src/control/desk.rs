@@ -76,7 +76,7 @@ impl Desk {
             ControlRequest::Ready | ControlRequest::Status => {
                 let (readiness, failing, now) = (&self.readiness, self.files.failing(), running.clock.now());
                 let age_ms = running.age_ms(now);
-                Ok(DeskAnswer::json(&view::status(&snapshot, readiness, &running.about, &failing, age_ms, now.0)))
+                Ok(DeskAnswer::json(&view::status(&snapshot, readiness, &running.about, failing, age_ms, now.0)))
             }
             ControlRequest::Top => {
                 let now = running.clock.now();
@@ -86,7 +86,7 @@ impl Desk {
             ControlRequest::Mirrors(form) => {
                 // Without a thread for it, the list lacks the clients of mirrors.
                 let reaches = running.atlas.reaches(&snapshot).await.ok().flatten();
-                let view = view::mirrors(&snapshot, &running.about, reaches.as_deref());
+                let view = view::mirrors(&snapshot, &running.about, reaches.as_deref(), None);
                 Ok(match form {
                     ListForm::Json => DeskAnswer::json(&view),
                     ListForm::Html => DeskAnswer::Html(view::mirrors_page(&view)),
@@ -95,7 +95,8 @@ impl Desk {
             ControlRequest::Mirror(name) => {
                 let id = find(&snapshot, &name)?;
                 let reaches = running.atlas.reaches(&snapshot).await.ok().flatten();
-                Ok(DeskAnswer::json(&view::mirror(&snapshot, id, &running.about, reaches.as_deref())))
+                let view = view::mirrors(&snapshot, &running.about, reaches.as_deref(), Some(id));
+                Ok(DeskAnswer::json(&view.mirrors[0]))
             }
             ControlRequest::Space { block, name } => {
                 let change = running.about.changes.last();

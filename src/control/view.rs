@@ -16,7 +16,6 @@ mod top;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +29,7 @@ pub(crate) use sources::{FetchView, SourceView};
 pub(super) use space::space;
 pub(super) use status::status;
 pub(crate) use status::{
-    AcmePeerView, CertificateView, CredentialView, PanicView, RefusedView, StatusView, TroubleView, UnwrittenView,
-    ZoneView,
+    CertificateView, CredentialView, PanicView, RefusedView, StatusView, TroubleView, UnwrittenView, ZoneView,
 };
 pub(super) use top::top;
 pub(crate) use top::{TopMirrorView, TopView};
@@ -103,36 +101,41 @@ pub(crate) struct RefusalView {
     pub(crate) help: Option<String>,
 }
 
-/// All mirrors.
+/// All mirrors, or one.
 pub(super) fn mirrors(
     snapshot: &Snapshot,
     about: &About,
     reaches: Option<&BTreeMap<MirrorId, MirrorReach>>,
+    only: Option<MirrorId>,
 ) -> MirrorsView {
-    let facts = MirrorFacts::of(snapshot, about, reaches);
     // One pass over the horizons, because there may be many mirrors and many horizons.
     let mut horizons = vec![Vec::new(); snapshot.mirrors().len()];
     for horizon in snapshot.horizons().iter() {
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
     }
-    let one = |(at, horizons)| facts.one(MirrorId::from_index(at), horizons);
-    let gone = gone(snapshot).map(|(name, order)| OverriddenView::of(name, order));
+    let answers = about.traffic.by_mirror(snapshot.meters());
+    let one = |(at, horizons)| {
+        let (id, mirror) = (MirrorId::from_index(at), &snapshot.mirrors()[at]);
+        let reach = reaches.and_then(|reaches| reaches.get(&id));
+        let labels = reach.map(|reach| reach.labels.clone()).unwrap_or_default();
+        let [provider, region, continent] = labels.map(|label| label.map(|label| label.to_string()));
+        MirrorDetailView {
+            mirror: mirror.name.to_string(),
+            contact: mirror.contact.as_deref().map(Into::into),
+            order: snapshot.override_of(id).map(OverrideView::of),
+            horizons,
+            addresses: addresses(snapshot, id, about.probes.as_deref()),
+            answers: answers.get(&*mirror.name).copied(),
+            share: reach.map(|reach| reach.share),
+            place: PlaceView { provider, region, continent },
+        }
+    };
+    let wanted = horizons.into_iter().enumerate().filter(|(at, _)| only.is_none_or(|id| id.index() == *at));
     MirrorsView {
         generation: snapshot.generation.0,
-        mirrors: horizons.into_iter().enumerate().map(one).collect(),
-        gone: gone.collect(),
+        mirrors: wanted.map(one).collect(),
+        gone: gone(snapshot).map(|(name, order)| OverriddenView::of(name, order)).collect(),
     }
-}
-
-/// One mirror.
-pub(super) fn mirror(
-    snapshot: &Snapshot,
-    id: MirrorId,
-    about: &About,
-    reaches: Option<&BTreeMap<MirrorId, MirrorReach>>,
-) -> MirrorDetailView {
-    let using = snapshot.horizons().iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
-    MirrorFacts::of(snapshot, about, reaches).one(id, using.map(|horizon| horizon.name.to_string()).collect())
 }
 
 /// The consequence of an override for the horizons that name a mirror: those in which no other mirror is up for a family that
@@ -168,44 +171,10 @@ pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Override
     orders.filter(move |(name, _)| !known.contains(name))
 }
 
-/// The origins of the facts about mirrors.
-struct MirrorFacts<'s> {
-    snapshot: &'s Snapshot,
-    probes: Option<&'s Probes>,
-    answers: BTreeMap<&'s str, u64>,
-    reaches: Option<&'s BTreeMap<MirrorId, MirrorReach>>,
-}
-
-impl<'s> MirrorFacts<'s> {
-    fn of(snapshot: &'s Snapshot, about: &'s About, reaches: Option<&'s BTreeMap<MirrorId, MirrorReach>>) -> Self {
-        let answers = about.traffic.by_mirror(snapshot.meters());
-        MirrorFacts { snapshot, probes: about.probes.as_deref(), answers, reaches }
-    }
-
-    fn one(&self, id: MirrorId, horizons: Vec<String>) -> MirrorDetailView {
-        let mirror = &self.snapshot.mirrors()[id.index()];
-        let reach = self.reaches.and_then(|reaches| reaches.get(&id));
-        let [provider, region, continent] = reach.map(|reach| reach.labels.clone()).unwrap_or_default();
-        let text = |label: Option<Arc<str>>| label.map(|label| label.to_string());
-        MirrorDetailView {
-            mirror: mirror.name.to_string(),
-            contact: mirror.contact.as_deref().map(Into::into),
-            order: self.snapshot.override_of(id).map(OverrideView::of),
-            horizons,
-            addresses: addresses(self.snapshot, id, self.probes),
-            answers: self.answers.get(&*mirror.name).copied(),
-            share: reach.map(|reach| reach.share),
-            place: PlaceView { provider: text(provider), region: text(region), continent: text(continent) },
-        }
-    }
-}
-
 /// The addresses of one mirror.
 pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> Vec<AddressView> {
     let (mirror, standing) = (&snapshot.mirrors()[id.index()], snapshot.standing(id));
-    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address)).zip(&standing.v4);
-    let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
-    let address = |(address, standing): (IpAddr, &AddressStanding)| {
+    let address = |(address, standing): (IpAddr, AddressStanding)| {
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
         let last = found.as_ref().map(|found| &found.standing);
         let cause = last.and_then(|last| last.cause.as_ref());
@@ -226,7 +195,7 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
             servers: ruling.map(|ruling| ruling.of),
         }
     };
-    v4.chain(v6).map(address).collect()
+    standing.by_address(mirror).map(address).collect()
 }
 
 impl OverriddenView {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::cells::{ByWord, counters};
 use super::{Collect, MetricsPage};
 use crate::base::ids::MirrorId;
@@ -108,9 +110,10 @@ pub(crate) struct CredentialStanding {
 }
 
 /// The state of the exchange with a peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct PeerStanding {
     /// Its address.
+    #[serde(rename = "peer")]
     pub(crate) address: SocketAddr,
     /// The reason why it does not take tokens; `None` if it has all of these.
     pub(crate) behind: Option<String>,

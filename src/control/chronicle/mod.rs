@@ -111,7 +111,7 @@ fn state(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> Option<S
         return Some(SeenState::Overridden);
     }
     let (probes, mirror, standing) = (probes?, &snapshot.mirrors()[id.index()], snapshot.standing(id));
-    let of_addresses = standing.v4.iter().chain(&standing.v6).map(|address| address.health);
+    let of_addresses = standing.by_address(mirror).map(|(_, standing)| standing.health);
     let of_redirects = mirror.is_redirect_only().then(|| snapshot.redirect_health(id)).flatten();
     let all: Vec<Health> = of_addresses.chain(of_redirects).collect();
     let has = |wanted: &[Health]| all.iter().any(|health| wanted.contains(health));

@@ -2,7 +2,7 @@
 //!
 //! **Not here**: the views of mirrors ([`super`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ pub(crate) struct StatusView {
     pub(crate) credentials: Vec<CredentialView>,
     /// The other servers that take ACME challenges.
     #[serde(default)]
-    pub(crate) acme_peers: Vec<AcmePeerView>,
+    pub(crate) acme_peers: Vec<PeerStanding>,
     /// The fleet; null for a server alone.
     pub(crate) fleet: Option<FleetView>,
     /// The name of this server: that of NSID, else that in the fleet, else the name of the host; null without any of these.
@@ -102,16 +102,6 @@ pub(crate) struct CredentialView {
     pub(crate) last_set_seconds: Option<u64>,
     /// The first end among the certificates of the mirror's addresses; null if no probe has seen one.
     pub(crate) certificate_ends: Option<String>,
-}
-
-/// Another server that takes ACME challenges.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct AcmePeerView {
-    pub(crate) peer: String,
-    /// The reason why it does not take tokens; null if it has all of these.
-    pub(crate) behind: Option<String>,
-    /// The number of updates for which it did not answer.
-    pub(crate) silent: u64,
 }
 
 /// A state file whose last write failed.
@@ -191,14 +181,22 @@ pub(in crate::control) fn status(
     snapshot: &Snapshot,
     readiness: &Readiness,
     about: &About,
-    failing: &[(PathBuf, Failing)],
+    failing: Vec<(PathBuf, Failing)>,
     age_ms: u64,
     uptime_ms: u64,
 ) -> StatusView {
     let (now, probes) = (Clock::civil(), about.probes.as_deref());
     let ids = || (0..snapshot.mirrors().len()).map(MirrorId::from_index);
-    let served = about.history.served();
+    let (served, certificates) = (about.history.served(), (about.certificates)().into_iter());
     let acme = about.acme.as_ref().map(|standing| standing()).unwrap_or_default();
+    let zone_view = |zone: &Zone| {
+        let serial = zone.is_available().then(|| zone.serial());
+        ZoneView { name: zone.apex().to_string(), serial }
+    };
+    let unwritten = |(path, Failing { kind, error, since }): (PathBuf, Failing)| {
+        let (file, state) = (path.display().to_string(), kind.to_string());
+        UnwrittenView { file, state, error, since: rfc3339(since) }
+    };
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_string(),
         obstacle: readiness.obstacle().map(Into::into),
@@ -213,7 +211,7 @@ pub(in crate::control) fn status(
         panics: panics(snapshot, about),
         troubles: ids().flat_map(|id| troubles(snapshot, id, probes)).collect(),
         zones: snapshot.zones().iter().map(|(_, zone)| zone_view(zone)).collect(),
-        unwritten: failing.iter().map(|(path, failing)| unwritten(path, failing)).collect(),
+        unwritten: failing.into_iter().map(unwritten).collect(),
         config: about.history.config.clone(),
         config_digest: served.digest.to_string(),
         config_since: rfc3339(served.since),
@@ -224,12 +222,9 @@ pub(in crate::control) fn status(
             in_part: last.is_partial,
         }),
         networks: networks(snapshot, about, now),
-        certificates: (about.certificates)()
-            .into_iter()
-            .map(|certificate| certificate_view(certificate, now))
-            .collect(),
+        certificates: certificates.map(|certificate| certificate_view(certificate, now)).collect(),
         credentials: acme.credentials.iter().map(|standing| credential_view(standing, snapshot, probes, now)).collect(),
-        acme_peers: acme.peers.into_iter().map(acme_peer_view).collect(),
+        acme_peers: acme.peers,
         fleet: about.fleet.as_ref().map(|fleet| {
             let (standing, rollout) = (fleet.standing.borrow(), fleet.rollout.borrow());
             FleetView::of(&standing, snapshot.overrides(), &rollout, Moment(uptime_ms))
@@ -280,19 +275,6 @@ fn troubles(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> impl 
     })
 }
 
-fn zone_view(zone: &Zone) -> ZoneView {
-    ZoneView { name: zone.apex().to_string(), serial: zone.is_available().then(|| zone.serial()) }
-}
-
-fn unwritten(path: &Path, failing: &Failing) -> UnwrittenView {
-    UnwrittenView {
-        file: path.display().to_string(),
-        state: failing.kind.to_string(),
-        error: failing.error.clone(),
-        since: rfc3339(failing.since),
-    }
-}
-
 fn credential_view(
     standing: &CredentialStanding,
     snapshot: &Snapshot,
@@ -309,10 +291,6 @@ fn credential_view(
         last_set_seconds: last_set.map(|at| now.0.saturating_sub(at.0)),
         certificate_ends: ends.min(),
     }
-}
-
-fn acme_peer_view(PeerStanding { address, behind, silent }: PeerStanding) -> AcmePeerView {
-    AcmePeerView { peer: address.to_string(), behind, silent }
 }
 
 fn certificate_view(certificate: ListenerCertificate, now: UnixTime) -> CertificateView {
