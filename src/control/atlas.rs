@@ -20,8 +20,7 @@ use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
-use crate::inspect::view::ExplainSubject;
-use crate::inspect::{MirrorReach, first_steered, reach};
+use crate::inspect::{MirrorReach, first_steered, horizons_of_redirects, reach};
 use crate::live::AppliedChange;
 use crate::process::work::{self, Lane};
 use crate::snapshot::Snapshot;
@@ -161,15 +160,11 @@ fn draw(
 /// The steered name, and its horizon. Without a name: the first steered one, else a horizon of redirects.
 fn subject(snapshot: &Snapshot, name: Option<NameBuf>) -> Result<(Option<NameBuf>, HorizonId), Refusal> {
     let Some(name) = name else {
-        return match ExplainSubject::first_of(snapshot) {
-            Some(ExplainSubject::Redirects(horizon)) => Ok((None, horizon)),
-            _ => first_steered(snapshot)
-                .map(|(name, horizon)| (Some(name), horizon))
-                .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "no name is steered")),
-        };
+        let steered = first_steered(snapshot).map(|(name, horizon)| (Some(name), horizon));
+        let found = steered.or_else(|| Some((None, horizons_of_redirects(snapshot).next()?)));
+        return found.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "no name is steered"));
     };
-    let nodes = || snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
-    let steered = || nodes().filter_map(|node| Some((node.owner(), node.steered()?)));
+    let steered = || snapshot.zones().iter().flat_map(|(_, zone)| zone.steered_owners());
     if let Some((_, found)) = steered().find(|(owner, _)| *owner == name.as_name()) {
         return Ok((Some(name), found.horizon));
     }

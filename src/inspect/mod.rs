@@ -56,7 +56,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
 
 /// The horizons with a redirect-only mirror.
-fn horizons_of_redirects(snapshot: &Snapshot) -> impl Iterator<Item = HorizonId> {
+pub(crate) fn horizons_of_redirects(snapshot: &Snapshot) -> impl Iterator<Item = HorizonId> {
     let has_one = |horizon: &Horizon| horizon.mirrors().any(|id| snapshot.mirrors()[id.index()].is_redirect_only());
     let horizons = snapshot.horizons().iter().enumerate();
     horizons.filter(move |(_, horizon)| has_one(horizon)).map(|(at, _)| HorizonId::from_index(at))
@@ -64,7 +64,6 @@ fn horizons_of_redirects(snapshot: &Snapshot) -> impl Iterator<Item = HorizonId>
 
 /// The first steered owner: the default for requests that give no name.
 pub(crate) fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
-    let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
-    let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
+    let (owner, steered) = snapshot.zones().iter().flat_map(|(_, zone)| zone.steered_owners()).next()?;
     Some((owner.to_owned(), steered.horizon))
 }

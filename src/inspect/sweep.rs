@@ -88,7 +88,8 @@ pub(crate) struct SweepProgress {
 /// Checks all steered owners of a snapshot, and calls `progress` every `PROGRESS_EVERY` ranges and at the end.
 pub(crate) fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Report {
     let snapshot = &heard_by_all(snapshot);
-    let owners = steered_owners(snapshot);
+    let owners = snapshot.zones().iter().flat_map(|(_, zone)| zone.steered_owners());
+    let owners: Vec<(NameBuf, Steered)> = owners.map(|(owner, steered)| (owner.to_owned(), steered)).collect();
     let mut horizons: Vec<HorizonId> = owners.iter().map(|(_, steered)| steered.horizon).collect();
     horizons.extend(horizons_of_redirects(snapshot));
     horizons.sort_unstable();
@@ -137,11 +138,6 @@ pub(crate) fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)
 /// The same snapshot without `ecs-from`, because the sweep checks the tables, not the access list.
 fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
     snapshot.clone().with_settings(Settings { ecs_from: None, ..snapshot.settings().clone() })
-}
-
-fn steered_owners(snapshot: &Snapshot) -> Vec<(NameBuf, Steered)> {
-    let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
-    nodes.filter_map(|node| Some((node.owner().to_owned(), node.steered()?))).collect()
 }
 
 struct Pace<'p> {
