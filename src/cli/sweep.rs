@@ -13,9 +13,7 @@ use super::output::ProgressMeter;
 use super::{BAD_CONFIG, OK, build, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
-use crate::inspect::{
-    self, HorizonReport, MirrorTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation, Wrong, words,
-};
+use crate::inspect::{self, HorizonReport, MirrorTotal, Report, RuleTotal, SweepProgress, Violation, Wrong, words};
 use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -48,7 +46,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     } else {
         text(&built.snapshot, &found, Layout::of_stdout())
     };
-    put(&text, if found.violation_count == 0 { OK } else { BAD_CONFIG })
+    put(&text, if found.findings.violation_count == 0 { OK } else { BAD_CONFIG })
 }
 
 fn line(progress: SweepProgress) -> String {
@@ -93,13 +91,13 @@ fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
     if found.owners.is_empty() {
         text.push_str("no name is steered\n");
     }
-    if found.violation_count > 0 {
-        let _ = writeln!(text, "\n{}:", counted(found.violation_count, "violation"));
-        for violation in found.violations.iter().take(SHOWN) {
+    if found.findings.violation_count > 0 {
+        let _ = writeln!(text, "\n{}:", counted(found.findings.violation_count, "violation"));
+        for violation in found.findings.violations.iter().take(SHOWN) {
             text += &layout.paragraph("", 2, &sentence(snapshot, violation));
         }
-        if found.violation_count > SHOWN as u64 {
-            let _ = writeln!(text, "  and {} more", found.violation_count - SHOWN as u64);
+        if found.findings.violation_count > SHOWN as u64 {
+            let _ = writeln!(text, "  and {} more", found.findings.violation_count - SHOWN as u64);
         }
     }
     text
@@ -120,20 +118,11 @@ fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
     }
     vec![
         total.mirror.map_or("(canonical)", |id| &*snapshot.mirrors()[id.index()].name).to_string(),
-        records(total.records).into(),
+        total.records.as_str().into(),
         total.ranges.to_string(),
         percent(part(total.addresses, total.clients)),
         providers.join(", "),
     ]
-}
-
-fn records(records: RecordTypes) -> &'static str {
-    match records {
-        RecordTypes::Both => "A AAAA",
-        RecordTypes::A => "A",
-        RecordTypes::Aaaa => "AAAA",
-        RecordTypes::Redirect => "redirect",
-    }
 }
 
 /// The share of a family's addresses, 0 to 1.
@@ -223,9 +212,9 @@ fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
         })
     };
     json!({
-        "replies": found.replies,
-        "violation_count": found.violation_count,
-        "violations": found.violations.iter().map(violation).collect::<Vec<_>>(),
+        "replies": found.findings.replies,
+        "violation_count": found.findings.violation_count,
+        "violations": found.findings.violations.iter().map(violation).collect::<Vec<_>>(),
         "owners": found.owners.iter().map(owner).collect::<Vec<_>>(),
         "horizons": found.horizons.iter().map(|horizon| horizon_json(snapshot, horizon)).collect::<Vec<_>>(),
     })
@@ -237,7 +226,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
         json!({
             "clients": total.clients.to_string(),
             "mirror": total.mirror.map(|id| &*snapshot.mirrors()[id.index()].name),
-            "answers": records(total.records),
+            "answers": total.records.as_str(),
             "ranges": total.ranges,
             "share": part(total.addresses, total.clients),
             "providers": total.providers.iter().map(provider).collect::<Vec<_>>(),
@@ -293,7 +282,7 @@ mod tests {
             "  blob.example A for 0.0.0.0/32 (range 0.0.0.0 to 9.255.255.255): the reply is SERVFAIL"
         );
         let json = to_json(&snapshot, &found);
-        assert_eq!(json["violation_count"], found.violation_count);
+        assert_eq!(json["violation_count"], found.findings.violation_count);
         assert_eq!(json["violations"][0]["code"], "rcode");
         assert_eq!(json["violations"][0]["subnet"], "0.0.0.0/32");
     }

@@ -46,8 +46,7 @@ pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, winner_at};
 pub(crate) use space::{Space, SpacePlan, SpaceSubject, changed_cells, range_count, space};
 pub(crate) use sweep::{
-    HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
-    Wrong, sweep,
+    HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, Report, RuleTotal, SweepProgress, Violation, Wrong, sweep,
 };
 
 use crate::base::ids::HorizonId;

@@ -29,25 +29,21 @@ use crate::snapshot::{Settings, Snapshot};
 use crate::zone::Steered;
 use owner::OwnerCheck;
 
-pub(crate) use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
+pub(crate) use super::tally::{MirrorTotal, ProviderTotal, RuleTotal};
 pub(crate) use super::violation::{Violation, Wrong};
 
 /// The number of ranges between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
 
 /// The result of a sweep.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     /// The steered owners, by horizon and then in the order of their zones.
     pub(crate) owners: Vec<OwnerReport>,
     /// The horizons of these owners, and horizons with a redirect-only mirror, by id.
     pub(crate) horizons: Vec<HorizonReport>,
-    /// The number of replies that were checked.
-    pub(crate) replies: u64,
-    /// The first violations, [`MAX_VIOLATIONS`](super::violation::MAX_VIOLATIONS) at most.
-    pub(crate) violations: Vec<Violation>,
-    /// The number of all violations.
-    pub(crate) violation_count: u64,
+    /// The replies that were checked, and the violations.
+    pub(crate) findings: Findings,
 }
 
 /// One steered owner.
@@ -98,16 +94,14 @@ pub(crate) fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)
         let horizon = &snapshot.horizons()[id.index()];
         (horizon.v4().len() + horizon.v6().len()) as u64
     };
-    let mut findings = Findings::default();
     let total = owners.iter().map(|(_, steered)| size(&steered.horizon)).sum();
-    let mut pace = Pace { done: 0, total, report: progress };
+    let mut pace = Pace { progress: SweepProgress { done: 0, total }, report: progress };
     let rules = Rules::of(&snapshot.provenance().networks);
-    let mut report =
-        Report { owners: Vec::new(), horizons: Vec::new(), replies: 0, violations: Vec::new(), violation_count: 0 };
+    let mut report = Report::default();
     for id in horizons {
         let horizon = &snapshot.horizons()[id.index()];
         let ground = Ground::of(horizon);
-        let tally = Tally::of(snapshot, id, &ground, &rules, &mut findings);
+        let tally = Tally::of(snapshot, id, &ground, &rules, &mut report.findings);
         report.horizons.push(HorizonReport {
             horizon: id,
             ranges: [ground.v4.ranges.len(), ground.v6.ranges.len()],
@@ -115,24 +109,19 @@ pub(crate) fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)
             totals: tally.into_totals(snapshot, id),
         });
         for (owner, steered) in owners.iter().filter(|(_, steered)| steered.horizon == id) {
-            let (replies, violations) = (findings.replies, findings.violation_count);
-            let mut check = OwnerCheck::new(snapshot, owner, *steered, horizon, &ground, &mut findings);
+            let Findings { replies, violation_count, .. } = report.findings;
+            let mut check = OwnerCheck::new(snapshot, owner, *steered, horizon, &ground, &mut report.findings);
             check.face(&ground.v4, &mut pace);
             check.face(&ground.v6, &mut pace);
             report.owners.push(OwnerReport {
                 owner: owner.clone(),
                 horizon: id,
-                replies: findings.replies - replies,
-                violation_count: findings.violation_count - violations,
+                replies: report.findings.replies - replies,
+                violation_count: report.findings.violation_count - violation_count,
             });
         }
     }
-    Report {
-        replies: findings.replies,
-        violations: findings.violations,
-        violation_count: findings.violation_count,
-        ..report
-    }
+    report
 }
 
 /// The same snapshot without `ecs-from`, because the sweep checks the tables, not the access list.
@@ -141,16 +130,16 @@ fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
 }
 
 struct Pace<'p> {
-    done: u64,
-    total: u64,
+    progress: SweepProgress,
     report: &'p mut dyn FnMut(SweepProgress),
 }
 
 impl Pace<'_> {
     fn step(&mut self) {
-        self.done += 1;
-        if self.done.is_multiple_of(PROGRESS_EVERY) || self.done == self.total {
-            (self.report)(SweepProgress { done: self.done, total: self.total });
+        self.progress.done += 1;
+        let SweepProgress { done, total } = self.progress;
+        if done.is_multiple_of(PROGRESS_EVERY) || done == total {
+            (self.report)(self.progress);
         }
     }
 }

@@ -15,7 +15,8 @@ use super::ground::{Face, Ground, count};
 use super::violation::{Findings, Violation, Wrong};
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
-use crate::networks::{Combinations, LabelKind, Networks, Overlay, overlay};
+use crate::base::words::words;
+use crate::networks::{Combination, Combinations, LabelKind, Networks, Overlay, overlay};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 use crate::steer::spread::SLOTS;
@@ -57,17 +58,19 @@ pub(crate) struct ProviderTotal {
     pub(crate) addresses: u128,
 }
 
-/// The way in which a plan leads clients to a mirror: the record types that have its addresses, or a redirect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RecordTypes {
-    /// A and AAAA.
-    Both,
-    /// A alone.
-    A,
-    /// AAAA alone.
-    Aaaa,
-    /// A redirect of the registry listener.
-    Redirect,
+words! {
+    /// The way in which a plan leads clients to a mirror: the record types that have its addresses, or a redirect.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum RecordTypes {
+        /// A and AAAA.
+        Both = "A AAAA",
+        /// A alone.
+        A = "A",
+        /// AAAA alone.
+        Aaaa = "AAAA",
+        /// A redirect of the registry listener.
+        Redirect = "redirect",
+    }
 }
 
 /// The sources laid over each other again, independently of the overlay that the tables were built from.

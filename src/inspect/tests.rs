@@ -5,6 +5,7 @@ mod sweep;
 use super::explain::MirrorVerdict;
 use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot};
 use super::reason::Side;
+use super::tally::RecordTypes;
 use super::view::AddressView;
 use super::*;
 use crate::answer::Outcome;
@@ -159,7 +160,7 @@ fn a_share_by_weight_is_told_by_its_slot() {
 fn a_sweep_of_shares_by_weight_finds_them_true_and_counts_them() {
     let snapshot = spread();
     let report = swept(&snapshot);
-    assert_eq!(report.violations, []);
+    assert_eq!(report.findings.violations, []);
     let of = |mirror| {
         let totals = report.horizons[0].totals.iter();
         let mut own = totals.filter(|total| (total.clients, total.mirror) == (Family::V4, Some(mirror)));
@@ -168,7 +169,7 @@ fn a_sweep_of_shares_by_weight_finds_them_true_and_counts_them() {
     // Three quarters of 133.0.0.0/8, beside 15.193.10.0/24.
     assert_eq!(of(AWS_APNE1), (1 << 24) / 4 * 3 + 256);
     let unweighted = swept(&parts().snapshot());
-    assert!(report.replies > unweighted.replies, "blocks inside of the range are asked for too");
+    assert!(report.findings.replies > unweighted.findings.replies, "blocks inside of the range are asked for too");
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn mirrors_by_distance_are_told_with_kilometres() {
     assert_eq!(told("133.1.1.0/24"), [(AWS_APNE1, Some(396)), (AWS_USE1, Some(11_142)), (GCP_US, None)]);
     assert_eq!(told("133.2.1.0/24"), [(AWS_APNE1, Some(833)), (AWS_USE1, Some(10_084)), (GCP_US, None)]);
     assert_eq!(told("133.3.1.0/24"), [(AWS_USE1, None), (AWS_APNE1, None), (GCP_US, None)]);
-    assert_eq!(swept(&snapshot).violations, []);
+    assert_eq!(swept(&snapshot).findings.violations, []);
 }
 
 #[test]
@@ -269,7 +270,7 @@ fn an_https_record_that_goes_with_the_addresses_is_explained_and_swept() {
     assert!(explained(&snapshot(), "blob.example", "192.0.2.53", None).answers.len() == 2);
     // A third type at one of two owners.
     let report = swept(&snapshot());
-    assert_eq!((report.violation_count, report.owners[1].replies), (0, report.owners[0].replies / 2 * 3));
+    assert_eq!((report.findings.violation_count, report.owners[1].replies), (0, report.owners[0].replies / 2 * 3));
 }
 
 #[test]
@@ -305,7 +306,7 @@ fn a_sweep_knows_that_answers_live_no_longer_than_what_is_known_of_a_host() {
     let (default, aws) = (Some("9.9.9.0/24"), Some("52.94.7.0/24"));
     let ttl = |subnet| explained(&snapshot, "blob.example", "192.0.2.53", subnet).answers[0].answer[0].ttl.0;
     assert_eq!((ttl(default), ttl(aws)), (20, 60));
-    assert_eq!(swept(&snapshot).violations, []);
+    assert_eq!(swept(&snapshot).findings.violations, []);
 }
 
 fn swept(snapshot: &Snapshot) -> Report {
@@ -314,7 +315,7 @@ fn swept(snapshot: &Snapshot) -> Report {
 
 fn wrongs(report: &Report) -> Vec<Wrong> {
     let mut wrongs: Vec<Wrong> = Vec::new();
-    for violation in &report.violations {
+    for violation in &report.findings.violations {
         if !wrongs.contains(&violation.wrong) {
             wrongs.push(violation.wrong.clone());
         }

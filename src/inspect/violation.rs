@@ -92,11 +92,14 @@ words! {
 }
 
 /// The violations found so far.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) replies: u64,
-    pub(super) violations: Vec<Violation>,
-    pub(super) violation_count: u64,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Findings {
+    /// The number of replies that were checked.
+    pub(crate) replies: u64,
+    /// The first violations, [`MAX_VIOLATIONS`] at most.
+    pub(crate) violations: Vec<Violation>,
+    /// The number of all violations.
+    pub(crate) violation_count: u64,
 }
 
 impl Findings {

@@ -103,7 +103,8 @@ pub(super) async fn judge(snapshot: &Snapshot, warnings: &[Diagnostic]) -> Vec<D
         return found;
     }
     let snapshot = snapshot.clone();
-    let swept = work::submit(Lane::Compute, move || inspect::sweep(&snapshot, &mut |_| {}).violation_count).await;
+    let sweep = move || inspect::sweep(&snapshot, &mut |_| {}).findings.violation_count;
+    let swept = work::submit(Lane::Compute, sweep).await;
     let message = match swept {
         Ok(0) => return found,
         Ok(count) => format!("a sweep found {count} answers that are not true"),

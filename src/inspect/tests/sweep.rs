@@ -9,7 +9,7 @@ fn a_right_table_has_no_violation_and_all_addresses_are_counted_once() {
     let mut calls = Vec::new();
     let snapshot = snapshot();
     let report = sweep(&snapshot, &mut |progress| calls.push(progress));
-    assert_eq!(report.violations, []);
+    assert_eq!(report.findings.violations, []);
     assert_eq!(
         report.owners.iter().map(|owner| owner.owner.as_name().to_string()).collect::<Vec<_>>(),
         ["blob.example", "*.pool.blob.example"]
@@ -73,7 +73,7 @@ fn a_table_made_of_other_networks_is_caught() {
             found: horizon.plan_of(Won::Default),
         }]
     );
-    assert_eq!(report.violation_count, 1);
+    assert_eq!(report.findings.violation_count, 1);
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn mirrors_without_any_address_are_caught() {
     let report = swept(&snapshot);
     assert_eq!(wrongs(&report), [Wrong::Rcode(Rcode::SERVFAIL)]);
     // The default covers most of the address space, so there are more violations than the report describes.
-    assert_eq!(report.violations[0].range.0, "0.0.0.0".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(report.findings.violations[0].range.0, "0.0.0.0".parse::<std::net::IpAddr>().unwrap());
     let of_owners = report.owners.iter().map(|owner| owner.violation_count).sum::<u64>();
-    assert_eq!(report.violation_count, of_owners);
+    assert_eq!(report.findings.violation_count, of_owners);
 }
 
 #[test]
@@ -141,5 +141,5 @@ fn a_wrong_scope_is_judged_from_the_ranges_alone() {
 #[test]
 fn ttl_of_a_steered_answer_is_the_owners() {
     let (explanation, _) = steered("8.8.8.0/24");
-    assert!(explanation.answers.iter().flat_map(|answer| &answer.answer).all(|record| record.ttl == Ttl(60)));
+    assert!(explanation.answers.iter().flat_map(|answer| &answer.answer).all(|record| record.ttl == 60));
 }
