@@ -228,6 +228,14 @@ impl Prefix {
         }
     }
 
+    /// The lowest and the highest address as numbers.
+    pub(crate) fn bounds(self) -> (u128, u128) {
+        match self {
+            Prefix::V4(block) => (block.first().to_u128(), block.last().to_u128()),
+            Prefix::V6(block) => (block.first(), block.last()),
+        }
+    }
+
     /// The prefix length in bits.
     pub fn prefix_len(self) -> u8 {
         match self {

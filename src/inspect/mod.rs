@@ -12,7 +12,6 @@ mod ask;
 mod changes;
 mod explain;
 mod export;
-mod first;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ground;
@@ -44,7 +43,7 @@ pub use moves::{
 pub(crate) use moves::{Rulings, compare};
 pub(crate) use reach::{MirrorReach, reach};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, winner_at};
-pub(crate) use space::{Space, SpacePlan, SpaceSubject, changed_cells, range_count, space};
+pub(crate) use space::{Space, SpacePlan, SpaceSubject, changed_cells, space};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, Report, RuleTotal, SweepProgress, Violation, Wrong, sweep,
 };

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::first::firsts;
-use super::space::{defaults, each_stretch};
+use super::space::{defaults, each_stretch, firsts};
 use super::tally::share;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Block, Prefix};

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::first::firsts;
+use super::ground::{add, count};
 use super::moves::MovedStretches;
 use super::tally::share;
 use crate::base::ids::{MirrorId, PlanId};
@@ -108,12 +108,10 @@ fn survey(horizon: &Horizon, block: Prefix, cell_bits: u8, subject: SpaceSubject
 /// Calls `each` for the stretches of a block in address order, with their first and last addresses as numbers, and their plan;
 /// `None` if the stretch is reserved.
 pub(super) fn each_stretch(horizon: &Horizon, block: Prefix, each: &mut dyn FnMut(u128, u128, Option<PlanId>)) {
-    match block {
-        Prefix::V4(block) => {
-            let (begin, end) = (block.first().to_u128(), block.last().to_u128());
-            v4_stretches(horizon, &mut |first, last, plan| clip(first, last, (begin, end), plan, each));
-        }
-        Prefix::V6(block) => v6_stretches(horizon, block, each),
+    let bounds = block.bounds();
+    match block.family() {
+        Family::V4 => v4_stretches(horizon, &mut |first, last, plan| clip(first, last, bounds, plan, each)),
+        Family::V6 => v6_stretches(horizon, bounds, each),
     }
 }
 
@@ -125,8 +123,7 @@ fn v4_stretches(horizon: &Horizon, each: &mut dyn FnMut(u128, u128, Option<PlanI
     }
 }
 
-fn v6_stretches(horizon: &Horizon, block: Block<u128>, each: &mut dyn FnMut(u128, u128, Option<PlanId>)) {
-    let bounds = (block.first(), block.last());
+fn v6_stretches(horizon: &Horizon, bounds: (u128, u128), each: &mut dyn FnMut(u128, u128, Option<PlanId>)) {
     let mut laid: Option<Block<u128>> = None;
     for range in horizon.v6().ranges() {
         if range.last < bounds.0 || range.first > bounds.1 {
@@ -185,6 +182,17 @@ pub(super) fn defaults(horizon: &Horizon) -> Vec<bool> {
         .collect()
 }
 
+/// The first mirrors of a plan with every mirror up, each with the number of slots in which it is first. `None` if the plan has no mirror.
+pub(super) fn firsts(horizon: &Horizon, plan: PlanId) -> BTreeMap<Option<MirrorId>, usize> {
+    let first = |plan: PlanId| horizon.plan(plan).mirrors().next();
+    let mut firsts = BTreeMap::new();
+    match horizon.slots(plan) {
+        Some(slots) => slots.iter().for_each(|slot| *firsts.entry(first(*slot)).or_default() += 1),
+        None => drop(firsts.insert(first(plan), SLOTS)),
+    }
+    firsts
+}
+
 /// The cells of a block, as far as its stretches are known.
 struct Survey {
     first: u128,
@@ -209,14 +217,10 @@ struct Survey {
 
 impl Survey {
     fn of(horizon: &Horizon, block: Prefix, cell_bits: u8) -> Self {
-        let width = block.family().width();
-        let (first, last) = match block {
-            Prefix::V4(block) => (block.first().to_u128(), block.last().to_u128()),
-            Prefix::V6(block) => (block.first(), block.last()),
-        };
+        let (first, last) = block.bounds();
         Survey {
             first,
-            bits: width - cell_bits,
+            bits: block.family().width() - cell_bits,
             cell_bits,
             size: (last - first).saturating_add(1),
             is_default: defaults(horizon),
@@ -340,12 +344,8 @@ impl Survey {
 /// The cells of a block in which a change moved clients: for each run of equal cells a 1 if it did, else a 0, and the number of
 /// cells. `moved` are the addresses of each family that moved.
 pub(crate) fn changed_cells(block: Prefix, moved: [&MovedStretches; 2]) -> Vec<u32> {
-    let (width, cell_bits) = (block.family().width(), cell_bits(block));
-    let first = match block {
-        Prefix::V4(block) => block.first().to_u128(),
-        Prefix::V6(block) => block.first(),
-    };
-    let bits = width - cell_bits;
+    let (cell_bits, (first, _)) = (cell_bits(block), block.bounds());
+    let bits = block.family().width() - cell_bits;
     let is_changed = |cell: u128| {
         let begin = first | cell << bits;
         let end = begin | ((1 << bits) - 1);

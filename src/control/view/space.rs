@@ -66,14 +66,8 @@ pub(in crate::control) fn space(
     block: Prefix,
 ) -> SpaceView {
     let horizon = &snapshot.horizons()[id.index()];
-    let Space { cell_bits, plans, runs, totals, size } = inspect::space(
-        horizon,
-        block,
-        match name {
-            Some(_) => SpaceSubject::Answers,
-            None => SpaceSubject::Redirects,
-        },
-    );
+    let subject = if name.is_some() { SpaceSubject::Answers } else { SpaceSubject::Redirects };
+    let Space { cell_bits, plans, runs, totals, size } = inspect::space(horizon, block, subject);
     let mirror = |id: MirrorId| snapshot.mirrors()[id.index()].name.to_string();
     let plan = |SpacePlan { kind, mirrors, spread, is_canonical }| SpacePlanView {
         mirrors: mirrors.into_iter().map(mirror).collect(),
@@ -93,7 +87,7 @@ pub(in crate::control) fn space(
         family: block.family().as_str(),
         block: block.to_string(),
         cell_bits,
-        ranges: inspect::range_count(horizon, block.family()),
+        ranges: [horizon.v4().len(), horizon.v6().len()][block.family() as usize],
         plans: plans.into_iter().map(plan).collect(),
         // There are at most 65,536 plans.
         runs: runs.iter().flat_map(|run| [run.plan as u32, run.share.into(), run.count]).collect(),
