@@ -178,7 +178,7 @@ impl<A: Bits> Face<A> {
             let (first, last) = (range.first.max(block.first()), range.last.min(block.last()));
             let addresses = count(first, last);
             match parts.iter_mut().find(|part| part.plan == range.plan) {
-                Some(part) => part.addresses = part.addresses.saturating_add(addresses),
+                Some(part) => add(&mut part.addresses, addresses),
                 None => parts.push(SubnetPart { plan: range.plan, addresses, first: first.to_ip() }),
             }
         }
@@ -211,6 +211,11 @@ fn scope_block<A: Bits>(face: &Face<A>, address: A, least: u8) -> Block<A> {
 /// The number of addresses from `first` to `last`. For all of IPv6 it saturates at 2^128 − 1.
 pub(super) fn count<A: Bits>(first: A, last: A) -> u128 {
     (last.to_u128() - first.to_u128()).saturating_add(1)
+}
+
+/// Adds to a number of addresses. For all of IPv6 it saturates at 2^128 − 1.
+pub(super) fn add(sum: &mut u128, more: u128) {
+    *sum = sum.saturating_add(more);
 }
 
 /// One plan's part of a subnet.

@@ -143,7 +143,7 @@ pub struct RangeMove {
 }
 
 /// The addresses that one source labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceMoves {
     /// The source.
     pub source: Arc<str>,
@@ -180,8 +180,7 @@ pub fn moves(before: &Snapshot, now: &Snapshot) -> Moves {
 
 /// Compares the rulings of two snapshots.
 pub(crate) fn compare(before: &Rulings, now: &Rulings) -> Moves {
-    let (old, new) = (before.stretches(), now.stretches());
-    let pairs = [0, 1].map(|at| Pairs::walk(old[at].1, new[at].1, old[at].0));
+    let pairs = Family::ALL.map(|family| Pairs::walk(before.stretches(family), now.stretches(family), family));
     let mut found = Moves::default();
     let named = |rulings: &Rulings, name: &str| rulings.view().horizons.iter().position(|horizon| horizon.name == name);
     for (at, horizon) in now.view().horizons.iter().enumerate() {

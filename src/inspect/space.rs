@@ -222,7 +222,7 @@ impl Survey {
             first,
             bits: block.family().width() - cell_bits,
             cell_bits,
-            size: (last - first).saturating_add(1),
+            size: count(first, last),
             is_default: defaults(horizon),
             weights: vec![0; horizon.plans().len() + 1],
             touched: Vec::new(),
@@ -237,8 +237,7 @@ impl Survey {
     /// Adds the next stretch.
     fn add(&mut self, first: u128, last: u128, plan: Option<PlanId>) {
         let plan = plan.map_or(self.weights.len() - 1, PlanId::index);
-        let sum = self.sums.entry(plan).or_default();
-        *sum = sum.saturating_add((last - first).saturating_add(1));
+        add(self.sums.entry(plan).or_default(), count(first, last));
         let (first, last) = (first - self.first, last - self.first);
         let (begin, end) = (first >> self.bits, last >> self.bits);
         let cell_last = |cell: u128| (cell << self.bits) + ((1u128 << self.bits) - 1);
@@ -325,8 +324,7 @@ impl Survey {
         for (at, addresses) in self.sums.iter().filter(|(at, _)| **at != reserved) {
             let id = PlanId::from_index(*at);
             for (mirror, slots) in firsts(horizon, id) {
-                let sum = totals.entry(mirror.filter(|_| has_mirrors(id))).or_default();
-                *sum = sum.saturating_add(share(*addresses, slots));
+                add(totals.entry(mirror.filter(|_| has_mirrors(id))).or_default(), share(*addresses, slots));
             }
         }
         let mut totals: Vec<_> = totals.into_iter().collect();
@@ -371,14 +369,6 @@ fn has_embedded(begin: u128, end: u128, moved: &MovedStretches) -> bool {
         let (first, last) = (begin.max(embedding.first()), end.min(embedding.last()));
         first <= last && moved.touches(v4(first), v4(last))
     })
-}
-
-/// The number of ranges of a family in a horizon's table.
-pub(crate) fn range_count(horizon: &Horizon, family: Family) -> usize {
-    match family {
-        Family::V4 => horizon.v4().len(),
-        Family::V6 => horizon.v6().len(),
-    }
 }
 
 #[cfg(test)]

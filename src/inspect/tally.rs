@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::ground::{Face, Ground, count};
+use super::ground::{Face, Ground, add, count};
 use super::violation::{Findings, Violation, Wrong};
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
@@ -126,21 +126,17 @@ impl Tally {
     ) -> Self {
         let horizon = &snapshot.horizons()[id.index()];
         let mut providers: Vec<Option<Arc<str>>> = vec![None];
-        let rulings: Vec<Ruling> = rules
-            .combinations
-            .list()
-            .iter()
-            .map(|labels| {
-                let facts = rules.networks.facts(labels);
-                let won = horizon.winner(&facts);
-                let name = facts.labels.text(LabelKind::Provider);
-                let provider = providers.iter().position(|known| known.as_deref() == name).unwrap_or_else(|| {
-                    providers.push(name.map(Arc::from));
-                    providers.len() - 1
-                });
-                Ruling { won, plan: horizon.plan_for(won, &facts), provider }
-            })
-            .collect();
+        let ruling = |labels: &Combination| {
+            let facts = rules.networks.facts(labels);
+            let won = horizon.winner(&facts);
+            let name = facts.labels.text(LabelKind::Provider);
+            let provider = providers.iter().position(|known| known.as_deref() == name).unwrap_or_else(|| {
+                providers.push(name.map(Arc::from));
+                providers.len() - 1
+            });
+            Ruling { won, plan: horizon.plan_for(won, &facts), provider }
+        };
+        let rulings: Vec<Ruling> = rules.combinations.list().iter().map(ruling).collect();
         let v4 = tally(&ground.v4, &rules.v4, &rulings, id, findings);
         let v6 = tally(&ground.v6, &rules.v6, &rulings, id, findings);
         Tally { providers, v4, v6 }
@@ -166,24 +162,21 @@ impl Tally {
                     let total = by_mirror.entry(served).or_default();
                     total.0 += ranges;
                     for ((_, provider), addresses) in plans.addresses.range((*plan, 0)..=(*plan, usize::MAX)) {
-                        let sum = total.1.entry(*provider).or_default();
-                        *sum = sum.saturating_add(share(*addresses, slots));
+                        add(total.1.entry(*provider).or_default(), share(*addresses, slots));
                     }
                 }
             }
-            let mut of_family: Vec<MirrorTotal> = by_mirror
-                .into_iter()
-                .map(|((mirror, records), (ranges, by_provider))| {
-                    let addresses = by_provider.values().fold(0u128, |sum, more| sum.saturating_add(*more));
-                    let name = |(provider, addresses): (usize, u128)| {
-                        let provider = self.providers[provider].clone();
-                        ProviderTotal { provider, addresses }
-                    };
-                    let mut providers: Vec<_> = by_provider.into_iter().map(name).collect();
-                    providers.sort_by(|a, b| b.addresses.cmp(&a.addresses).then(a.provider.cmp(&b.provider)));
-                    MirrorTotal { clients, mirror, records, ranges, addresses, providers }
-                })
-                .collect();
+            let name = |(provider, addresses): (usize, u128)| {
+                let provider = self.providers[provider].clone();
+                ProviderTotal { provider, addresses }
+            };
+            let total = |((mirror, records), (ranges, by_provider)): (Served, (usize, BTreeMap<usize, u128>))| {
+                let addresses = by_provider.values().fold(0u128, |sum, more| sum.saturating_add(*more));
+                let mut providers: Vec<_> = by_provider.into_iter().map(name).collect();
+                providers.sort_by(|a, b| b.addresses.cmp(&a.addresses).then(a.provider.cmp(&b.provider)));
+                MirrorTotal { clients, mirror, records, ranges, addresses, providers }
+            };
+            let mut of_family: Vec<MirrorTotal> = by_mirror.into_iter().map(total).collect();
             of_family.sort_by(|a, b| b.addresses.cmp(&a.addresses).then(a.mirror.cmp(&b.mirror)));
             totals.extend(of_family);
         }
@@ -249,10 +242,8 @@ fn tally<A: Bits>(
             let ruling = &rulings[combination as usize];
             let first = begins.max(range.first);
             let last = next.and_then(A::previous).map_or(range.last, |last| last.min(range.last));
-            let sum = plans.addresses.entry((range.plan, ruling.provider)).or_default();
-            *sum = sum.saturating_add(count(first, last));
-            let sum = plans.rules.entry(ruling.won).or_default();
-            *sum = sum.saturating_add(count(first, last));
+            add(plans.addresses.entry((range.plan, ruling.provider)).or_default(), count(first, last));
+            add(plans.rules.entry(ruling.won).or_default(), count(first, last));
             if ruling.plan != range.plan && !blamed {
                 blamed = true;
                 findings.add(|| Violation {

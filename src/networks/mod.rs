@@ -16,7 +16,7 @@ pub use kind::LabelKind;
 pub(crate) use kind::{Group, KINDS, KindRow, ValueForm};
 pub use labels::Labels;
 pub(crate) use labels::{AddressLabels, LabelValue};
-pub(crate) use overlay::{Combinations, Overlay, overlay};
+pub(crate) use overlay::{Combination, Combinations, Overlay, overlay};
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -3,6 +3,7 @@
 //! **Invariants**: a plan moves the part of its slots whose first mirror differs.
 //! **Not here**: the stretches and the results ([`super`]).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use super::rulings::{AddressClass, Rulings};
 use super::stretches::MovedStretches;
 use super::{FamilyMoves, KINDS, LabelMove, MAX_RANGES, MirrorMove, MoveEnd, Pairs, RangeMove};
 use crate::base::prefix::Family;
+use crate::inspect::ground::add;
 use crate::inspect::tally::share;
 use crate::steer::spread::SLOTS;
 
 /// The moves over all stretches of a family, between the sides of one horizon.
 pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
-    let mut tally = FamilyTally::new(pairs.family);
+    let mut tally = FamilyTally::default();
     let mut shifts: HashMap<[usize; 2], Vec<Shift>> = HashMap::new();
     for (first, last, old, new) in pairs.iter() {
         let count = (last - first).saturating_add(1);
@@ -26,7 +28,7 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
         // The last one is the default.
         let was_decided = winners[0] + 1 < sides[0].rules.len();
         if was_decided {
-            tally.decided = tally.decided.saturating_add(count);
+            add(&mut tally.decided, count);
         }
         let plans = rulings.map(|(_, plan)| plan);
         let shifts = shifts.entry(plans).or_insert_with(|| shifts_between(sides, plans));
@@ -35,17 +37,17 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
             continue;
         };
         let addresses = tally.count_mirrors(count, shifts);
-        tally.moved_of_all = tally.moved_of_all.saturating_add(addresses);
+        add(&mut tally.moved_of_all, addresses);
         tally.stretches.add(first, last);
         if was_decided {
-            tally.moved = tally.moved.saturating_add(addresses);
+            add(&mut tally.moved, addresses);
         }
         tally.count_labels(classes, addresses);
         let last_address = address(pairs.family, last);
         match &mut tally.run {
             Some(run) if run.is_joined_by(first, winners, largest) => {
                 (run.end, run.range.last) = (last, last_address);
-                run.range.addresses = run.range.addresses.saturating_add(addresses);
+                add(&mut run.range.addresses, addresses);
             }
             _ => {
                 tally.end_run();
@@ -66,13 +68,12 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
 }
 
 /// The moves of one family, as far as its stretches are counted.
+#[derive(Default)]
 struct FamilyTally {
     decided: u128,
     moved: u128,
     moved_of_all: u128,
-    by_mirror: BTreeMap<(MoveEnd, MoveEnd), u128>,
-    /// For each pair of mirrors: the number of ranges of which most addresses move so, and the largest.
-    by_range: BTreeMap<(MoveEnd, MoveEnd), (usize, u128, [IpAddr; 2])>,
+    by_mirror: BTreeMap<(MoveEnd, MoveEnd), PairTally>,
     /// By the index in [`KINDS`], and the label.
     by_label: BTreeMap<(usize, Option<String>), u128>,
     ranges: Vec<RangeMove>,
@@ -81,29 +82,25 @@ struct FamilyTally {
     stretches: MovedStretches,
 }
 
-impl FamilyTally {
-    fn new(family: Family) -> Self {
-        FamilyTally {
-            decided: 0,
-            moved: 0,
-            moved_of_all: 0,
-            by_mirror: BTreeMap::new(),
-            by_range: BTreeMap::new(),
-            by_label: BTreeMap::new(),
-            ranges: Vec::new(),
-            run: None,
-            stretches: MovedStretches::none(family),
-        }
-    }
+/// The moves from one mirror to another.
+#[derive(Default)]
+struct PairTally {
+    addresses: u128,
+    /// The number of ranges of which most addresses move so.
+    ranges: usize,
+    /// The largest of these: the number of its addresses that move, and its ends.
+    largest: Option<(u128, (IpAddr, IpAddr))>,
+}
 
+impl FamilyTally {
     /// Counts the addresses of a stretch that move, by mirror, and returns their number.
     fn count_mirrors(&mut self, count: u128, shifts: &[Shift]) -> u128 {
         let mut of_stretch = 0u128;
         for shift in shifts {
             let addresses = share(count, shift.slots);
-            of_stretch = of_stretch.saturating_add(addresses);
-            let sum = self.by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
-            *sum = sum.saturating_add(addresses);
+            add(&mut of_stretch, addresses);
+            let pair = self.by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
+            add(&mut pair.addresses, addresses);
         }
         of_stretch
     }
@@ -111,42 +108,37 @@ impl FamilyTally {
     fn count_labels(&mut self, classes: [&AddressClass; 2], addresses: u128) {
         for (kind, labels) in classes[0].labels.iter().zip(&classes[1].labels).enumerate() {
             let label = labels.0.clone().or_else(|| labels.1.clone());
-            let sum = self.by_label.entry((kind, label)).or_default();
-            *sum = sum.saturating_add(addresses);
+            add(self.by_label.entry((kind, label)).or_default(), addresses);
         }
     }
 
     fn end_run(&mut self) {
         let Some(MoveRun { range, .. }) = self.run.take() else { return };
-        let ends = [range.first, range.last];
-        let (count, most, largest) =
-            self.by_range.entry((range.from.clone(), range.to.clone())).or_insert((0, 0, ends));
-        *count += 1;
-        if range.addresses > *most {
-            (*most, *largest) = (range.addresses, ends);
+        let pair = self.by_mirror.entry((range.from.clone(), range.to.clone())).or_default();
+        pair.ranges += 1;
+        if pair.largest.is_none_or(|(most, _)| range.addresses > most) {
+            pair.largest = Some((range.addresses, (range.first, range.last)));
         }
         keep(&mut self.ranges, range);
     }
 
     fn finish(mut self, family: Family) -> FamilyMoves {
         self.end_run();
-        let FamilyTally { decided, moved, moved_of_all, by_mirror, mut by_range, by_label, ranges, run: _, stretches } =
-            self;
-        let of = |(pair, addresses): ((MoveEnd, MoveEnd), u128)| {
-            let of_pair = by_range.remove(&pair);
-            let (ranges, largest) =
-                of_pair.map_or((0, None), |(ranges, _, [first, last])| (ranges, Some((first, last))));
-            let (from, to) = pair;
-            MirrorMove { from, to, addresses, ranges, largest }
+        let FamilyTally { decided, moved, moved_of_all, by_mirror, by_label, ranges, run: _, stretches } = self;
+        let of = |((from, to), pair): ((MoveEnd, MoveEnd), PairTally)| {
+            let PairTally { addresses, ranges, largest } = pair;
+            MirrorMove { from, to, addresses, ranges, largest: largest.map(|(_, ends)| ends) }
         };
         let mut by_mirror: Vec<MirrorMove> = by_mirror.into_iter().map(of).collect();
-        by_mirror.sort_by_key(|one| std::cmp::Reverse(one.addresses));
-        let mut by_label: Vec<(usize, LabelMove)> = by_label
-            .into_iter()
-            .map(|((kind, label), addresses)| (kind, LabelMove { kind: KINDS[kind], label, addresses }))
-            .collect();
-        by_label.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.addresses.cmp(&one.addresses)));
-        let by_label = by_label.into_iter().map(|(_, label)| label).collect();
+        by_mirror.sort_by_key(|one| Reverse(one.addresses));
+        let mut by_label: Vec<_> = by_label.into_iter().collect();
+        by_label.sort_by_key(|((kind, _), addresses)| (*kind, Reverse(*addresses)));
+        let of = |((kind, label), addresses): ((usize, Option<String>), u128)| LabelMove {
+            kind: KINDS[kind],
+            label,
+            addresses,
+        };
+        let by_label = by_label.into_iter().map(of).collect();
         FamilyMoves { family, decided, moved, moved_of_all, by_mirror, by_label, ranges, stretches }
     }
 }
@@ -243,6 +235,6 @@ fn shifts_between(sides: &[MoveSide<'_>; 2], plans: [usize; 2]) -> Vec<Shift> {
         }
     }
     let mut shifts: Vec<Shift> = shifts.into_iter().map(|((from, to), slots)| Shift { from, to, slots }).collect();
-    shifts.sort_by_key(|shift| std::cmp::Reverse(shift.slots));
+    shifts.sort_by_key(|shift| Reverse(shift.slots));
     shifts
 }

@@ -7,7 +7,6 @@
 //! **Not here**: the comparison (the parent module), the request for rulings ([`crate::control`]).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +15,7 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
 use crate::inspect::tally::Rules;
 use crate::inspect::words;
-use crate::networks::{AddressLabels, Overlay};
+use crate::networks::{AddressLabels, Combination, Overlay};
 use crate::snapshot::Snapshot;
 use crate::steer::spread::SLOTS;
 use crate::steer::{Horizon, Won};
@@ -162,30 +161,22 @@ impl Rulings {
         let rules = Rules::of(networks);
         let mut drafts: Vec<HorizonDraft<'_>> =
             (0..snapshot.horizons().len()).map(|at| HorizonDraft::of(snapshot, HorizonId::from_index(at))).collect();
-        let (mut classes, mut known) = (Vec::new(), HashMap::new());
-        let class_of: Vec<u32> = rules
-            .combinations
-            .list()
-            .iter()
-            .map(|combination| {
-                let facts = networks.facts(combination);
-                let label = |kind| facts.labels.value(kind).map(|value| value.to_string());
-                let labelling = (0..).zip(combination).filter(|(_, labels)| labels.is_some());
-                let class = AddressClass {
-                    labels: KINDS.map(label),
-                    sources: labelling.map(|(at, _)| at).collect(),
-                    rulings: drafts.iter_mut().map(|draft| draft.ruling(&facts)).collect(),
-                };
-                match known.entry(class) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        let at = classes.len() as u32;
-                        classes.push(new.key().clone());
-                        *new.insert(at)
-                    }
-                }
-            })
-            .collect();
+        let mut known: HashMap<AddressClass, u32> = HashMap::new();
+        let class = |combination: &Combination| {
+            let facts = networks.facts(combination);
+            let label = |kind| facts.labels.value(kind).map(|value| value.to_string());
+            let labelling = (0..).zip(combination).filter(|(_, labels)| labels.is_some());
+            let class = AddressClass {
+                labels: KINDS.map(label),
+                sources: labelling.map(|(at, _)| at).collect(),
+                rulings: drafts.iter_mut().map(|draft| draft.ruling(&facts)).collect(),
+            };
+            let next = known.len() as u32;
+            *known.entry(class).or_insert(next)
+        };
+        let class_of: Vec<u32> = rules.combinations.list().iter().map(class).collect();
+        let mut classes: Vec<(AddressClass, u32)> = known.into_iter().collect();
+        classes.sort_unstable_by_key(|(_, at)| *at);
         let labels = |source: &crate::networks::Source| SourceLabels {
             name: source.name.to_string(),
             labels: KINDS.map(|kind| source.values(kind).into_iter().map(|value| value.to_string()).collect()),
@@ -194,7 +185,7 @@ impl Rulings {
             mirrors: snapshot.mirrors().iter().map(|mirror| mirror.name.to_string()).collect(),
             sources: networks.sources.iter().map(|source| labels(source)).collect(),
             horizons: drafts.into_iter().map(|draft| draft.written).collect(),
-            classes,
+            classes: classes.into_iter().map(|(class, _)| class).collect(),
             ipv4: stretches(&rules.v4, &class_of),
             ipv6: stretches(&rules.v6, &class_of),
         })
@@ -204,9 +195,9 @@ impl Rulings {
         &self.0
     }
 
-    /// The stretches of each family.
-    pub(super) fn stretches(&self) -> [(Family, &[(u128, u32)]); 2] {
-        Family::ALL.map(|family| (family, [&*self.0.ipv4.0, &*self.0.ipv6.0][family as usize]))
+    /// The stretches of a family.
+    pub(super) fn stretches(&self, family: Family) -> &[(u128, u32)] {
+        [&*self.0.ipv4.0, &*self.0.ipv6.0][family as usize]
     }
 }
 

@@ -8,20 +8,14 @@ use std::collections::BTreeSet;
 use super::rulings::{RulingsView, SourceLabels};
 use super::{KINDS, Pairs, SourceMoves};
 use crate::base::prefix::Family;
+use crate::inspect::ground::add;
 
 /// The addresses that each source labels, and labelled before.
 pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
     let mut found = Vec::with_capacity(new.sources.len());
     for (at, source) in new.sources.iter().enumerate() {
         let earlier = old.sources.iter().position(|earlier| earlier.name == source.name);
-        let mut moves = SourceMoves {
-            source: source.name.as_str().into(),
-            labelled: [0; 2],
-            new: [0; 2],
-            lost: [0; 2],
-            came: BTreeSet::new(),
-            went: BTreeSet::new(),
-        };
+        let mut moves = SourceMoves { source: source.name.as_str().into(), ..SourceMoves::default() };
         let (was_labelled, is_labelled) = (classes(old, earlier), classes(new, Some(at)));
         for (family, pairs) in Family::ALL.into_iter().zip(pairs) {
             let family = family as usize;
@@ -30,7 +24,7 @@ pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) 
                 let count = (last - first).saturating_add(1);
                 let sums = [(is, &mut moves.labelled), (is && !was, &mut moves.new), (was && !is, &mut moves.lost)];
                 for (_, sum) in sums.into_iter().filter(|(counts, _)| *counts) {
-                    sum[family] = sum[family].saturating_add(count);
+                    add(&mut sum[family], count);
                 }
             }
         }

@@ -4,8 +4,6 @@
 //! [`MAX_STRETCHES`], all are widened to blocks, so that an address which stays may be in one too.
 //! **Not here**: the number of addresses that move, which is exact ([`super::families`]).
 
-use crate::base::prefix::Family;
-
 /// The most stretches of a horizon and family: 0.5 MB. A version of a provider's feed changes some hundred prefixes; a new database
 /// of countries changes more, and a picture in cells shows the same with blocks of /24.
 pub(crate) const MAX_STRETCHES: usize = 16_384;
@@ -14,24 +12,19 @@ pub(crate) const MAX_STRETCHES: usize = 16_384;
 const STEP: u8 = 8;
 
 /// The addresses of one family that move.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MovedStretches {
     stretches: Vec<(u128, u128)>,
     /// The number of address bits that blocks leave out; 0 while the stretches are exact.
     free: u8,
-    width: u8,
 }
 
 impl MovedStretches {
-    /// No addresses of a family.
-    pub(super) fn none(family: Family) -> Self {
-        MovedStretches { stretches: Vec::new(), free: 0, width: family.width() }
-    }
-
     /// Adds a stretch behind all others.
     pub(super) fn add(&mut self, first: u128, last: u128) {
         push(&mut self.stretches, self.free, first, last);
-        while self.stretches.len() > MAX_STRETCHES && self.free < self.width {
+        // Blocks of all bits are one stretch, so that this ends.
+        while self.stretches.len() > MAX_STRETCHES {
             self.free += STEP;
             let exact = std::mem::take(&mut self.stretches);
             exact.into_iter().for_each(|(first, last)| push(&mut self.stretches, self.free, first, last));
@@ -58,10 +51,11 @@ fn push(stretches: &mut Vec<(u128, u128)>, free: u8, first: u128, last: u128) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::prefix::Family;
 
     #[test]
     fn few_stretches_are_exact() {
-        let mut moved = MovedStretches::none(Family::V4);
+        let mut moved = MovedStretches::default();
         [(5, 9), (10, 10), (12, 15)].into_iter().for_each(|(first, last)| moved.add(first, last));
         assert_eq!(moved.stretches, [(5, 10), (12, 15)]);
         let touches = |first, last| moved.touches(first, last);
@@ -72,7 +66,7 @@ mod tests {
     #[test]
     fn many_stretches_become_blocks_that_hold_all_of_them() {
         for family in Family::ALL {
-            let mut moved = MovedStretches::none(family);
+            let mut moved = MovedStretches::default();
             let far = 1u128 << (u32::from(family.width()) - 17);
             let all: Vec<u128> = (0..40_000u128).map(|at| at * far).collect();
             all.iter().for_each(|at| moved.add(*at, *at));
