@@ -25,7 +25,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::fleet::OverrideAction;
 use crate::inspect::Rulings;
-use crate::inspect::view::{ExplainSource, ExplainSubject, describe, describe_redirect};
+use crate::inspect::view::{ExplainSource, ExplainSubject, describe};
 use crate::listen::HttpResponse;
 use crate::live::Readiness;
 use crate::mirror::{Forced, Override};
@@ -194,10 +194,7 @@ async fn explain(
     let known = ExplainSource::Served { generation: snapshot.generation, age_secs };
     // It walks whole tables, which takes too long for a thread of the runtime.
     let described = work::submit(Lane::Compute, move || {
-        let mut view = match subject {
-            ExplainSubject::Name(name) => describe(&snapshot, name.as_name(), client, resolver, known),
-            ExplainSubject::Redirects(horizon) => describe_redirect(&snapshot, horizon, client, resolver, known),
-        };
+        let mut view = describe(&snapshot, &subject, client, resolver, known);
         for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
             let id = snapshot.mirror(&mirror.mirror);
             mirror.addresses = id.map(|id| view::addresses(&snapshot, id, probes.as_deref()));

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::base::client::{ScopePrefixLen, Subnet};
+use crate::base::client::{Client, ScopePrefixLen, Subnet};
 use crate::base::name::Name;
 use crate::base::prefix::Block;
 use crate::base::rr::{Class, Rtype};
@@ -20,17 +20,6 @@ const OPTION_ECS: u16 = 8;
 /// The bytes of a header.
 const HEADER_LEN: usize = 12;
 
-/// The question, its sender and its client subnet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ResolverQuery<'a> {
-    pub(super) name: Name<'a>,
-    pub(super) qtype: Rtype,
-    /// The resolver's address.
-    pub(super) resolver: IpAddr,
-    /// The client subnet in the query; `None` sends an OPT record without ECS.
-    pub(super) subnet: Option<Subnet>,
-}
-
 /// Sends many queries with the same buffers.
 pub(super) struct Asker<'s> {
     snapshot: &'s Snapshot,
@@ -38,38 +27,33 @@ pub(super) struct Asker<'s> {
     reply: Box<[u8]>,
 }
 
-/// A reply: the engine's summary, and the bytes.
-pub(super) struct Heard<'a> {
-    pub(super) summary: Summary,
-    pub(super) octets: &'a [u8],
-}
-
 impl<'s> Asker<'s> {
     pub(super) fn new(snapshot: &'s Snapshot) -> Self {
         Asker { snapshot, query: Vec::with_capacity(512), reply: vec![0; MAX_STREAM].into() }
     }
 
-    /// Sends a query. `None` if the engine does not reply; it replies to every well-formed query.
-    pub(super) fn ask(&mut self, ask: &ResolverQuery<'_>) -> Option<Heard<'_>> {
-        write_query(ask, &mut self.query);
-        let peer = Peer { address: ask.resolver, transport: Transport::Tcp };
+    /// Sends a query of a resolver, with a client subnet if the resolver has one; returns the engine's summary, and the reply.
+    /// `None` if the engine does not reply; it replies to every well-formed query.
+    pub(super) fn ask(&mut self, name: Name<'_>, qtype: Rtype, client: &Client) -> Option<(Summary, &[u8])> {
+        write_query(name, qtype, client.subnet, &mut self.query);
+        let peer = Peer { address: client.resolver, transport: Transport::Tcp };
         let reply = wire::respond(&self.query, peer, self.snapshot, Now::default(), &mut self.reply)?;
-        Some(Heard { summary: reply.summary, octets: self.reply.get(..reply.len)? })
+        Some((reply.summary, self.reply.get(..reply.len)?))
     }
 }
 
-/// Writes a query with one question and an OPT record.
-fn write_query(ask: &ResolverQuery<'_>, query: &mut Vec<u8>) {
+/// Writes a query with one question and an OPT record, which has no ECS option without a subnet.
+fn write_query(name: Name<'_>, qtype: Rtype, subnet: Option<Subnet>, query: &mut Vec<u8>) {
     query.clear();
     // ID 0, no flag, one question, one additional record.
     query.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-    query.extend_from_slice(ask.name.as_wire());
-    query.extend_from_slice(&ask.qtype.0.to_be_bytes());
+    query.extend_from_slice(name.as_wire());
+    query.extend_from_slice(&qtype.0.to_be_bytes());
     query.extend_from_slice(&Class::IN.0.to_be_bytes());
     query.push(0);
     query.extend_from_slice(&Rtype::OPT.0.to_be_bytes());
     query.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0]);
-    let Some(subnet) = ask.subnet else { return query.extend_from_slice(&[0, 0]) };
+    let Some(subnet) = subnet else { return query.extend_from_slice(&[0, 0]) };
     // RFC 7871 §6: as many bytes as the source prefix needs, zero beyond it.
     let used = usize::from(subnet.source.0).div_ceil(8);
     query.extend_from_slice(&((8 + used) as u16).to_be_bytes());

@@ -12,16 +12,16 @@ use std::net::IpAddr;
 use domain::base::{Message, ParsedName};
 use domain::rdata::AllRecordData;
 
-use super::ask::{Asker, ResolverQuery, Seen};
+use super::ask::{Asker, Seen};
 use super::ground::{Ground, Judged, embedding_block};
 use super::reason::{PlanShare, ScopeReason, SlotReason, scope_reason, shares};
+use super::state::RecordView;
 use crate::base::client::{Client, Location, ScopePrefixLen};
 use crate::base::geo::Kilometres;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::{Family, Prefix};
 use crate::base::rr::Rtype;
-use crate::base::time::Ttl;
 use crate::base::words::words;
 use crate::mirror::{Forced, Health};
 use crate::networks::FoundEntry;
@@ -68,24 +68,11 @@ pub(crate) struct ExplainedAnswer {
     /// The scope in the reply; `None` if the query carried no subnet.
     pub(crate) scope: Option<ScopePrefixLen>,
     /// The answer section.
-    pub(crate) answer: Vec<ShownRecord>,
+    pub(crate) answer: Vec<RecordView>,
     /// The authority section.
-    pub(crate) authority: Vec<ShownRecord>,
+    pub(crate) authority: Vec<RecordView>,
     /// The mirrors in the answer and their tier; `None` if the name is not steered.
     pub(crate) choice: Option<Choice>,
-}
-
-/// A record as a client reads it, with its rdata in the form of master files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ShownRecord {
-    /// The owner.
-    pub(crate) owner: String,
-    /// The TTL.
-    pub(crate) ttl: Ttl,
-    /// The type.
-    pub(crate) rtype: Rtype,
-    /// The rdata.
-    pub(crate) rdata: String,
 }
 
 /// The inputs of a steering decision.
@@ -141,21 +128,12 @@ pub(crate) struct Candidate {
     pub(crate) tier: Tier,
     /// Its health.
     pub(crate) health: Health,
-    /// The verdict on the mirror for IPv4 and IPv6.
-    pub(crate) tried: [Tried; 2],
+    /// The verdicts on the mirror for IPv4 and IPv6.
+    pub(crate) verdicts: [MirrorVerdict; 2],
     /// The distance from the client; `None` if distance does not decide.
     pub(crate) distance: Option<Kilometres>,
     /// The number of the 256 slots in which it is first; `None` if slots do not decide.
     pub(crate) slots: Option<usize>,
-}
-
-/// The verdict on a mirror for one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tried {
-    /// The family.
-    pub(crate) family: Family,
-    /// The verdict.
-    pub(crate) verdict: MirrorVerdict,
 }
 
 words! {
@@ -234,31 +212,27 @@ fn answer(
     client: &Client,
     qtype: Rtype,
 ) -> ExplainedAnswer {
-    let ask = ResolverQuery { name, qtype, resolver: client.resolver, subnet: client.subnet };
-    let heard = asker.ask(&ask).expect("a query with a header gets a reply: wire::respond");
+    let (summary, octets) = asker.ask(name, qtype, client).expect("a query with a header gets a reply: wire::respond");
     let mut seen = Seen::default();
-    let scope = seen.read(heard.octets, qtype).and(seen.scope);
-    let (answer, authority) = records(heard.octets);
-    let summary = heard.summary;
-    let choice = summary
-        .basis
-        .steering
-        .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice.clone());
+    let scope = seen.read(octets, qtype).and(seen.scope);
+    let (answer, authority) = records(octets);
+    let steering = summary.basis.steering;
+    let choice = steering.map(|of| snapshot.addresses(of.horizon, of.decision.plan, of.family).choice.clone());
     ExplainedAnswer { rtype: qtype, summary, scope, answer, authority, choice }
 }
 
 /// The answer and authority sections of a reply.
-fn records(octets: &[u8]) -> (Vec<ShownRecord>, Vec<ShownRecord>) {
+fn records(octets: &[u8]) -> (Vec<RecordView>, Vec<RecordView>) {
     let (mut answer, mut authority) = (Vec::new(), Vec::new());
     if let Ok(message) = Message::from_octets(octets) {
         for (section, records) in [(message.answer(), &mut answer), (message.authority(), &mut authority)] {
             let parsed = section.into_iter().flatten().flatten();
             records.extend(parsed.filter_map(|record| {
                 let whole = record.to_any_record::<AllRecordData<_, ParsedName<_>>>().ok()?;
-                Some(ShownRecord {
+                Some(RecordView {
                     owner: whole.owner().to_string(),
-                    ttl: Ttl(whole.ttl().as_secs()),
-                    rtype: Rtype(whole.rtype().to_int()),
+                    ttl: whole.ttl().as_secs(),
+                    rtype: Rtype(whole.rtype().to_int()).to_string(),
                     rdata: whole.data().to_string(),
                 })
             }));
@@ -280,6 +254,7 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
     let labels: Vec<_> = decisive.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
     let facts = snapshot.provenance().networks.facts(&labels);
     let won = horizon.winner(&facts);
+    let distances = facts.labels.coordinates.and_then(|place| horizon.distances(won, place));
     let judged = Judged::of(client, &location);
     let stretch = ground.stretch_at(&location);
     let slot = horizon.slots(head).map(|_| {
@@ -297,12 +272,7 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
         stretch: (stretch.first, stretch.last),
         shares,
         slot,
-        candidates: candidates(
-            snapshot,
-            id,
-            &decision,
-            facts.labels.coordinates.and_then(|place| horizon.distances(won, place)),
-        ),
+        candidates: candidates(snapshot, id, &decision, distances),
         redirect: redirect(snapshot, id, &decision, client),
         reason: scope_reason(snapshot, id, &ground, &decision, judged),
     }
@@ -334,9 +304,9 @@ fn candidates(
             // mean that its content is wrong.
             let is_ordered_down = standing.forced == Some(Forced::Down);
             let health = if is_ordered_down { Health::Down } else { best };
-            let tried = Family::ALL.map(|family| {
+            let verdicts = Family::ALL.map(|family| {
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
-                let verdict = match standing.health(family) {
+                match standing.health(family) {
                     _ if taken.contains(&mirror) => MirrorVerdict::Taken,
                     _ if snapshot.mirrors()[mirror.index()].is_redirect_only() => MirrorVerdict::RedirectOnly,
                     None => MirrorVerdict::NoAddress,
@@ -347,15 +317,14 @@ fn candidates(
                     Some(Health::Untried) => MirrorVerdict::Untried,
                     Some(Health::Drained) => MirrorVerdict::Drained,
                     Some(Health::Up) => MirrorVerdict::NotNeeded,
-                };
-                Tried { family, verdict }
+                }
             });
             let own = |tier: Tier| tier == Tier::Preferred;
             let distance =
                 distances.iter().flatten().find(|(known, _)| own(tier) && *known == mirror).map(|(_, far)| *far);
             let slots = slots.filter(|_| own(tier));
             let slots = slots.map(|slots| slots.iter().filter(|slot| is_first(slot, mirror)).count());
-            Candidate { mirror, tier, health, tried, distance, slots }
+            Candidate { mirror, tier, health, verdicts, distance, slots }
         })
         .collect()
 }

@@ -31,8 +31,7 @@ pub(crate) mod words;
 
 pub(crate) use changes::changes;
 pub(crate) use explain::{
-    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, ShownRecord, SteeredExplanation, explain,
-    explain_redirect,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, SteeredExplanation, explain, explain_redirect,
 };
 pub(crate) use export::{UnknownPlan, export};
 pub(crate) use ground::Judged;

@@ -134,14 +134,13 @@ pub(super) fn scope_reason(
 pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<PlanShare> {
     let parts = ground.parts_of(location);
     let whole: f64 = parts.iter().map(|part| part.addresses as f64).sum();
-    let networks = &snapshot.provenance().networks;
     let mut shares: Vec<PlanShare> = parts
         .iter()
         .map(|part| PlanShare {
             plan: part.plan,
             part: part.addresses as f64 / whole,
             first: part.first,
-            won: winner(snapshot, horizon, &networks.entries_at(part.first)),
+            won: winner_at(snapshot, horizon, part.first),
         })
         .collect();
     shares.sort_by(|a, b| b.part.total_cmp(&a.part).then(a.first.cmp(&b.first)));

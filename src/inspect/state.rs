@@ -1,4 +1,4 @@
-//! The views of a mirror's state: the health of an address, an override, and the target of blob requests.
+//! The views of a record and of a mirror's state: the health of an address, an override, and the target of blob requests.
 //!
 //! **Invariants**: those of [`super::view`].
 //! **Not here**: sentences ([`super::words`]).
@@ -17,6 +17,16 @@ use crate::mirror::{Forced, Operator, Override, Reason, Via};
 
 /// One of a few stable words.
 pub(crate) type Word = Cow<'static, str>;
+
+/// A record as a client reads it, with its rdata in the form of master files.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct RecordView {
+    pub(crate) owner: String,
+    pub(crate) ttl: u32,
+    #[serde(rename = "type")]
+    pub(crate) rtype: String,
+    pub(crate) rdata: String,
+}
 
 /// One address of a mirror, and its health.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -83,7 +93,7 @@ impl OverrideView {
 
     /// The operator. An unknown `via`, which a later version may write, becomes `None`.
     pub(crate) fn operator(&self) -> Operator {
-        let via = Via::ALL.into_iter().find(|via| self.via.as_deref() == Some(via.as_str()));
+        let via = self.via.as_deref().and_then(Via::parse);
         Operator { name: self.who.as_str().into(), via, uid: self.uid }
     }
 }

@@ -39,10 +39,10 @@ fn the_answer_is_the_one_that_is_served() {
     let (explanation, steered) = steered("52.94.7.0/24");
     let records = |index: usize| {
         let records = explanation.answers[index].answer.iter();
-        records.map(|record| (record.rtype, record.ttl.0, record.rdata.clone())).collect::<Vec<_>>()
+        records.map(|record| (&*record.rtype, record.ttl, &*record.rdata)).collect::<Vec<_>>()
     };
-    assert_eq!(records(0), [(Rtype::A, 60, "192.0.2.10".to_string()), (Rtype::A, 60, "192.0.2.11".to_string())]);
-    assert_eq!(records(1), [(Rtype::AAAA, 60, "2001:db8:a::10".to_string())]);
+    assert_eq!(records(0), [("A", 60, "192.0.2.10"), ("A", 60, "192.0.2.11")]);
+    assert_eq!(records(1), [("AAAA", 60, "2001:db8:a::10")]);
     assert_eq!(explanation.answers[0].answer[0].owner, "blob.example");
     let scopes: Vec<_> = explanation.answers.iter().map(|answer| answer.scope).collect();
     assert_eq!(scopes, [Some(ScopePrefixLen(16)); 2]);
@@ -68,7 +68,7 @@ fn each_sources_entry_and_the_limiting_neighbour_are_named() {
 fn mirrors_are_tried_in_order_and_health_says_why_not() {
     let tried = |snapshot: &Snapshot| {
         let steered = explained(snapshot, "blob.example", "192.0.2.53", Some("15.193.10.0/24")).steered.unwrap();
-        let tried = |candidate: &Candidate| (candidate.mirror, candidate.tier, candidate.tried[0].verdict);
+        let tried = |candidate: &Candidate| (candidate.mirror, candidate.tier, candidate.verdicts[0]);
         steered.candidates.iter().map(tried).collect::<Vec<_>>()
     };
     let up = snapshot();
@@ -111,7 +111,7 @@ fn an_answer_holds_until_a_mirror_that_has_a_say_may_change() {
         };
         let snapshot = parts.snapshot().with_standings(standing);
         let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.7.0/24"));
-        explanation.answers[0].answer[0].ttl.0
+        explanation.answers[0].answer[0].ttl
     };
     use Health::{Down, Up};
     assert_eq!(ttl(1, [Up, Up, Up]), 7);
@@ -304,7 +304,7 @@ fn a_sweep_knows_that_answers_live_no_longer_than_what_is_known_of_a_host() {
     gcp.addressing = Addressing::Resolved { at: Some(UnixTime(1)), ttl: Ttl(20) };
     let snapshot = parts.snapshot();
     let (default, aws) = (Some("9.9.9.0/24"), Some("52.94.7.0/24"));
-    let ttl = |subnet| explained(&snapshot, "blob.example", "192.0.2.53", subnet).answers[0].answer[0].ttl.0;
+    let ttl = |subnet| explained(&snapshot, "blob.example", "192.0.2.53", subnet).answers[0].answer[0].ttl;
     assert_eq!((ttl(default), ttl(aws)), (20, 60));
     assert_eq!(swept(&snapshot).findings.violations, []);
 }

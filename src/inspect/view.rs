@@ -13,11 +13,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::labels::LabelsView;
-pub(crate) use super::state::{AddressView, OverrideView, RedirectView, Word};
+pub(crate) use super::state::{AddressView, OverrideView, RecordView, RedirectView, Word};
 use super::{explain, explain_redirect, first_steered, horizons_of_redirects, words};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::HorizonId;
-use crate::base::name::{Name, NameBuf};
+use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
 use crate::snapshot::Snapshot;
@@ -70,49 +70,47 @@ impl ExplainSource {
     }
 }
 
-/// Explains the replies that a client gets. Without a resolver, the client's first address is the resolver.
+/// Explains the replies that a client gets for a name, or its redirect. Without a resolver, the client's first address is the
+/// resolver. A redirect is explained for the client's first address.
 pub(crate) fn describe(
     snapshot: &Snapshot,
-    name: Name<'_>,
+    subject: &ExplainSubject,
     client: Prefix,
     resolver: Option<IpAddr>,
     known: ExplainSource,
 ) -> View {
-    let mut notes = Vec::new();
-    if client.prefix_len() == client.family().width() {
-        notes.push(
-            "an address is explained as a subnet of full length, as if the resolver sent all of it; most send /24 of \
-             IPv4 and /56 of IPv6"
-                .into(),
-        );
-    }
-    if resolver.is_none() {
-        notes.push("without --resolver the client's address asks for itself".into());
-    }
-    notes.extend(words::challenges(snapshot, &name.to_owned()));
+    let mut notes: Vec<String> = Vec::new();
+    let explanation = match subject {
+        ExplainSubject::Name(name) => {
+            if client.prefix_len() == client.family().width() {
+                notes.push(
+                    "an address is explained as a subnet of full length, as if the resolver sent all of it; most send /24 of \
+                     IPv4 and /56 of IPv6"
+                        .into(),
+                );
+            }
+            if resolver.is_none() {
+                notes.push("without --resolver the client's address asks for itself".into());
+            }
+            notes.extend(words::challenges(snapshot, name));
+            let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };
+            let client = Client { resolver: resolver.unwrap_or(client.first()), subnet: Some(subnet) };
+            explain(snapshot, name.as_name(), client)
+        }
+        ExplainSubject::Redirects(horizon) => {
+            notes.push(
+                "no name is steered; this is the redirect of the registry listener, which sees the client itself"
+                    .into(),
+            );
+            if resolver.is_some() {
+                notes.push("--resolver has no effect: no resolver is involved in a redirect".into());
+            }
+            explain_redirect(snapshot, *horizon, client.first())
+        }
+    };
     let (note, generation) = known.note();
     notes.push(note);
-    let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };
-    let client = Client { resolver: resolver.unwrap_or(client.first()), subnet: Some(subnet) };
-    view(snapshot, &explain(snapshot, name, client), generation, notes)
-}
-
-/// Explains the redirect of a client by a horizon that steers no name. A prefix is explained by its first address.
-pub(crate) fn describe_redirect(
-    snapshot: &Snapshot,
-    horizon: HorizonId,
-    client: Prefix,
-    resolver: Option<IpAddr>,
-    known: ExplainSource,
-) -> View {
-    let mut notes =
-        vec!["no name is steered; this is the redirect of the registry listener, which sees the client itself".into()];
-    if resolver.is_some() {
-        notes.push("--resolver has no effect: no resolver is involved in a redirect".into());
-    }
-    let (note, generation) = known.note();
-    notes.push(note);
-    view(snapshot, &explain_redirect(snapshot, horizon, client.first()), generation, notes)
+    view(snapshot, &explanation, generation, notes)
 }
 
 /// The whole explanation.
@@ -144,16 +142,6 @@ pub(crate) struct AnswerView {
     pub(crate) mirrors: Vec<String>,
     pub(crate) answer: Vec<RecordView>,
     pub(crate) authority: Vec<RecordView>,
-}
-
-/// One record.
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct RecordView {
-    pub(crate) owner: String,
-    pub(crate) ttl: u32,
-    #[serde(rename = "type")]
-    pub(crate) rtype: String,
-    pub(crate) rdata: String,
 }
 
 /// The inputs of a steering decision.

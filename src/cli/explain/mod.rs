@@ -16,7 +16,7 @@ use crate::base::prefix::Prefix;
 use crate::config::Config;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
-use crate::inspect::view::{ExplainSource, ExplainSubject, View, describe, describe_redirect};
+use crate::inspect::view::{ExplainSource, ExplainSubject, View, describe};
 use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
@@ -65,21 +65,21 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
     let built = build(&Purpose::Show, config)?;
-    let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
-        let Some(ExplainSubject::Redirects(horizon)) = ExplainSubject::first_of(&built.snapshot) else {
-            complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
-            return Err(BAD_CONFIG);
-        };
-        let (snapshot, source) = (&built.snapshot, ExplainSource::Files);
-        return Ok(describe_redirect(snapshot, horizon, args.client, args.resolver, source));
+    let name =
+        args.name.as_ref().or(first_steered(&built.config)).map(|name| ExplainSubject::Name(name.clone().into()));
+    let Some(subject) = name.or_else(|| ExplainSubject::first_of(&built.snapshot)) else {
+        complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
+        return Err(BAD_CONFIG);
     };
-    let is_ours = built.config.zones.iter().any(|zone| name.as_name().ends_with(zone.name.as_name()));
-    if !is_ours {
+    let is_ours = |name: &NameBuf| built.config.zones.iter().any(|zone| name.as_name().ends_with(zone.name.as_name()));
+    if let ExplainSubject::Name(name) = &subject
+        && !is_ours(name)
+    {
         let owners: Vec<String> = built.config.zones.iter().map(|zone| zone.name.to_string()).collect();
         let help = did_you_mean(&name.to_string(), "zones", owners.iter().map(String::as_str));
         warn(&format!("no zone has the name `{name}`: {help}"));
     }
-    Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, ExplainSource::Files))
+    Ok(describe(&built.snapshot, &subject, args.client, args.resolver, ExplainSource::Files))
 }
 
 fn from_server(config: &ConfigLocation, socket: Option<&Path>, args: &Args) -> Result<View, u8> {

@@ -11,7 +11,7 @@ use crate::mirror::{Forced, Override, Reason};
 use crate::snapshot::Snapshot;
 
 fn explained(snapshot: &Snapshot, name: Name<'_>, client: Prefix, resolver: Option<IpAddr>) -> View {
-    describe(snapshot, name, client, resolver, ExplainSource::Files)
+    describe(snapshot, &ExplainSubject::Name(name.to_owned().into()), client, resolver, ExplainSource::Files)
 }
 
 #[track_caller]
@@ -110,7 +110,8 @@ fn orders_are_told_with_their_reason_and_end() {
     let snapshot = snapshot().with_overrides(orders.into());
     let client = "15.193.10.0/24".parse().unwrap();
     let known = ExplainSource::Served { generation: Generation(7), age_secs: 12 };
-    let view = describe(&snapshot, name("blob.example").as_name(), client, Some("192.0.2.53".parse().unwrap()), known);
+    let subject = ExplainSubject::Name(name("blob.example").into());
+    let view = describe(&snapshot, &subject, client, Some("192.0.2.53".parse().unwrap()), known);
     assert_expected("orders", &text::text(&view, Layout::plain(100)));
     assert_eq!(view.generation, Some(7));
 }

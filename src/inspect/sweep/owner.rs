@@ -12,7 +12,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::{Bits, Block, Family};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::inspect::ask::{Asker, ResolverQuery, Seen};
+use crate::inspect::ask::{Asker, Seen};
 use crate::inspect::ground::{Face, Ground, ScopeVerdict, SubnetPart, count};
 use crate::inspect::violation::{Findings, SweepQuestion, Violation, Wrong};
 use crate::snapshot::{Hints, Snapshot};
@@ -118,11 +118,12 @@ impl<'c> OwnerCheck<'c> {
 
     /// Sends a query for each served type with this subnet.
     fn subnet(&mut self, subnet: Subnet, range: (IpAddr, IpAddr)) {
-        let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate(self.horizon.private());
+        let client = Client { resolver: RESOLVER, subnet: Some(subnet) };
+        let location = client.locate(self.horizon.private());
         for index in 0..self.served.len() {
             let rtype = self.served[index];
             self.findings.replies += 1;
-            if let Err(wrong) = self.reply(subnet, &location, rtype) {
+            if let Err(wrong) = self.reply(&client, &location, rtype) {
                 let asked = Some(SweepQuestion { rtype, subnet });
                 let (owner, horizon) = (Some(self.owner.clone()), self.steered.horizon);
                 self.findings.add(|| Violation { owner, horizon, range, asked, wrong });
@@ -131,11 +132,9 @@ impl<'c> OwnerCheck<'c> {
     }
 
     /// Sends one query and checks the reply.
-    fn reply(&mut self, subnet: Subnet, location: &Location, rtype: Rtype) -> Result<(), Wrong> {
-        let ask = ResolverQuery { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
-        let heard = self.asker.ask(&ask).ok_or(Wrong::Unreadable)?;
-        let summary = heard.summary;
-        self.seen.read(heard.octets, rtype).ok_or(Wrong::Unreadable)?;
+    fn reply(&mut self, client: &Client, location: &Location, rtype: Rtype) -> Result<(), Wrong> {
+        let (summary, octets) = self.asker.ask(self.owner.as_name(), rtype, client).ok_or(Wrong::Unreadable)?;
+        self.seen.read(octets, rtype).ok_or(Wrong::Unreadable)?;
         if summary.rcode != Rcode::NOERROR {
             return Err(Wrong::Rcode(summary.rcode));
         }
@@ -233,15 +232,14 @@ fn ttl(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> T
 fn mirror_addresses(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Vec<u8> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let choice = &snapshot.addresses(steered.horizon, plan, family).choice;
-    for mirror in choice.mirrors.iter().map(|id| &snapshot.mirrors()[id.index()]) {
-        let addresses: Vec<Vec<u8>> = match family {
-            Family::V4 => mirror.v4.iter().map(|address| address.octets().to_vec()).collect(),
-            Family::V6 => mirror.v6.iter().map(|address| address.octets().to_vec()).collect(),
+    let addresses = choice.mirrors.iter().flat_map(|id| snapshot.mirrors()[id.index()].addresses());
+    for address in addresses.filter(|address| Family::of(*address) == family) {
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
         };
-        for address in addresses {
-            if !all.contains(&address) {
-                all.push(address);
-            }
+        if !all.contains(&octets) {
+            all.push(octets);
         }
     }
     all.concat()

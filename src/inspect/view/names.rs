@@ -3,8 +3,8 @@
 //! **Not here**: the keys of the views ([`super`]), sentences ([`words`]).
 
 use super::{
-    AnswerView, Located, MirrorView, NeighbourView, NetworkView, OverrideView, RangeView, RecordView, RedirectView,
-    RuleView, ScopeView, ShareView, SlotView, SteeredView, View,
+    AnswerView, Located, MirrorView, NeighbourView, NetworkView, OverrideView, RangeView, RedirectView, RuleView,
+    ScopeView, ShareView, SlotView, SteeredView, View,
 };
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::Prefix;
@@ -12,8 +12,7 @@ use crate::base::when::rfc3339;
 use crate::inspect::labels::LabelsView;
 use crate::inspect::words;
 use crate::inspect::{
-    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Neighbour, PlanShare, ScopeReason, ShownRecord,
-    SteeredExplanation,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Neighbour, PlanShare, ScopeReason, SteeredExplanation,
 };
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -55,8 +54,8 @@ impl IdNames<'_> {
             scope: answer.scope.map(|scope| scope.0),
             why: words::why_answer(self.snapshot, explanation, answer),
             mirrors: mirrors.map(|id| self.mirror(*id)).collect(),
-            answer: answer.answer.iter().map(record).collect(),
-            authority: answer.authority.iter().map(record).collect(),
+            answer: answer.answer.clone(),
+            authority: answer.authority.clone(),
         }
     }
 
@@ -148,7 +147,7 @@ impl IdNames<'_> {
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
         let mirror = &self.snapshot.mirrors()[candidate.mirror.index()];
-        let [a, aaaa] = candidate.tried.map(|tried| tried.verdict.as_str().into());
+        let [a, aaaa] = candidate.verdicts.map(|verdict| verdict.as_str().into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
             tier: candidate.tier.as_str().into(),
@@ -180,14 +179,5 @@ impl IdNames<'_> {
 
     fn mirror(&self, id: MirrorId) -> String {
         self.snapshot.mirrors()[id.index()].name.to_string()
-    }
-}
-
-fn record(record: &ShownRecord) -> RecordView {
-    RecordView {
-        owner: record.owner.clone(),
-        ttl: record.ttl.0,
-        rtype: record.rtype.to_string(),
-        rdata: record.rdata.clone(),
     }
 }
