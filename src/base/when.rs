@@ -3,30 +3,25 @@
 //! **Invariants**: a timestamp that is written and read back is the same second.
 //! **Not here**: reading a clock.
 
-use std::fmt;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::time::UnixTime;
+use super::words::words;
 
 /// Maximum time from now to an end, in seconds: a year. An operator would forget a later end, and should give none.
 pub(crate) const MAX_AHEAD_SECS: u64 = 366 * 86_400;
+
+/// The units of durations in milliseconds, the longest first.
+const UNITS: [(u64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
 
 /// Reads digits and a unit, `ms`, `s`, `m`, `h` or `d`, as milliseconds.
 pub(crate) fn parse_millis(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
-    let unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(unit)
+    let (length, _) = UNITS.iter().find(|(_, known)| *known == unit)?;
+    number.checked_mul(*length)
 }
 
 /// Reads several durations in a row, as other programs write a duration: `1h30m`, `1h 30m`. Only for remedies, because a
@@ -45,34 +40,23 @@ pub(crate) fn parse_parts(text: &str) -> Option<u64> {
 
 /// Writes milliseconds in the largest whole unit, as [`parse_millis`] reads it: `7d`, not `168h`.
 pub(crate) fn written_millis(millis: u64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let fits = |(length, _): &&(u64, &str)| millis >= *length && millis.is_multiple_of(*length);
-    match units.iter().find(fits) {
+    match UNITS.iter().find(fits) {
         Some((length, unit)) => format!("{}{unit}", millis / length),
         None => "0s".to_string(),
     }
 }
 
-/// Reason why a text is not an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BadEnd {
-    /// It is neither a duration nor a timestamp.
-    NotATime,
-    /// It is not in the future.
-    Past,
-    /// It is beyond [`MAX_AHEAD_SECS`].
-    TooFar,
-}
-
-impl fmt::Display for BadEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BadEnd::NotATime => {
-                "write a duration with its unit (s, m, h or d) like `2h`, or a timestamp like `2026-01-31T18:00:00Z`"
-            }
-            BadEnd::Past => "this is not in the future",
-            BadEnd::TooFar => "this is more than a year ahead; without an end it stands until it is taken back",
-        })
+words! {
+    /// Reason why a text is not an end.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum BadEnd: Display {
+        /// It is neither a duration nor a timestamp.
+        NotATime = "write a duration with its unit (s, m, h or d) like `2h`, or a timestamp like `2026-01-31T18:00:00Z`",
+        /// It is not in the future.
+        Past = "this is not in the future",
+        /// It is beyond [`MAX_AHEAD_SECS`].
+        TooFar = "this is more than a year ahead; without an end it stands until it is taken back",
     }
 }
 

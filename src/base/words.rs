@@ -23,7 +23,8 @@ pub(crate) trait Worded: Copy + 'static {
 }
 
 /// Declares an enum with a word behind each variant, and the method `as_str` that returns it. Without data in a variant, the
-/// enum is [`Worded`] and has the array `ALL` of its variants, in their order.
+/// enum is [`Worded`] and has the array `ALL` of its variants, in their order. With `: Display` behind its name, the
+/// words are phrases for people, and the enum is shown as the phrase of its variant.
 ///
 /// A macro and not `strum`, whose derive would not check that arrays of counters have an item for each variant.
 macro_rules! words {
@@ -54,6 +55,15 @@ macro_rules! words {
 
             fn word(self) -> &'static str {
                 self.as_str()
+            }
+        }
+    };
+    ($(#[$attribute:meta])* $vis:vis enum $name:ident: Display { $($body:tt)* }) => {
+        $crate::base::words::words! { $(#[$attribute])* $vis enum $name { $($body)* } }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
             }
         }
     };

@@ -5,7 +5,7 @@
 //!
 //! RFC 8659 (records), RFC 8657 (`accounturi`, `validationmethods`).
 
-use std::fmt;
+use crate::base::words::words;
 
 /// The validation method of DNS challenges (RFC 8555 §9.7.8).
 const METHOD: &str = "dns-01";
@@ -28,27 +28,18 @@ struct IssueValue<'r> {
     parameters: Vec<(&'r str, &'r str)>,
 }
 
-/// The reason why an account may not have a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum CaaRefusal {
-    /// No record names an authority.
-    Issuers,
-    /// Records name other accounts.
-    Account,
-    /// The record of the account has other validation methods.
-    Method,
-    /// A critical record has an unknown tag.
-    Critical,
-}
-
-impl fmt::Display for CaaRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CaaRefusal::Issuers => "no authority is permitted",
-            CaaRefusal::Account => "other accounts alone are permitted",
-            CaaRefusal::Method => "`validationmethods` of the account lacks `dns-01`",
-            CaaRefusal::Critical => "a critical record has a tag that authorities do not know",
-        })
+words! {
+    /// The reason why an account may not have a certificate.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum CaaRefusal: Display {
+        /// No record names an authority.
+        Issuers = "no authority is permitted",
+        /// Records name other accounts.
+        Account = "other accounts alone are permitted",
+        /// The record of the account has other validation methods.
+        Method = "`validationmethods` of the account lacks `dns-01`",
+        /// A critical record has an unknown tag.
+        Critical = "a critical record has a tag that authorities do not know",
     }
 }
 

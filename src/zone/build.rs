@@ -7,8 +7,6 @@
 //! checked when a record is added.
 //! **Not here**: the rules for a whole zone ([`super::check`]).
 
-use std::fmt;
-
 use super::check;
 use super::entry::{self, NodeDraft, NodeKind};
 use super::group::{NewRecord, Origins, RrSets, group};
@@ -26,6 +24,7 @@ use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rdata;
 use crate::base::rr::Rtype;
 use crate::base::time::{Ttl, UnixTime};
+use crate::base::words::words;
 
 /// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB. A larger zone is likely a mistake.
 pub(crate) const MAX_NODES: usize = 50_000_000;
@@ -341,33 +340,22 @@ pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
     }
 }
 
-/// The reason why a record or a steered owner cannot be part of a zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddError {
-    /// The owner is neither the apex nor below it.
-    OutOfZone,
-    /// The type is one that is asked for or made for one message, never stored (RFC 6895 §3.1).
-    MetaType,
-    /// The rdata is not that of its type.
-    BadRdata,
-    /// The record does not fit into an answer.
-    TooLong,
-    /// The zone has [`MAX_NODES`] names, or 4 GiB of names or records.
-    TooMany,
-    /// The owner is steered already.
-    SteeredTwice,
-}
-
-impl fmt::Display for AddError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AddError::OutOfZone => "the owner is not in the zone",
-            AddError::MetaType => "records of this type cannot be stored in a zone",
-            AddError::BadRdata => "the record data is not that of its type",
-            AddError::TooLong => "the record is too long for an answer",
-            AddError::TooMany => "the zone is too large",
-            AddError::SteeredTwice => "the owner is steered twice",
-        })
+words! {
+    /// The reason why a record or a steered owner cannot be part of a zone.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum AddError: Display {
+        /// The owner is neither the apex nor below it.
+        OutOfZone = "the owner is not in the zone",
+        /// The type is one that is asked for or made for one message, never stored (RFC 6895 §3.1).
+        MetaType = "records of this type cannot be stored in a zone",
+        /// The rdata is not that of its type.
+        BadRdata = "the record data is not that of its type",
+        /// The record does not fit into an answer.
+        TooLong = "the record is too long for an answer",
+        /// The zone has [`MAX_NODES`] names, or 4 GiB of names or records.
+        TooMany = "the zone is too large",
+        /// The owner is steered already.
+        SteeredTwice = "the owner is steered twice",
     }
 }
 

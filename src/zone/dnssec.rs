@@ -7,6 +7,7 @@
 use super::{RrSet, SigningTerms, ZoneKey};
 use crate::base::rr::Rtype;
 use crate::base::time::UnixTime;
+use crate::base::words::words;
 
 /// The dependence of a record on the signatures of its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,21 +111,14 @@ pub(crate) fn validity_of_rrsigs<'r>(
     faults.all(|fault| fault.is_some()).then_some(first)
 }
 
-/// The fault of a signature at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ValidityFault {
-    /// Its expiration has passed.
-    Expired,
-    /// Its inception is ahead.
-    NotYetValid,
-}
-
-impl std::fmt::Display for ValidityFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ValidityFault::Expired => "has expired",
-            ValidityFault::NotYetValid => "is not valid yet",
-        })
+words! {
+    /// The fault of a signature at a time.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum ValidityFault: Display {
+        /// Its expiration has passed.
+        Expired = "has expired",
+        /// Its inception is ahead.
+        NotYetValid = "is not valid yet",
     }
 }
 

@@ -14,7 +14,6 @@
 //! their owners follow from the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use super::build::is_well_formed;
@@ -24,6 +23,7 @@ use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+use crate::base::words::words;
 
 /// The types of dynamic records: those that neither delegate nor rename, and name no host that would have to be checked.
 const TYPES: [Rtype; 3] = [Rtype::A, Rtype::AAAA, Rtype::TXT];
@@ -49,27 +49,18 @@ impl RrSetKey {
     }
 }
 
-/// The reason why an RRset cannot be dynamic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DynamicError {
-    /// The owner is neither the apex nor below it.
-    OutOfZone,
-    /// Records of this type shape a zone, or name hosts.
-    Type,
-    /// The rdata is not that of its type.
-    BadRdata,
-    /// The RRset does not fit into an answer.
-    TooLong,
-}
-
-impl fmt::Display for DynamicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DynamicError::OutOfZone => "the owner is not in the zone",
-            DynamicError::Type => "records of this type cannot be dynamic",
-            DynamicError::BadRdata => "the record data is not that of its type",
-            DynamicError::TooLong => "the RRset is too long for an answer",
-        })
+words! {
+    /// The reason why an RRset cannot be dynamic.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum DynamicError: Display {
+        /// The owner is neither the apex nor below it.
+        OutOfZone = "the owner is not in the zone",
+        /// Records of this type shape a zone, or name hosts.
+        Type = "records of this type cannot be dynamic",
+        /// The rdata is not that of its type.
+        BadRdata = "the record data is not that of its type",
+        /// The RRset does not fit into an answer.
+        TooLong = "the RRset is too long for an answer",
     }
 }
 
