@@ -83,11 +83,10 @@ impl Client {
     /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 require. `named` has the private prefixes
     /// that locate clients.
     pub(crate) fn locate(&self, named: &PrivatePrefixes) -> Location {
-        let Some(subnet) = self.subnet else { return self.at_resolver(ScopePrefixLen(0)) };
         // RFC 7871 §7.1.2: SOURCE 0 means the client's address must not be used; the resolver's own may.
-        if subnet.source.0 == 0 {
+        let Some(subnet) = self.subnet.filter(|subnet| subnet.source.0 > 0) else {
             return self.at_resolver(ScopePrefixLen(0));
-        }
+        };
         let (address, source, offset) = canonical(subnet.address, subnet.source.0);
         // RFC 7871 §10: an address that is not routed does not locate the client; the answer holds for its whole block, as
         // far as no list names a part of it.

@@ -109,8 +109,7 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let level_name = if self.is_error() { "error" } else { "warning" };
-        let message = broken(&self.message, width, level_name.len() + self.code.len() + "[]: ".len());
+        let message = broken(&self.message, width, self.severity.as_str().len() + self.code.len() + "[]: ".len());
         // `  = help: ` comes behind the gutter, which is as wide as the line number.
         let places = self.place.iter().chain(self.related.iter().map(|(place, _)| place));
         let gutter = places.map(|place| place.line.max(1).ilog10() as usize + 1).max().unwrap_or(1);

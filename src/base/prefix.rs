@@ -10,6 +10,7 @@ use std::str::FromStr;
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
 
+use super::text::parse_digits;
 use super::words::words;
 
 words! {
@@ -344,19 +345,13 @@ impl FromStr for Prefix {
         let len = match len {
             None => family.width(),
             Some(text) => {
-                parse_len(text, family).ok_or_else(|| PrefixError::Length { text: text.to_string(), family })?
+                let len = parse_digits(text).filter(|len| *len <= family.width());
+                len.ok_or_else(|| PrefixError::Length { text: text.to_string(), family })?
             }
         };
         let prefix = Prefix::holding(address, len);
         if prefix.first() == address { Ok(prefix) } else { Err(PrefixError::HostBits(prefix)) }
     }
-}
-
-/// Reads a prefix length of digits only, because `u8::from_str` would also accept a sign.
-fn parse_len(text: &str, family: Family) -> Option<u8> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let len: u8 = digits.then(|| text.parse().ok())??;
-    (len <= family.width()).then_some(len)
 }
 
 #[cfg(test)]

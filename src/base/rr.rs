@@ -1,48 +1,47 @@
 //! Protocol numbers with names: record types, classes, response codes.
-//!
-//! Only numbers on which decisions or bytes depend are constants here.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::prefix::Family;
+use super::text::parse_digits;
+
+/// Declares a constant for each number that has a name, and the text forms of all numbers: a number without a name is written
+/// behind `$prefix`. Of several names of a number, the first is written.
+macro_rules! named_numbers {
+    ($numbers:ident, $prefix:literal, $($name:ident $($text:literal)? = $number:literal,)*) => {
+        #[allow(missing_docs, reason = "the names are those of the IANA registry")]
+        impl $numbers {
+            $(pub const $name: $numbers = $numbers($number);)*
+
+            /// The names, in the order of their declaration.
+            const NAMES: &[(u16, &str)] = &[$(($number, named_numbers!($name $($text)?))),*];
+        }
+
+        impl fmt::Display for $numbers {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match Self::NAMES.iter().find(|(number, _)| *number == self.0) {
+                    Some((_, name)) => f.pad(name),
+                    None => write!(f, concat!($prefix, "{}"), self.0),
+                }
+            }
+        }
+
+        impl fmt::Debug for $numbers {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+    ($name:ident) => { stringify!($name) };
+    ($name:ident $text:literal) => { $text };
+}
 
 /// A record type or query type (RFC 1035 §3.2.2, §3.2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rtype(pub u16);
 
-#[allow(missing_docs, clippy::missing_docs_in_private_items, reason = "the names are those of the IANA registry")]
 impl Rtype {
-    pub const A: Rtype = Rtype(1);
-    pub const NS: Rtype = Rtype(2);
-    pub(crate) const CNAME: Rtype = Rtype(5);
-    pub const SOA: Rtype = Rtype(6);
-    pub(crate) const PTR: Rtype = Rtype(12);
-    pub(crate) const HINFO: Rtype = Rtype(13);
-    pub const MX: Rtype = Rtype(15);
-    pub const TXT: Rtype = Rtype(16);
-    pub const AAAA: Rtype = Rtype(28);
-    pub(crate) const SRV: Rtype = Rtype(33);
-    pub(crate) const DNAME: Rtype = Rtype(39);
-    pub(crate) const OPT: Rtype = Rtype(41);
-    pub const DS: Rtype = Rtype(43);
-    pub(crate) const RRSIG: Rtype = Rtype(46);
-    pub(crate) const NSEC: Rtype = Rtype(47);
-    pub(crate) const DNSKEY: Rtype = Rtype(48);
-    pub(crate) const NSEC3: Rtype = Rtype(50);
-    pub(crate) const NSEC3PARAM: Rtype = Rtype(51);
-    pub(crate) const CDS: Rtype = Rtype(59);
-    pub(crate) const CDNSKEY: Rtype = Rtype(60);
-    pub(crate) const ZONEMD: Rtype = Rtype(63);
-    pub(crate) const SVCB: Rtype = Rtype(64);
-    pub(crate) const HTTPS: Rtype = Rtype(65);
-    pub(crate) const TKEY: Rtype = Rtype(249);
-    pub(crate) const TSIG: Rtype = Rtype(250);
-    pub(crate) const IXFR: Rtype = Rtype(251);
-    pub const AXFR: Rtype = Rtype(252);
-    pub const ANY: Rtype = Rtype(255);
-    pub(crate) const CAA: Rtype = Rtype(257);
-
     /// The type of the addresses of a family.
     pub(crate) const fn of_addresses(family: Family) -> Rtype {
         match family {
@@ -57,7 +56,7 @@ impl Rtype {
             "HTTPS", "HHIT", "L32", "L64", "LP", "MB", "MD", "MF", "MG", "MR", "MX", "NS", "NSAP", "NSEC", "NSEC3",
             "NXT", "RP", "RRSIG", "RT", "SOA", "SPF", "SRV", "SSHFP", "SVCB", "X25",
         ];
-        let name = TYPES.iter().find(|(number, _)| *number == self.0).map_or("TYPE", |(_, name)| name);
+        let name = Rtype::NAMES.iter().find(|(number, _)| *number == self.0).map_or("TYPE", |(_, name)| name);
         if name.starts_with(['A', 'E', 'I', 'O']) || INITIALS.contains(&name) { "an" } else { "a" }
     }
 
@@ -67,133 +66,118 @@ impl Rtype {
     }
 }
 
-impl fmt::Display for Rtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match TYPES.iter().find(|(number, _)| *number == self.0) {
-            Some((_, name)) => f.pad(name),
-            None => write!(f, "TYPE{}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Rtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl FromStr for Rtype {
     type Err = UnknownRtype;
 
     /// Reads a mnemonic in any case, or `TYPE123` (RFC 3597 §5).
     fn from_str(text: &str) -> Result<Self, UnknownRtype> {
-        if let Some((number, _)) = TYPES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+        if let Some((number, _)) = Rtype::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
             return Ok(Rtype(*number));
         }
         let number = text.split_at_checked(4).filter(|(prefix, _)| prefix.eq_ignore_ascii_case("TYPE"));
-        let digits = number.map(|(_, digits)| digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse().ok()).map(Rtype).ok_or(UnknownRtype)
+        number.and_then(|(_, digits)| parse_digits(digits)).map(Rtype).ok_or(UnknownRtype)
     }
 }
 
-/// The names of types (IANA, Resource Record TYPEs): the common ones first, then by number.
-pub(crate) const TYPES: [(u16, &str); 95] = [
-    (1, "A"),
-    (28, "AAAA"),
-    (5, "CNAME"),
-    (16, "TXT"),
-    (15, "MX"),
-    (2, "NS"),
-    (33, "SRV"),
-    (12, "PTR"),
-    (3, "MD"),
-    (4, "MF"),
-    (6, "SOA"),
-    (7, "MB"),
-    (8, "MG"),
-    (9, "MR"),
-    (10, "NULL"),
-    (11, "WKS"),
-    (13, "HINFO"),
-    (14, "MINFO"),
-    (17, "RP"),
-    (18, "AFSDB"),
-    (19, "X25"),
-    (20, "ISDN"),
-    (21, "RT"),
-    (22, "NSAP"),
-    (23, "NSAP-PTR"),
-    (24, "SIG"),
-    (25, "KEY"),
-    (26, "PX"),
-    (27, "GPOS"),
-    (29, "LOC"),
-    (30, "NXT"),
-    (31, "EID"),
-    (32, "NIMLOC"),
-    (34, "ATMA"),
-    (35, "NAPTR"),
-    (36, "KX"),
-    (37, "CERT"),
-    (38, "A6"),
-    (39, "DNAME"),
-    (40, "SINK"),
-    (41, "OPT"),
-    (42, "APL"),
-    (43, "DS"),
-    (44, "SSHFP"),
-    (45, "IPSECKEY"),
-    (46, "RRSIG"),
-    (47, "NSEC"),
-    (48, "DNSKEY"),
-    (49, "DHCID"),
-    (50, "NSEC3"),
-    (51, "NSEC3PARAM"),
-    (52, "TLSA"),
-    (53, "SMIMEA"),
-    (55, "HIP"),
-    (56, "NINFO"),
-    (57, "RKEY"),
-    (58, "TALINK"),
-    (59, "CDS"),
-    (60, "CDNSKEY"),
-    (61, "OPENPGPKEY"),
-    (62, "CSYNC"),
-    (63, "ZONEMD"),
-    (64, "SVCB"),
-    (65, "HTTPS"),
-    (66, "DSYNC"),
-    (67, "HHIT"),
-    (68, "BRID"),
-    (99, "SPF"),
-    (100, "UINFO"),
-    (101, "UID"),
-    (102, "GID"),
-    (103, "UNSPEC"),
-    (104, "NID"),
-    (105, "L32"),
-    (106, "L64"),
-    (107, "LP"),
-    (108, "EUI48"),
-    (109, "EUI64"),
-    (128, "NXNAME"),
-    (249, "TKEY"),
-    (250, "TSIG"),
-    (251, "IXFR"),
-    (252, "AXFR"),
-    (253, "MAILB"),
-    (254, "MAILA"),
-    (255, "ANY"),
-    (256, "URI"),
-    (257, "CAA"),
-    (258, "AVC"),
-    (259, "DOA"),
-    (260, "AMTRELAY"),
-    (261, "RESINFO"),
-    (262, "WALLET"),
-    (32768, "TA"),
-    (32769, "DLV"),
-];
+// The types (IANA, Resource Record TYPEs): the common ones first, then by number.
+named_numbers! {
+    Rtype, "TYPE",
+    A = 1,
+    AAAA = 28,
+    CNAME = 5,
+    TXT = 16,
+    MX = 15,
+    NS = 2,
+    SRV = 33,
+    PTR = 12,
+    MD = 3,
+    MF = 4,
+    SOA = 6,
+    MB = 7,
+    MG = 8,
+    MR = 9,
+    NULL = 10,
+    WKS = 11,
+    HINFO = 13,
+    MINFO = 14,
+    RP = 17,
+    AFSDB = 18,
+    X25 = 19,
+    ISDN = 20,
+    RT = 21,
+    NSAP = 22,
+    NSAP_PTR "NSAP-PTR" = 23,
+    SIG = 24,
+    KEY = 25,
+    PX = 26,
+    GPOS = 27,
+    LOC = 29,
+    NXT = 30,
+    EID = 31,
+    NIMLOC = 32,
+    ATMA = 34,
+    NAPTR = 35,
+    KX = 36,
+    CERT = 37,
+    A6 = 38,
+    DNAME = 39,
+    SINK = 40,
+    OPT = 41,
+    APL = 42,
+    DS = 43,
+    SSHFP = 44,
+    IPSECKEY = 45,
+    RRSIG = 46,
+    NSEC = 47,
+    DNSKEY = 48,
+    DHCID = 49,
+    NSEC3 = 50,
+    NSEC3PARAM = 51,
+    TLSA = 52,
+    SMIMEA = 53,
+    HIP = 55,
+    NINFO = 56,
+    RKEY = 57,
+    TALINK = 58,
+    CDS = 59,
+    CDNSKEY = 60,
+    OPENPGPKEY = 61,
+    CSYNC = 62,
+    ZONEMD = 63,
+    SVCB = 64,
+    HTTPS = 65,
+    DSYNC = 66,
+    HHIT = 67,
+    BRID = 68,
+    SPF = 99,
+    UINFO = 100,
+    UID = 101,
+    GID = 102,
+    UNSPEC = 103,
+    NID = 104,
+    L32 = 105,
+    L64 = 106,
+    LP = 107,
+    EUI48 = 108,
+    EUI64 = 109,
+    NXNAME = 128,
+    TKEY = 249,
+    TSIG = 250,
+    IXFR = 251,
+    AXFR = 252,
+    MAILB = 253,
+    MAILA = 254,
+    ANY = 255,
+    URI = 256,
+    CAA = 257,
+    AVC = 258,
+    DOA = 259,
+    AMTRELAY = 260,
+    RESINFO = 261,
+    WALLET = 262,
+    TA = 32768,
+    DLV = 32769,
+}
 
 /// The text is no record type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,74 +207,43 @@ impl Class {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rcode(pub u16);
 
-#[allow(missing_docs, clippy::missing_docs_in_private_items, reason = "the names are those of the IANA registry")]
-impl Rcode {
-    pub const NOERROR: Rcode = Rcode(0);
-    pub const FORMERR: Rcode = Rcode(1);
-    pub(crate) const SERVFAIL: Rcode = Rcode(2);
-    pub(crate) const NXDOMAIN: Rcode = Rcode(3);
-    pub(crate) const NOTIMP: Rcode = Rcode(4);
-    pub(crate) const REFUSED: Rcode = Rcode(5);
-    pub(crate) const YXDOMAIN: Rcode = Rcode(6);
-    pub(crate) const YXRRSET: Rcode = Rcode(7);
-    pub(crate) const NXRRSET: Rcode = Rcode(8);
-    pub(crate) const NOTAUTH: Rcode = Rcode(9);
-    pub(crate) const NOTZONE: Rcode = Rcode(10);
-    pub(crate) const BADVERS: Rcode = Rcode(16);
-    pub(crate) const BADSIG: Rcode = Rcode(16);
-    pub(crate) const BADKEY: Rcode = Rcode(17);
-    pub const BADTIME: Rcode = Rcode(18);
-    pub(crate) const BADTRUNC: Rcode = Rcode(22);
-    pub(crate) const BADCOOKIE: Rcode = Rcode(23);
-}
-
-impl fmt::Display for Rcode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Rcode::NOERROR => "NOERROR",
-            Rcode::FORMERR => "FORMERR",
-            Rcode::SERVFAIL => "SERVFAIL",
-            Rcode::NXDOMAIN => "NXDOMAIN",
-            Rcode::NOTIMP => "NOTIMP",
-            Rcode::REFUSED => "REFUSED",
-            Rcode::YXDOMAIN => "YXDOMAIN",
-            Rcode::YXRRSET => "YXRRSET",
-            Rcode::NXRRSET => "NXRRSET",
-            Rcode::NOTAUTH => "NOTAUTH",
-            Rcode::NOTZONE => "NOTZONE",
-            Rcode::BADVERS => "BADVERS",
-            Rcode::BADKEY => "BADKEY",
-            Rcode::BADTIME => "BADTIME",
-            Rcode::BADTRUNC => "BADTRUNC",
-            Rcode::BADCOOKIE => "BADCOOKIE",
-            Rcode(other) => return write!(f, "RCODE{other}"),
-        };
-        f.write_str(name)
-    }
-}
-
-impl fmt::Debug for Rcode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+named_numbers! {
+    Rcode, "RCODE",
+    NOERROR = 0,
+    FORMERR = 1,
+    SERVFAIL = 2,
+    NXDOMAIN = 3,
+    NOTIMP = 4,
+    REFUSED = 5,
+    YXDOMAIN = 6,
+    YXRRSET = 7,
+    NXRRSET = 8,
+    NOTAUTH = 9,
+    NOTZONE = 10,
+    BADVERS = 16,
+    BADSIG = 16,
+    BADKEY = 17,
+    BADTIME = 18,
+    BADTRUNC = 22,
+    BADCOOKIE = 23,
 }
 
 /// An extended DNS error (RFC 8914): the code and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ede {
     /// 14: the server has not finished starting.
-    NotReady,
+    NotReady = 14,
     /// 18: the client is not permitted to ask this.
-    Prohibited,
+    Prohibited = 18,
     /// 20: no zone here holds the name.
-    NotAuthoritative,
+    NotAuthoritative = 20,
     /// 21: the operation or type is not provided here.
-    NotSupported,
+    NotSupported = 21,
     /// 0 with a text: every mirror looks unreachable, and the answer is the best available. Code 22 (No Reachable Authority)
     /// is for resolvers, about the servers of a zone (RFC 8914 §4.23).
-    NoMirrorReachable,
+    NoMirrorReachable = 0,
     /// 24: there is no usable copy of the zone.
-    InvalidData,
+    InvalidData = 24,
 }
 
 impl Ede {
@@ -300,14 +253,7 @@ impl Ede {
 
     /// The INFO-CODE.
     pub(crate) fn code(self) -> u16 {
-        match self {
-            Ede::NotReady => 14,
-            Ede::Prohibited => 18,
-            Ede::NotAuthoritative => 20,
-            Ede::NotSupported => 21,
-            Ede::NoMirrorReachable => 0,
-            Ede::InvalidData => 24,
-        }
+        self as u16
     }
 
     /// The EXTRA-TEXT, [`Ede::MAX_TEXT_LEN`] bytes at most: empty if the code says enough.

@@ -5,7 +5,7 @@
 //! [`json_escaped`] does not either.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::str::FromStr;
 
 /// Tells whether a character is invisible but changes the output: controls (C0, DEL, C1), line and paragraph separators, and
 /// characters that change the direction of text (UAX #9 §2).
@@ -26,6 +26,12 @@ pub(crate) fn grouped(number: u128) -> String {
     groups.join(",")
 }
 
+/// Parses a number of digits alone, because `from_str` of a number accepts a sign too.
+pub(crate) fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
 /// The longest start of a text that has at most this many bytes.
 pub(crate) fn shortened(text: &str, max_len: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);
@@ -34,39 +40,22 @@ pub(crate) fn shortened(text: &str, max_len: usize) -> &str {
 
 /// Returns the text with hidden characters written as escapes: `\n`, `\u{1b}`.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match is_hidden(c) {
-            true => {
-                let _ = write!(out, "{}", c.escape_default());
-            }
-            false => out.push(c),
-        }
-    }
-    Cow::Owned(out)
+    escaped(text, is_hidden, |c| c.escape_default().to_string())
 }
 
 /// Escapes the hidden characters that JSON's own rules let pass: DEL, C1 controls and those that reorder text (RFC 8259 §7
 /// escapes U+0000 to U+001F only). A terminal may take U+009B for the start of a control sequence.
 pub(crate) fn json_escaped(text: &str) -> Cow<'_, str> {
-    let passes = |c: char| c >= '\u{7f}' && is_hidden(c);
-    if !text.contains(passes) {
+    // All of them are in the first plane.
+    escaped(text, |c| c >= '\u{7f}' && is_hidden(c), |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+fn escaped(text: &str, is_meant: impl Fn(char) -> bool, escape: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(&is_meant) {
         return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match passes(c) {
-            // All of them are in the first plane.
-            true => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            false => out.push(c),
-        }
-    }
-    Cow::Owned(out)
+    let shown = |c: char| if is_meant(c) { escape(c) } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own. The result has

@@ -48,11 +48,7 @@ impl Algorithm {
 
     /// Length in bytes of a signature.
     pub(crate) fn mac_len(self) -> usize {
-        match self {
-            Algorithm::HmacSha256 => 32,
-            Algorithm::HmacSha384 => 48,
-            Algorithm::HmacSha512 => 64,
-        }
+        self.hmac().digest_algorithm().output_len()
     }
 
     fn hmac(self) -> hmac::Algorithm {

@@ -3,6 +3,8 @@
 //! **Invariants**: a list that passes is in ascending order of keys, each there once, each value that of its key.
 //! **Not here**: text ([`crate::load`]), the parameters of steered owners ([`crate::snapshot`]).
 
+use crate::base::text::parse_digits;
+
 /// Keys of parameters.
 pub(crate) const MANDATORY: u16 = 0;
 /// Protocols.
@@ -22,27 +24,17 @@ pub(crate) const DOHPATH: u16 = 7;
 /// Oblivious HTTP (RFC 9540).
 pub(crate) const OHTTP: u16 = 8;
 
-/// The names of keys.
-const NAMES: [(&str, u16); 9] = [
-    ("mandatory", MANDATORY),
-    ("alpn", ALPN),
-    ("no-default-alpn", NO_DEFAULT_ALPN),
-    ("port", PORT),
-    ("ipv4hint", IPV4HINT),
-    ("ech", ECH),
-    ("ipv6hint", IPV6HINT),
-    ("dohpath", DOHPATH),
-    ("ohttp", OHTTP),
-];
+/// The names of keys, from key 0 on.
+const NAMES: [&str; 9] =
+    ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
 
 /// The key of a name, `keyNNNNN` among them (RFC 9460 §2.1: no leading zeros).
 pub(crate) fn key(name: &str) -> Option<u16> {
-    if let Some((_, key)) = NAMES.iter().find(|(known, _)| *known == name) {
-        return Some(*key);
+    if let Some((key, _)) = (0..).zip(NAMES).find(|(_, known)| *known == name) {
+        return Some(key);
     }
     let digits = name.strip_prefix("key")?;
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    digits.parse().ok().filter(|_| is_number)
+    parse_digits(digits).filter(|_| digits.len() == 1 || !digits.starts_with('0'))
 }
 
 /// Tells whether a list of parameters in wire form obeys RFC 9460 §2.2, §7 and §8.
