@@ -16,6 +16,7 @@ use domain::base::name::{ParsedName, ToName};
 use domain::base::rdata::ComposeRecordData;
 use domain::rdata::AllRecordData;
 
+use crate::base::diagnostic::Severity;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::{Ttl, UnixTime};
@@ -310,8 +311,7 @@ impl Inbound {
                 _ => Ok(zone),
             },
             Err(problems) => {
-                let first =
-                    problems.iter().find(|problem| problem.severity() == crate::base::diagnostic::Severity::Error);
+                let first = problems.iter().find(|problem| problem.fault.severity() == Severity::Error);
                 Err(TransferRefusal::NotAZone(first.map_or_else(String::new, ToString::to_string)))
             }
         }

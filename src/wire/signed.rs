@@ -284,7 +284,7 @@ fn a_signature_of_nothing_is_left_out() {
     }
     let (zone, problems) = builder.finish().unwrap();
     let said: Vec<String> =
-        problems.iter().filter(|problem| problem.as_str() == "signs-nothing").map(ToString::to_string).collect();
+        problems.iter().filter(|problem| problem.fault.as_str() == "signs-nothing").map(ToString::to_string).collect();
     assert_eq!(
         said,
         ["MX", "RRSIG"].map(|rtype| format!("an RRSIG of `example` covers {rtype}, of which the owner has no record"))

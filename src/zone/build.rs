@@ -153,8 +153,8 @@ impl ZoneBuilder {
         let is_signed = sets.entries.iter().any(|set| set.count & IS_SIGNED != 0);
         let mut zone = self.into_zone(sets, &mut origins);
         check::check(&zone, &origins, &reserved, &mut problems);
-        problems.sort_by_key(|problem| problem.tag());
-        if problems.iter().any(|problem| problem.severity() == Severity::Error) {
+        problems.sort_by_key(|problem| problem.tag);
+        if problems.iter().any(|problem| problem.fault.severity() == Severity::Error) {
             return Err(problems);
         }
         zone.negative_soa = NegativeSoa::of(zone.soa(), zone.apex());

@@ -11,10 +11,10 @@
 use std::collections::HashSet;
 
 use super::group::Origins;
-use super::problem::ReservedOwner;
+use super::problem::{ReservedOwner, ZoneFault};
 use super::{Found, Node, Relative, RrSet, Zone, ZoneProblem};
 use crate::base::ids::NodeId;
-use crate::base::name::{Name, NameBuf};
+use crate::base::name::Name;
 use crate::base::rr::Rtype;
 
 /// Adds all that is wrong or odd with `zone` to `problems`.
@@ -42,7 +42,7 @@ fn bad_mailbox(apex: Node<'_>, tag: u32) -> Option<ZoneProblem> {
     let (_, rest) = Name::split_from(rdata)?;
     let (mailbox, _) = Name::split_from(rest)?;
     let has_at = mailbox.labels().next()?.contains(&b'@');
-    has_at.then(|| ZoneProblem::BadMailbox { mailbox: mailbox.to_owned(), tag })
+    has_at.then(|| ZoneFault::BadMailbox { mailbox: mailbox.to_owned() }.at(apex.owner(), tag))
 }
 
 struct Checker<'z> {
@@ -68,18 +68,20 @@ impl Checker<'_> {
     fn check_apex(&self, problems: &mut Vec<ZoneProblem>) {
         let apex = self.zone.node(NodeId(0));
         match self.tags(apex, Rtype::SOA) {
-            [] => problems.push(ZoneProblem::NoSoa { apex: apex.owner().to_owned() }),
+            [] => problems.push(ZoneFault::NoSoa.at(apex.owner(), None)),
             &[tag] => problems.extend(bad_mailbox(apex, tag)),
-            &[first, tag, ..] => problems.push(ZoneProblem::SeveralSoas { tag, first }),
+            &[first, tag, ..] => {
+                problems.push(ZoneFault::SeveralSoas.at(apex.owner(), tag).with(first, "the first SOA"));
+            }
         }
         if apex.rrset(Rtype::NS).is_none() {
             let soa = self.tags(apex, Rtype::SOA).first().copied();
-            problems.push(ZoneProblem::NoNs { apex: apex.owner().to_owned(), soa });
+            problems.push(ZoneFault::NoNs.at(apex.owner(), soa));
         }
         self.check_servers(apex, problems);
         for node in self.zone.nodes().skip(1) {
             if let Some(&tag) = self.tags(node, Rtype::SOA).first() {
-                problems.push(ZoneProblem::SoaBelowApex { owner: node.owner().to_owned(), tag });
+                problems.push(ZoneFault::SoaBelowApex.at(node.owner(), tag));
             }
         }
     }
@@ -93,8 +95,8 @@ impl Checker<'_> {
                 continue;
             };
             let first = self.first_tag(dname, Rtype::DNAME);
-            let (server, dname) = (server.to_owned(), dname.owner().to_owned());
-            problems.push(ZoneProblem::ServerBelowDname { server, dname, tag, first });
+            let fault = ZoneFault::ServerBelowDname { server: server.to_owned(), dname: dname.owner().to_owned() };
+            problems.push(fault.at(apex.owner(), tag).with(first, "it renames all names below it"));
         }
     }
 
@@ -108,20 +110,19 @@ impl Checker<'_> {
 
     /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: an owner has at most one DNAME.
     fn check_aliases(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
-        let owner = || node.owner().to_owned();
         if let &[first, ref more @ ..] = self.tags(node, Rtype::CNAME) {
             if let Some(&tag) = more.first() {
-                problems.push(ZoneProblem::SeveralCnames { owner: owner(), tag, first });
+                problems.push(ZoneFault::SeveralCnames.at(node.owner(), tag).with(first, "the first CNAME"));
             }
             // RFC 4035 §2.5: signatures and the chain of names are there for a CNAME too.
             let beside = |rtype| matches!(rtype, Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC);
             if let Some(set) = node.rrsets().find(|set| !beside(set.rtype)) {
-                let other = self.first_tag(node, set.rtype);
-                problems.push(ZoneProblem::CnameAndOther { owner: owner(), rtype: set.rtype, tag: first, other });
+                let (fault, other) = (ZoneFault::CnameAndOther { rtype: set.rtype }, self.first_tag(node, set.rtype));
+                problems.push(fault.at(node.owner(), first).with(other, "the other data"));
             }
         }
         if let &[first, tag, ..] = self.tags(node, Rtype::DNAME) {
-            problems.push(ZoneProblem::SeveralDnames { owner: owner(), tag, first });
+            problems.push(ZoneFault::SeveralDnames.at(node.owner(), tag).with(first, "the first DNAME"));
         }
     }
 
@@ -130,22 +131,14 @@ impl Checker<'_> {
         if !node.owner().is_wildcard() || node.id() == NodeId(0) {
             return;
         }
-        let owner = || node.owner().to_owned();
-        if let Some(&tag) = self.tags(node, Rtype::NS).first() {
-            problems.push(ZoneProblem::WildcardNs { owner: owner(), tag });
-        }
-        if let Some(&tag) = self.tags(node, Rtype::DNAME).first() {
-            problems.push(ZoneProblem::WildcardDname { owner: owner(), tag });
+        for (rtype, fault) in [(Rtype::NS, ZoneFault::WildcardNs), (Rtype::DNAME, ZoneFault::WildcardDname)] {
+            problems.extend(self.tags(node, rtype).first().map(|&tag| fault.at(node.owner(), tag)));
         }
     }
 
     /// RFC 1034 §4.2.1: records at or below a cut are not ours, except for glue; RFC 6672 §2.3: nothing is below a DNAME.
     fn check_occlusion(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
-        let (occluder, by) = match (node.cut(), node.dname()) {
-            (Some(cut), _) => (self.zone.node(cut), Rtype::NS),
-            (None, Some(dname)) => (self.zone.node(dname), Rtype::DNAME),
-            (None, None) => return,
-        };
+        let Some((occluder, by)) = self.occluder(node) else { return };
         let is_server = self.servers.contains(&node.id());
         let belongs = |rtype| match rtype {
             _ if by == Rtype::DNAME => false,
@@ -155,14 +148,17 @@ impl Checker<'_> {
             _ => false,
         };
         if let Some(set) = node.rrsets().find(|set| !belongs(set.rtype)) {
-            problems.push(ZoneProblem::Occluded {
-                owner: node.owner().to_owned(),
-                rtype: set.rtype,
-                by,
-                occluder: occluder.owner().to_owned(),
-                tag: self.first_tag(node, set.rtype),
-                first: self.first_tag(occluder, by),
-            });
+            let fault = ZoneFault::Occluded { rtype: set.rtype, by, occluder: occluder.owner().to_owned() };
+            let (tag, first) = (self.first_tag(node, set.rtype), self.first_tag(occluder, by));
+            problems.push(fault.at(node.owner(), tag).with(first, "this hides it"));
+        }
+    }
+
+    /// The owner of the delegation or DNAME that takes a node out of the zone, and the type of that record.
+    fn occluder(&self, node: Node<'_>) -> Option<(Node<'_>, Rtype)> {
+        match node.cut() {
+            Some(cut) => Some((self.zone.node(cut), Rtype::NS)),
+            None => Some((self.zone.node(node.dname()?), Rtype::DNAME)),
         }
     }
 
@@ -181,7 +177,8 @@ impl Checker<'_> {
         for (set, skip) in node.rrsets().filter_map(|set| Some((set, skip(set.rtype)?))) {
             for (rdata, &tag) in set.rdatas().zip(self.tags(node, set.rtype)) {
                 let Some(target) = rdata.get(skip..).and_then(Name::from_wire) else { continue };
-                problems.extend(self.check_target(node, set.rtype, target, tag));
+                let fault = self.check_target(node, set.rtype, target);
+                problems.extend(fault.map(|fault| fault.at(node.owner(), tag)));
             }
         }
     }
@@ -193,40 +190,32 @@ impl Checker<'_> {
                 let Some((target, params)) = rdata.get(2..).and_then(Name::split_from) else { continue };
                 // RFC 9460 §2.5: `.` is the owner.
                 let target = if target.is_root() { node.owner() } else { target };
-                let is_steered = find(self.zone, target).is_some_and(|found| self.is_steered(target, found));
-                if is_steered && has_hints(params) {
-                    let (owner, target) = (node.owner().to_owned(), target.to_owned());
-                    problems.push(ZoneProblem::SteeredHints { owner, rtype: set.rtype, target, tag });
+                let kind = find(self.zone, target).map(|found| self.kind_of(target, found));
+                if matches!(kind, Some(RecordTarget::Steered)) && has_hints(params) {
+                    let fault = ZoneFault::SteeredHints { rtype: set.rtype, target: target.to_owned() };
+                    problems.push(fault.at(node.owner(), tag));
                 }
             }
         }
     }
 
-    fn is_steered(&self, name: Name<'_>, found: Found) -> bool {
-        matches!(self.kind_of(name, found), RecordTarget::Steered)
-    }
-
-    fn check_target(&self, node: Node<'_>, rtype: Rtype, target: Name<'_>, tag: u32) -> Option<ZoneProblem> {
-        let (owner, host) = (node.owner().to_owned(), target.to_owned());
+    fn check_target(&self, node: Node<'_>, rtype: Rtype, name: Name<'_>) -> Option<ZoneFault> {
         // The root as target says that there is no such service (RFC 7505, RFC 2782).
-        if target.is_root() {
+        if name.is_root() {
             return None;
         }
-        match self.kind_of(target, find(self.zone, target)?) {
-            RecordTarget::Addresses => None,
-            RecordTarget::Steered if rtype == Rtype::NS => {
-                Some(ZoneProblem::SteeredNameServer { owner, target: host, tag })
-            }
-            RecordTarget::Steered => None,
-            RecordTarget::Alias => Some(ZoneProblem::TargetIsAlias { owner, rtype, target: host, tag }),
+        let target = name.to_owned();
+        match self.kind_of(name, find(self.zone, name)?) {
+            RecordTarget::Steered if rtype == Rtype::NS => Some(ZoneFault::SteeredNameServer { target }),
+            RecordTarget::Alias => Some(ZoneFault::TargetIsAlias { rtype, target }),
             RecordTarget::Delegated(cut) if rtype == Rtype::NS && cut == node.id() => {
-                Some(ZoneProblem::MissingGlue { owner, target: host, tag })
+                Some(ZoneFault::MissingGlue { target })
             }
-            RecordTarget::Delegated(_) => None,
             RecordTarget::Nothing => {
-                let relative = Relative::of(target, self.zone.apex());
-                Some(ZoneProblem::TargetWithoutAddress { owner, rtype, target: host, relative, tag })
+                let relative = Relative::of(name, self.zone.apex());
+                Some(ZoneFault::TargetWithoutAddress { rtype, target, relative })
             }
+            RecordTarget::Addresses | RecordTarget::Steered | RecordTarget::Delegated(_) => None,
         }
     }
 
@@ -256,57 +245,41 @@ impl Checker<'_> {
 
     /// A steered owner is answered by its horizon alone, and only where this zone answers.
     fn check_steered(&self, node: Node<'_>, tag: u32, problems: &mut Vec<ZoneProblem>) {
-        let owner: NameBuf = node.owner().to_owned();
-        let occluder = match (node.cut(), node.dname()) {
-            (Some(cut), _) => Some((self.zone.node(cut), Rtype::NS)),
-            (None, Some(dname)) => Some((self.zone.node(dname), Rtype::DNAME)),
-            (None, None) => None,
-        };
-        if let Some((occluder, rtype)) = occluder {
+        if let Some((occluder, rtype)) = self.occluder(node) {
+            let fault = ZoneFault::SteeredOccluded { rtype, occluder: occluder.owner().to_owned() };
             let record = self.first_tag(occluder, rtype);
-            problems.push(ZoneProblem::SteeredOccluded {
-                owner,
-                rtype,
-                occluder: occluder.owner().to_owned(),
-                tag,
-                record,
-            });
+            problems.push(fault.at(node.owner(), tag).with(record, "this takes the name out of the zone"));
             return;
         }
         let service = node.steered().and_then(|steered| steered.service).map(|_| Rtype::HTTPS);
         for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME].into_iter().chain(service) {
             if let Some(&record) = self.tags(node, rtype).first() {
-                problems.push(ZoneProblem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
+                let fault = ZoneFault::SteeredAndStatic { rtype };
+                problems.push(fault.at(node.owner(), tag).with(record, "its own record"));
             }
         }
     }
 
     /// At a reserved name this zone answers, and has no record that the added ones would clash with.
     fn check_reserved(&self, reserved: &ReservedOwner, problems: &mut Vec<ZoneProblem>) {
-        let ReservedOwner { owner, types, tag } = reserved;
-        let Some(found) = find(self.zone, owner.as_name()) else { return };
+        let (owner, tag) = (reserved.owner.as_name(), reserved.tag);
+        let Some(found) = find(self.zone, owner) else { return };
         let (Found::Exact(id) | Found::Below { encloser: id, .. }) = found;
-        let occluder = match (self.zone.node(id).cut(), self.dname_above(owner.as_name(), found)) {
-            (Some(cut), _) => Some((self.zone.node(cut), Rtype::NS)),
-            (None, dname) => dname.map(|dname| (dname, Rtype::DNAME)),
-        };
-        if let Some((occluder, rtype)) = occluder {
+        let node = self.zone.node(id);
+        let renamed = || Some((self.dname_above(owner, found)?, Rtype::DNAME));
+        if let Some((occluder, rtype)) = self.occluder(node).or_else(renamed) {
+            let fault = ZoneFault::ReservedOccluded { rtype, occluder: occluder.owner().to_owned() };
             let record = self.first_tag(occluder, rtype);
-            let (owner, occluder) = (owner.clone(), occluder.owner().to_owned());
-            problems.push(ZoneProblem::ReservedOccluded { owner, rtype, occluder, tag: *tag, record });
+            problems.push(fault.at(owner, tag).with(record, "this takes the name out of the zone"));
             return;
         }
         if matches!(found, Found::Below { .. }) {
             return;
         }
-        for rtype in types.iter().copied().chain([Rtype::CNAME]) {
-            if let Some(&record) = self.tags(self.zone.node(id), rtype).first() {
-                problems.push(ZoneProblem::ReservedAndStatic {
-                    owner: owner.clone(),
-                    rtype,
-                    tag: record,
-                    reserved: *tag,
-                });
+        for rtype in reserved.types.iter().copied().chain([Rtype::CNAME]) {
+            if let Some(&record) = self.tags(node, rtype).first() {
+                let fault = ZoneFault::ReservedAndStatic { rtype };
+                problems.push(fault.at(owner, record).with(tag, "this mirror has credentials"));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::dnssec::covered;
 use super::entry::RrSetEntry;
+use super::problem::ZoneFault;
 use super::rrset::{IS_SIGNED, MAX_RRSET_LEN, max_rrset_len, push_record};
 use super::{RECORD_HEADER_LEN, ZoneProblem};
 use crate::base::ids::NodeId;
@@ -65,7 +66,7 @@ impl<'n, F: Fn(u32) -> Name<'n>> Grouping<'_, F> {
         let before = self.sets.nodes.last().zip(self.sets.entries.last_mut());
         let owner = (self.name_of)(node);
         let Some((_, set)) = before.filter(|(other, set)| **other == node && set.rtype == covered) else {
-            self.problems.push(ZoneProblem::SignsNothing { owner: owner.to_owned(), rtype: covered, tag });
+            self.problems.push(ZoneFault::SignsNothing { rtype: covered }.at(owner, tag));
             return;
         };
         let start = self.sets.wire.len();
@@ -76,8 +77,7 @@ impl<'n, F: Fn(u32) -> Name<'n>> Grouping<'_, F> {
         // An answer has room for an RRset with its signatures.
         let most = max_rrset_len(owner).saturating_sub(set.len.into());
         if len > most {
-            let owner = owner.to_owned();
-            self.problems.push(ZoneProblem::RrSetTooLong { owner, rtype: Rtype::RRSIG, len, most, tag });
+            self.problems.push(ZoneFault::RrSetTooLong { rtype: Rtype::RRSIG, len, most }.at(owner, tag));
             self.sets.wire.truncate(start);
         } else {
             (set.count, set.len) = (set.count | IS_SIGNED, set.len + len as u16);
@@ -92,7 +92,8 @@ impl<'n, F: Fn(u32) -> Name<'n>> Grouping<'_, F> {
         let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
         let odd = members.iter().find(|record| record.ttl != first_ttl);
         if let Some(&NewRecord { tag, .. }) = odd {
-            self.problems.push(ZoneProblem::TtlsDiffer { owner: owner.to_owned(), rtype, least, tag, first });
+            let fault = ZoneFault::TtlsDiffer { rtype, least };
+            self.problems.push(fault.at(owner, tag).with(first, "another TTL here"));
         }
         let start = self.sets.wire.len();
         for record in members {
@@ -101,7 +102,7 @@ impl<'n, F: Fn(u32) -> Name<'n>> Grouping<'_, F> {
         let len = self.sets.wire.len() - start;
         let most = max_rrset_len(owner);
         if len > most {
-            self.problems.push(ZoneProblem::RrSetTooLong { owner: owner.to_owned(), rtype, len, most, tag: first });
+            self.problems.push(ZoneFault::RrSetTooLong { rtype, len, most }.at(owner, first));
         }
         // An RRset that passes has fewer records.
         let count = members.len().min(usize::from(IS_SIGNED - 1)) as u16;

@@ -119,9 +119,9 @@ fn codes(builder: ZoneBuilder) -> Vec<String> {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     };
-    let tag = |problem: &ZoneProblem| problem.tag().map_or("-".into(), |tag| tag.to_string());
-    let mark = |problem: &ZoneProblem| if problem.severity() == Severity::Warning { "~" } else { "" };
-    problems.iter().map(|problem| format!("{}{} {}", mark(problem), problem.as_str(), tag(problem))).collect()
+    let tag = |problem: &ZoneProblem| problem.tag.map_or("-".into(), |tag| tag.to_string());
+    let mark = |problem: &ZoneProblem| if problem.fault.severity() == Severity::Warning { "~" } else { "" };
+    problems.iter().map(|problem| format!("{}{} {}", mark(problem), problem.fault.as_str(), tag(problem))).collect()
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn the_least_ttl_is_that_of_the_set() {
     let mut builder = example(&["a.example A 192.0.2.1"]);
     builder.add(name("a.example").as_name(), Rtype::A, Ttl(60), &[192, 0, 2, 2], 7).unwrap();
     let (zone, problems) = builder.finish().unwrap();
-    assert_eq!(problems.iter().map(ZoneProblem::as_str).collect::<Vec<_>>(), ["ttls-differ"]);
+    assert_eq!(problems.iter().map(|problem| problem.fault.as_str()).collect::<Vec<_>>(), ["ttls-differ"]);
     let set = zone.node_of(name("a.example").as_name()).unwrap().rrset(Rtype::A).unwrap();
     assert_eq!(set.ttl, Ttl(60));
     assert_eq!([&set.wire()[6..10], &set.wire()[22..26]], [60u32.to_be_bytes(); 2]);

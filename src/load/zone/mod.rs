@@ -185,7 +185,7 @@ fn read_as(
     // Finding a line is slow, so that it is done only for diagnostics that are shown.
     let mut room = [MAX_DIAGNOSTICS + 1; 2];
     for problem in &problems {
-        let left = &mut room[usize::from(problem.severity() == Severity::Error)];
+        let left = &mut room[usize::from(problem.fault.severity() == Severity::Error)];
         if *left > 0 {
             *left -= 1;
             diagnostics.push(show(problem, &sources, &whole));
@@ -206,13 +206,13 @@ fn cannot_steer(steer: &config::Steer, zone: &config::ZoneConfig, error: AddErro
 
 /// A problem of the zone as a whole, with its place.
 fn show(problem: &ZoneProblem, sources: &Sources, whole: &Place) -> Diagnostic {
-    let mut diagnostic = match problem.severity() {
-        Severity::Error => Diagnostic::error(problem.as_str(), problem.to_string()),
-        Severity::Warning => Diagnostic::warning(problem.as_str(), problem.to_string()),
+    let mut diagnostic = match problem.fault.severity() {
+        Severity::Error => Diagnostic::error(problem.fault.as_str(), problem.to_string()),
+        Severity::Warning => Diagnostic::warning(problem.fault.as_str(), problem.to_string()),
     };
-    let place = problem.tag().and_then(|tag| sources.place(tag));
+    let place = problem.tag.and_then(|tag| sources.place(tag));
     diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), problem.label()).help(problem.help());
-    if let Some((tag, label)) = problem.related()
+    if let Some((tag, label)) = problem.related
         && let Some(place) = sources.place(tag)
     {
         diagnostic = diagnostic.related(place, label);
