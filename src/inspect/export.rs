@@ -8,7 +8,7 @@ use crate::base::prefix::Family;
 use crate::base::time::Ttl;
 use crate::snapshot::Snapshot;
 use crate::steer::Plan;
-use crate::zone::{Dnssec, Node, Record, Records, RrSet, Steered};
+use crate::zone::{Dnssec, Node, Records, RrSet, Steered};
 
 /// A plan of a name that does not exist; the names of those that do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,6 @@ fn push(node: Node<'_>, set: RrSet<'_>, is_signed: bool, records: &mut Records) 
     }
     let signatures = if is_signed { set.signatures() } else { None };
     for set in [Some(set), signatures].into_iter().flatten() {
-        for (_, rdata) in set.records() {
-            records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
-        }
+        records.push_set(node.owner(), set);
     }
 }

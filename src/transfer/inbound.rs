@@ -21,7 +21,9 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::{Ttl, UnixTime};
 use crate::wire::ask::question;
-use crate::zone::{AddError, Record, Records, RrSet, SignedZone, Zone, ZoneBuilder, check_presigned, is_newer};
+use crate::zone::{
+    AddError, Node, Record, Records, SignedZone, Zone, ZoneBuilder, check_presigned, is_newer, soa_numbers,
+};
 
 /// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
 pub(crate) const MAX_TRANSFER_LEN: usize = 1 << 30;
@@ -43,18 +45,11 @@ pub struct Inbound {
     /// The maximum of `octets`.
     most: usize,
     /// The first SOA, which is also the last record of the transfer, and its serial.
-    soa: Option<(Soa, u32)>,
+    soa: Option<(Records, u32)>,
     content: ReceivedContent,
     added: Records,
     /// In an incremental transfer: the removed and the added records.
     changes: Changes,
-}
-
-/// An SOA record.
-#[derive(Clone, Debug)]
-struct Soa {
-    ttl: Ttl,
-    rdata: Vec<u8>,
 }
 
 /// The progress of a transfer, by the records received so far.
@@ -72,11 +67,11 @@ enum ReceivedContent {
     Over,
 }
 
-/// Changes, each record in the form of [`Records`].
+/// Changes, each record by its [`key`].
 #[derive(Debug, Default)]
 struct Changes {
-    removed: BTreeSet<Vec<u8>>,
-    added: BTreeSet<Vec<u8>>,
+    removed: BTreeSet<Records>,
+    added: BTreeSet<Records>,
 }
 
 /// The result after a message.
@@ -133,9 +128,9 @@ impl fmt::Display for TransferRefusal {
 /// The query for a zone: IXFR with the serial of `have`, or AXFR if `have` is `None`.
 pub fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
     let mut query = question(apex, if have.is_some() { Rtype::IXFR } else { Rtype::AXFR }, id);
-    if let Some((ttl, rdata)) = have.and_then(|zone| zone.soa().records().next()) {
+    if let Some(zone) = have {
         let mut records = Records::default();
-        records.push(Record { owner: apex, rtype: Rtype::SOA, ttl, rdata });
+        records.push_set(apex, zone.soa());
         query.extend_from_slice(records.as_wire());
         query[9] = 1;
     }
@@ -147,7 +142,7 @@ pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Transfer
     let mut serial = None;
     each_record(octets, id, |record| {
         if record.rtype == Rtype::SOA && record.owner == apex {
-            serial = Some(serial_in(record.rdata));
+            serial = Some(soa_numbers(record.rdata)[0]);
         }
         Ok(())
     })?;
@@ -212,14 +207,19 @@ impl Inbound {
             if !is_soa {
                 return Err(TransferRefusal::Malformed("it does not begin with the zone's SOA"));
             }
-            self.soa = Some((Soa { ttl: record.ttl, rdata: record.rdata.to_vec() }, serial_in(record.rdata)));
+            let mut soa = Records::default();
+            soa.push(Record { owner: apex.as_name(), ..record });
+            self.soa = Some((soa, soa_numbers(record.rdata)[0]));
             return Ok(());
         };
         if !self.signed.0.keeps(record.rtype, record.owner == apex.as_name(), record.rdata) {
-            self.note_left_out();
+            // A record after the first SOA, other than an SOA, says that the transfer is a whole zone.
+            if self.content == ReceivedContent::Unknown {
+                self.content = ReceivedContent::Zone;
+            }
             return Ok(());
         }
-        let serial = is_soa.then(|| serial_in(record.rdata));
+        let serial = is_soa.then(|| soa_numbers(record.rdata)[0]);
         self.content = match (self.content, serial) {
             (ReceivedContent::Over, _) => return Err(TransferRefusal::Malformed("records follow the last SOA")),
             (ReceivedContent::Unknown, Some(serial))
@@ -259,13 +259,6 @@ impl Inbound {
         Ok(())
     }
 
-    /// Notes a record that is left out. A record after the first SOA, other than an SOA, says that the transfer is a whole zone.
-    fn note_left_out(&mut self) {
-        if self.content == ReceivedContent::Unknown {
-            self.content = ReceivedContent::Zone;
-        }
-    }
-
     /// Builds the zone from all records of the transfer.
     fn finish(&mut self) -> Result<Zone, TransferRefusal> {
         let mut builder = ZoneBuilder::new(self.apex.clone());
@@ -273,24 +266,16 @@ impl Inbound {
             let added = builder.add(record.owner, record.rtype, record.ttl, record.rdata, 0);
             added.map_err(|error| TransferRefusal::Record(Box::new(record.owner.to_owned()), record.rtype, error))
         };
-        if let Some((soa, _)) = &self.soa {
-            add(Record { owner: self.apex.as_name(), rtype: Rtype::SOA, ttl: soa.ttl, rdata: &soa.rdata })?;
-        }
-        for record in self.added.iter() {
-            add(record)?;
-        }
+        let soa = self.soa.iter().flat_map(|(soa, _)| soa.iter());
+        soa.chain(self.added.iter()).try_for_each(&mut add)?;
         let is_changed = !self.changes.removed.is_empty() || !self.changes.added.is_empty() || self.added.is_empty();
         if let Some(have) = self.have.as_ref().filter(|_| is_changed) {
             let mut left = self.changes.removed.len();
-            for node in have.nodes() {
-                let records = node.rrsets().flat_map(RrSet::all_records).filter(|(rtype, ..)| *rtype != Rtype::SOA);
-                for (rtype, ttl, rdata) in records {
-                    let record = Record { owner: node.owner(), rtype, ttl, rdata };
-                    if left > 0 && self.changes.removed.contains(&key(record)) {
-                        left -= 1;
-                    } else {
-                        add(record)?;
-                    }
+            for record in have.nodes().flat_map(Node::records).filter(|record| record.rtype != Rtype::SOA) {
+                if left > 0 && self.changes.removed.contains(&key(record)) {
+                    left -= 1;
+                } else {
+                    add(record)?;
                 }
             }
             // Our copy must have had each removed record.
@@ -298,10 +283,7 @@ impl Inbound {
                 return Err(TransferRefusal::DoesNotFit);
             }
         }
-        for octets in &self.changes.added {
-            let record = Records::from_wire(octets.clone());
-            record.iter().try_for_each(&mut add)?;
-        }
+        self.changes.added.iter().flat_map(Records::iter).try_for_each(&mut add)?;
         match builder.finish() {
             Ok((zone, _)) => match self.signed {
                 (SignedZone::Kept, now) => match check_presigned(&zone, None, now).first() {
@@ -319,17 +301,11 @@ impl Inbound {
 }
 
 /// The key by which records are compared: owner without regard to case, type, TTL, data.
-fn key(record: Record<'_>) -> Vec<u8> {
+fn key(record: Record<'_>) -> Records {
     let lower = record.owner.as_wire().to_ascii_lowercase();
     let mut records = Records::default();
     records.push(Record { owner: Name::trusted(&lower), ..record });
-    records.into_wire()
-}
-
-/// The serial in the data of an SOA, which `domain` has read as such.
-fn serial_in(rdata: &[u8]) -> u32 {
-    let at = rdata.len().saturating_sub(20);
-    rdata[at..].first_chunk().map_or(0, |serial| u32::from_be_bytes(*serial))
+    records
 }
 
 /// Reads the answer section of a reply, record by record.
@@ -365,8 +341,7 @@ fn each_record(
         let owner = Name::from_wire(&owner).ok_or(TransferRefusal::Malformed("a name is too long"))?;
         let rtype = Rtype(record.rtype().to_int());
         // RFC 2181 §8: a TTL with the first bit set is 0.
-        let ttl = Ttl(record.ttl().as_secs()).min(Ttl::MAX);
-        let ttl = if record.ttl().as_secs() > Ttl::MAX.0 { Ttl(0) } else { ttl };
+        let ttl = Some(Ttl(record.ttl().as_secs())).filter(|ttl| *ttl <= Ttl::MAX).unwrap_or_default();
         take(Record { owner, rtype, ttl, rdata: &rdata })?;
     }
     Ok(())

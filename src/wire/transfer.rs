@@ -30,7 +30,7 @@ use crate::base::prefix::Family;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::{Now, UnixTime};
 use crate::snapshot::{Snapshot, SteeredExport};
-use crate::zone::{Difference, Record, Records, Zone, is_newer};
+use crate::zone::{Difference, Record, Records, Zone, is_newer, soa_numbers};
 
 /// Length in bytes at which a message of a transfer is full. Pointers reach no further (RFC 1035 §4.1.4), so longer messages
 /// save nothing. A single record may be longer.
@@ -66,11 +66,11 @@ enum TransferStage {
     /// The SOA at the front, and the content that follows it.
     FirstSoa(Content),
     /// A record of the zone, by node, set and place in it.
-    Zone(usize, usize, usize),
+    Zone((usize, usize, usize)),
     /// A record sent instead of steered ones, by offset.
     Steered(usize),
-    /// A change, one of its four lists, and a record in that list, each by offset.
-    Changes(usize, usize, usize),
+    /// A part of a change, counted from the first part of the first change, and a record in it by offset.
+    Changes(usize, usize),
     /// The SOA at the end.
     LastSoa,
     /// The transfer is complete.
@@ -169,8 +169,7 @@ pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
     let (owner, _) = expand(message, start)?;
     let PassedRecord { rtype, rdata, .. } = pass_record(&mut message.get(start..)?)?;
     let is_soa = rtype == Rtype::SOA && owner.as_name() == question.name;
-    let numbers = rdata.len().checked_sub(20).filter(|_| is_soa)?;
-    rdata[numbers..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
+    (is_soa && rdata.len() >= 20).then(|| soa_numbers(rdata)[0])
 }
 
 /// Selects the content that brings a client with `serial` to the current version of the zone.
@@ -198,15 +197,10 @@ fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
         for family in Family::ALL {
             let addresses = snapshot.addresses(steered.horizon, plan, family);
             let Some(set) = addresses.rrset(family, steered.ttl) else { continue };
-            for rdata in set.rdatas() {
-                records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
-            }
+            records.push_set(node.owner(), set);
         }
         let Some(service) = steered.service else { continue };
-        let set = snapshot.service_record(service, plan).rrset(steered.ttl);
-        for rdata in set.rdatas() {
-            records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
-        }
+        records.push_set(node.owner(), snapshot.service_record(service, plan).rrset(steered.ttl));
     }
     records
 }
@@ -260,38 +254,27 @@ impl Transfer {
         while self.next != TransferStage::Done && packer.message.at < FULL_AT {
             let after = match self.next {
                 TransferStage::FirstSoa(content) => packer.soa(zone).map(|()| match content {
-                    Content::Zone => TransferStage::Zone(0, 0, 0),
-                    Content::Changes => TransferStage::Changes(0, 0, 0),
+                    Content::Zone => TransferStage::Zone((0, 0, 0)),
+                    Content::Changes => TransferStage::Changes(0, 0),
                     Content::Soa => TransferStage::Done,
                 }),
-                TransferStage::Zone(node, set, place) => {
-                    let stopped = fill_from_zone(zone, (node, set, place), packer);
-                    match stopped {
-                        Some((node, set, place)) => {
-                            self.next = TransferStage::Zone(node, set, place);
-                            return;
-                        }
-                        None => Some(TransferStage::Steered(0)),
+                TransferStage::Zone(from) => match fill_from_zone(zone, from, packer) {
+                    Some(stopped) => {
+                        self.next = TransferStage::Zone(stopped);
+                        return;
                     }
-                }
+                    None => Some(TransferStage::Steered(0)),
+                },
                 TransferStage::Steered(offset) => match self.steered.at(offset) {
                     Some((record, after)) => packer.record(record).map(|()| TransferStage::Steered(after)),
                     None => Some(TransferStage::LastSoa),
                 },
-                TransferStage::Changes(at, part, offset) => match self.changes.get(at) {
+                TransferStage::Changes(part, offset) => match self.changes.get(part / 4) {
                     None => Some(TransferStage::LastSoa),
-                    Some(change) => {
-                        let parts = [&change.old_soa, &change.removed, &change.new_soa, &change.added];
-                        match parts.get(part) {
-                            None => Some(TransferStage::Changes(at + 1, 0, 0)),
-                            Some(records) => match records.at(offset) {
-                                None => Some(TransferStage::Changes(at, part + 1, 0)),
-                                Some((record, after)) => {
-                                    packer.record(record).map(|()| TransferStage::Changes(at, part, after))
-                                }
-                            },
-                        }
-                    }
+                    Some(change) => match change.parts()[part % 4].at(offset) {
+                        None => Some(TransferStage::Changes(part + 1, 0)),
+                        Some((record, after)) => packer.record(record).map(|()| TransferStage::Changes(part, after)),
+                    },
                 },
                 TransferStage::LastSoa => packer.soa(zone).map(|()| TransferStage::Done),
                 TransferStage::Done => None,

@@ -15,8 +15,8 @@ use super::problem::ReservedOwner;
 use super::rrset::{IS_SIGNED, max_rrset_len};
 use super::table::HashTable;
 use super::{
-    Availability, CanonicalOrder, HashedOrder, NegativeSoa, Node, RECORD_HEADER_LEN, RrSet, SignatureCount, Steered,
-    Zone, ZoneProblem,
+    CanonicalOrder, HashedOrder, NegativeSoa, Node, RECORD_HEADER_LEN, Record, RrSet, SignatureCount, Steered, Zone,
+    ZoneProblem,
 };
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
@@ -88,12 +88,8 @@ impl ZoneBuilder {
     /// A zone with the records of another, and without steered owners.
     pub(super) fn with_records_of(zone: &Zone) -> Result<Self, AddError> {
         let mut builder = ZoneBuilder::new(zone.apex().to_owned());
-        for node in zone.nodes() {
-            for set in node.rrsets() {
-                for (rtype, ttl, rdata) in set.all_records() {
-                    builder.add(node.owner(), rtype, ttl, rdata, 0)?;
-                }
-            }
+        for Record { owner, rtype, ttl, rdata } in zone.nodes().flat_map(Node::records) {
+            builder.add(owner, rtype, ttl, rdata, 0)?;
         }
         Ok(builder)
     }
@@ -244,7 +240,7 @@ impl ZoneBuilder {
             steered: self.steered.iter().map(|(node, steered, _)| (ids[node.index()], *steered)).collect(),
             apex_labels: self.apex_labels,
             deepest_labels: self.deepest_labels,
-            availability: Availability::Available,
+            lack: None,
             negative_soa: NegativeSoa::default(),
             order: None,
             hashed: None,

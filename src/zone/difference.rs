@@ -9,9 +9,10 @@
 
 use std::sync::Arc;
 
+use super::rrset::push_behind_owner;
 use super::{Node, RrSet, Zone};
 use crate::base::name::Name;
-use crate::base::rr::{Class, Rtype};
+use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
 /// The most changes that are kept of one zone: a secondary that has missed more has been away for long.
@@ -30,8 +31,17 @@ pub struct Record<'r> {
     pub rdata: &'r [u8],
 }
 
+impl<'z> Node<'z> {
+    /// All records with their signatures.
+    pub(crate) fn records(self) -> impl Iterator<Item = Record<'z>> {
+        let owner = self.owner();
+        let records = self.rrsets().flat_map(RrSet::all_records);
+        records.map(move |(rtype, ttl, rdata)| Record { owner, rtype, ttl, rdata })
+    }
+}
+
 /// Records back to back, in the form of a message without compression.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Records(Vec<u8>);
 
 impl Records {
@@ -39,26 +49,17 @@ impl Records {
     pub fn push(&mut self, record: Record<'_>) {
         let Records(wire) = self;
         wire.extend_from_slice(record.owner.as_wire());
-        wire.extend_from_slice(&record.rtype.0.to_be_bytes());
-        wire.extend_from_slice(&Class::IN.0.to_be_bytes());
-        wire.extend_from_slice(&record.ttl.0.to_be_bytes());
-        wire.extend_from_slice(&(record.rdata.len() as u16).to_be_bytes());
-        wire.extend_from_slice(record.rdata);
+        push_behind_owner(record.rtype, record.ttl, record.rdata, wire);
     }
 
-    /// Records that were written by [`Records::into_wire`].
-    pub(crate) fn from_wire(wire: Vec<u8>) -> Self {
-        Records(wire)
+    /// Appends the records of an RRset without its signatures, all with the TTL of the set.
+    pub(crate) fn push_set(&mut self, owner: Name<'_>, set: RrSet<'_>) {
+        set.rdatas().for_each(|rdata| self.push(Record { owner, rtype: set.rtype, ttl: set.ttl, rdata }));
     }
 
     /// The bytes.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The bytes.
-    pub(crate) fn into_wire(self) -> Vec<u8> {
-        self.0
     }
 
     /// The number of bytes.
@@ -123,9 +124,7 @@ impl Difference {
     pub fn between(old: &Zone, new: &Zone) -> Self {
         let soa = |zone: &Zone| {
             let mut records = Records::default();
-            for (ttl, rdata) in zone.soa().records() {
-                records.push(Record { owner: zone.apex(), rtype: Rtype::SOA, ttl, rdata });
-            }
+            records.push_set(zone.apex(), zone.soa());
             records
         };
         Difference {
@@ -140,7 +139,12 @@ impl Difference {
 
     /// The bytes that it takes.
     pub(crate) fn len(&self) -> usize {
-        self.old_soa.len() + self.removed.len() + self.new_soa.len() + self.added.len()
+        self.parts().map(Records::len).iter().sum()
+    }
+
+    /// All of its records, in the order of a transfer (RFC 1995 §4).
+    pub(crate) fn parts(&self) -> [&Records; 4] {
+        [&self.old_soa, &self.removed, &self.new_soa, &self.added]
     }
 
     /// Whether nothing but the SOA differs.

@@ -4,7 +4,7 @@
 //!
 //! RFC 4034, RFC 5155, RFC 7344 (CDS), RFC 8976 (ZONEMD).
 
-use super::{RrSet, SigningTerms, ZoneKey};
+use super::{SigningTerms, ZoneKey};
 use crate::base::rr::Rtype;
 use crate::base::time::UnixTime;
 use crate::base::words::words;
@@ -82,11 +82,6 @@ impl SigningTerms {
 /// The type that an RRSIG covers (RFC 4034 §3.1.1).
 pub(super) fn covered(rdata: &[u8]) -> Rtype {
     Rtype(rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets)))
-}
-
-/// The fault if none of an RRset's RRSIGs, of which there is one at least, is valid at a time.
-pub(crate) fn validity_of(set: RrSet<'_>, now: UnixTime) -> Option<ValidityFault> {
-    validity_of_rrsigs(set.signature_records().map(|(_, rdata)| rdata), now)
 }
 
 /// The fault if none of these RRSIGs, of which there is one at least, is valid at a time.

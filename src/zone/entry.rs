@@ -56,7 +56,7 @@ const KINDS: u8 = 3;
 /// The bit that says that there is a child `*`.
 const HAS_WILDCARD: u8 = 4;
 
-/// An RRset of a zone in the making.
+/// An RRset: the fields of its header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RrSetEntry {
     pub(super) ttl: Ttl,
@@ -136,8 +136,8 @@ impl<'z> NodeEntry<'z> {
     pub(super) fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
         let (headers, mut wire) = self.split();
         headers.iter().map(move |header| {
-            let SetHeader { rtype, ttl, count, len } = SetHeader::read(header);
-            let (own, rest) = wire.split_at(len);
+            let RrSetEntry { rtype, ttl, count, len } = RrSetEntry::read(header);
+            let (own, rest) = wire.split_at(usize::from(len));
             wire = rest;
             RrSet::stored(rtype, ttl, count, own)
         })
@@ -149,7 +149,8 @@ impl<'z> NodeEntry<'z> {
         let (headers, wire) = self.split();
         let mut start = 0;
         for header in headers {
-            let SetHeader { rtype: other, ttl, count, len } = SetHeader::read(header);
+            let RrSetEntry { rtype: other, ttl, count, len } = RrSetEntry::read(header);
+            let len = usize::from(len);
             if other == rtype {
                 return Some(RrSet::stored(rtype, ttl, count, &wire[start..start + len]));
             }
@@ -160,7 +161,7 @@ impl<'z> NodeEntry<'z> {
 
     /// The number of the node behind this one, which has the number `id`.
     pub(super) fn next(self, id: NodeId) -> NodeId {
-        let records: usize = self.split().0.iter().map(|header| SetHeader::read(header).len).sum();
+        let records: usize = self.split().0.iter().map(|header| usize::from(RrSetEntry::read(header).len)).sum();
         let len = self.sets() + self.count() * SET_LEN + records;
         NodeId::from_index(id.index() + len.div_ceil(GRAIN))
     }
@@ -187,23 +188,15 @@ impl<'z> NodeEntry<'z> {
     }
 }
 
-/// The header of an RRset.
-struct SetHeader {
-    rtype: Rtype,
-    /// The number of records, with [`super::rrset::IS_SIGNED`] if RRSIGs are behind them.
-    count: u16,
-    len: usize,
-    ttl: Ttl,
-}
-
-impl SetHeader {
+impl RrSetEntry {
+    /// Reads the header of an RRset.
     #[inline]
     fn read(octets: &[u8; SET_LEN]) -> Self {
         let [type_a, type_b, count_a, count_b, len_a, len_b, ttl @ ..] = *octets;
-        SetHeader {
+        RrSetEntry {
             rtype: Rtype(u16::from_ne_bytes([type_a, type_b])),
             count: u16::from_ne_bytes([count_a, count_b]),
-            len: usize::from(u16::from_ne_bytes([len_a, len_b])),
+            len: u16::from_ne_bytes([len_a, len_b]),
             ttl: Ttl(u32::from_ne_bytes(ttl)),
         }
     }

@@ -45,7 +45,7 @@ pub use keys::SigningTerms;
 pub(crate) use keys::{
     ECDSA_P256, ED25519, KeyRole, KeyState, SignOctets, SignatureOctets, ZoneKey, ds_rdata, is_entry_point, key_tag,
 };
-pub(crate) use negative::NegativeSoa;
+pub(crate) use negative::{NegativeSoa, soa_numbers};
 pub use node::Node;
 pub(crate) use order::CanonicalOrder;
 pub(crate) use overlay::ZoneOverlays;
@@ -91,7 +91,8 @@ pub struct Zone {
     /// The SOA of negative answers at owners with dynamic records, by id.
     dynamic: Vec<(NodeId, NegativeSoa)>,
     signatures: SignatureCount,
-    availability: Availability,
+    /// The reason why it may not be answered from; `None` if it may.
+    lack: Option<Ede>,
 }
 
 /// The records that prove denials in a signed zone.
@@ -121,20 +122,8 @@ impl SignatureCount {
 
     /// Adds a signature.
     pub(crate) fn add(&mut self, expires: UnixTime) {
-        self.count += 1;
-        self.expires = Some(self.expires.map_or(expires, |first| first.min(expires)));
+        *self = self.plus(SignatureCount { count: 1, expires: Some(expires) });
     }
-}
-
-/// Whether there is a copy of a zone to answer from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Availability {
-    /// There is.
-    Available,
-    /// None has come yet.
-    Awaited,
-    /// There is none that may still be used.
-    Unavailable,
 }
 
 /// The entry of a zone for a name at or below its apex.
@@ -164,7 +153,8 @@ impl Zone {
 
     /// Stands for a zone of which no copy has come yet, as [`Zone::unavailable`] does for one that has no usable one.
     pub(crate) fn awaited(apex: NameBuf) -> Self {
-        Zone { availability: Availability::Awaited, ..Zone::unavailable(apex) }
+        // RFC 8914 §4.15: the server is not fully functional yet.
+        Zone { lack: Some(Ede::NotReady), ..Zone::unavailable(apex) }
     }
 
     /// Stands for a zone of which there is no usable copy: one with an SOA of serial 0 and nothing to answer with.
@@ -177,25 +167,20 @@ impl Zone {
             builder.add(apex.as_name(), rtype, Ttl(0), rdata, 0).expect("the apex is in its zone");
         }
         let (zone, _) = builder.finish().expect("an SOA and an NS are a zone");
-        Zone { availability: Availability::Unavailable, ..zone }
+        // RFC 8914 §4.25: the zone is too old, or has expired.
+        Zone { lack: Some(Ede::InvalidData), ..zone }
     }
 
     /// Whether it may be answered from.
     #[inline]
     pub fn is_available(&self) -> bool {
-        self.availability == Availability::Available
+        self.lack.is_none()
     }
 
     /// The reason why it may not be answered from; `None` if it may.
     #[inline]
     pub(crate) fn lack(&self) -> Option<Ede> {
-        match self.availability {
-            Availability::Available => None,
-            // RFC 8914 §4.15: the server is not fully functional yet.
-            Availability::Awaited => Some(Ede::NotReady),
-            // RFC 8914 §4.25: the zone is too old, or has expired.
-            Availability::Unavailable => Some(Ede::InvalidData),
-        }
+        self.lack
     }
 
     /// Whether the addresses of an owner of the zone depend on the client.
@@ -258,9 +243,8 @@ impl Zone {
 
     /// The SOA's SERIAL.
     pub fn serial(&self) -> u32 {
-        let wire = self.soa().wire();
-        let at = wire.len() - negative::SOA_NUMBERS_LEN;
-        u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
+        let [serial, ..] = soa_numbers(self.soa().wire());
+        serial
     }
 
     /// Adds the suffixes of a name that were left out, if the zone may have one of them: if it has a name of more labels
@@ -361,12 +345,8 @@ impl Zone {
 
     /// The nodes from one on, which is of this zone.
     pub(crate) fn nodes_from(&self, first: NodeId) -> impl Iterator<Item = Node<'_>> {
-        let of = |id: NodeId| (!self.entries_from(id).is_empty()).then(|| self.node(id));
+        let of = |id: NodeId| (!NodeEntry::all_from(&self.entries, id).is_empty()).then(|| self.node(id));
         std::iter::successors(of(first), move |node| of(node.entry().next(node.id)))
-    }
-
-    fn entries_from(&self, id: NodeId) -> &[u8] {
-        NodeEntry::all_from(&self.entries, id)
     }
 
     #[inline]

@@ -42,7 +42,7 @@ impl NegativeSoa {
     /// Makes it from the zone's SOA: its TTL is the lesser of the SOA's own and its MINIMUM (RFC 2308 §5).
     pub(super) fn of(soa: RrSet<'_>, apex: Name<'_>) -> Self {
         let wire = soa.wire();
-        let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+        let [.., minimum] = soa_numbers(wire);
         let ttl = soa.ttl.min(Ttl(minimum));
         let mut signed: Box<[u8]> = soa.signed_wire().into();
         set_ttls(&mut signed, ttl);
@@ -96,6 +96,12 @@ pub(super) fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBER
     let (mname, rest) = Name::split_from(rdata)?;
     let (rname, numbers) = Name::split_from(rest)?;
     Some(([mname, rname], numbers.try_into().ok()?))
+}
+
+/// SERIAL, REFRESH, RETRY, EXPIRE and MINIMUM, with which the rdata of an SOA ends; zeros if it is shorter.
+pub(crate) fn soa_numbers(rdata: &[u8]) -> [u32; 5] {
+    let numbers = rdata.last_chunk::<SOA_NUMBERS_LEN>().and_then(|octets| octets.as_chunks().0.first_chunk());
+    numbers.map_or([0; 5], |numbers| numbers.map(u32::from_be_bytes))
 }
 
 /// A record in the making, and the names that it may point to by their distance from the apex.

@@ -47,6 +47,11 @@ pub(super) const TTL: std::ops::Range<usize> = 6..10;
 /// Appends a record in the form of [`RrSet::wire`].
 pub(crate) fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
     wire.extend_from_slice(&[0xc0, 0x0c]);
+    push_behind_owner(rtype, ttl, rdata, wire);
+}
+
+/// Appends a record of class IN without compression, except its owner.
+pub(super) fn push_behind_owner(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
     wire.extend_from_slice(&rtype.0.to_be_bytes());
     wire.extend_from_slice(&Class::IN.0.to_be_bytes());
     wire.extend_from_slice(&ttl.0.to_be_bytes());

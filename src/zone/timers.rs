@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::Zone;
+use super::{Zone, soa_numbers};
 
 /// The timers of an SOA for copies of the zone, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,7 @@ impl Timers {
 impl Zone {
     /// The durations after which copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
     pub(crate) fn timers(&self) -> Timers {
-        let wire = self.soa().wire();
-        let number = |back: usize| {
-            let at = wire.len() - back;
-            u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
-        };
-        Timers { refresh: number(16), retry: number(12), expire: number(8) }
+        let [_, refresh, retry, expire, _] = soa_numbers(self.soa().wire());
+        Timers { refresh, retry, expire }
     }
 }

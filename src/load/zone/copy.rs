@@ -19,7 +19,7 @@ use crate::base::rr::Rtype;
 use crate::config;
 use crate::files;
 use crate::files::state::{self, StateForm};
-use crate::zone::{Record, Records, SignedZone, Zone};
+use crate::zone::{Node, Record, Records, SignedZone, Zone};
 
 /// The kind of file. The version before wrote the second line of today's as its first.
 pub static FORM: StateForm = StateForm {
@@ -100,14 +100,7 @@ fn write_record(out: &mut impl Write, record: Record<'_>) -> io::Result<()> {
 
 fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
     writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
-    for node in zone.nodes() {
-        for set in node.rrsets() {
-            for (rtype, ttl, rdata) in set.all_records() {
-                write_record(&mut out, Record { owner: node.owner(), rtype, ttl, rdata })?;
-            }
-        }
-    }
-    Ok(())
+    zone.nodes().flat_map(Node::records).try_for_each(|record| write_record(&mut out, record))
 }
 
 /// The name of a common type, and the number of any other, because some servers do not know its name.

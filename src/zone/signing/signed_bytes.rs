@@ -15,8 +15,9 @@ use ring::digest;
 
 use crate::base::name::Name;
 use crate::base::rdata::canonical;
-use crate::base::rr::{Class, Rtype};
+use crate::base::rr::Rtype;
 use crate::base::time::{Ttl, UnixTime};
+use crate::zone::rrset::push_behind_owner;
 use crate::zone::{SignatureOctets, ZoneKey};
 
 /// The time before the start of a window at which its signatures are valid already, because clocks of resolvers may be behind.
@@ -98,7 +99,7 @@ impl RrSetToSign<'_> {
     /// The bytes to sign with a key (RFC 4034 §3.1.8.1).
     pub(crate) fn by<'k>(&self, key: &'k ZoneKey, window: SigningWindow) -> ToSign<'k> {
         let mut octets = self.head(key, window);
-        self.put_records(self.ttl.0.to_be_bytes(), &mut octets);
+        self.put_records(self.ttl, &mut octets);
         ToSign { key, expiration: window.expiration, octets }
     }
 
@@ -107,24 +108,20 @@ impl RrSetToSign<'_> {
         let (fixed, rest) = rrsig.split_at_checked(18)?;
         let apex = self.apex.as_wire();
         let (signer, signature) = rest.split_at_checked(apex.len())?;
-        let ttl = fixed.get(4..)?.first_chunk()?;
+        let ttl = Ttl(u32::from_be_bytes(*fixed.get(4..)?.first_chunk()?));
         let mut octets = [fixed, &apex.to_ascii_lowercase()].concat();
-        self.put_records(*ttl, &mut octets);
+        self.put_records(ttl, &mut octets);
         signer.eq_ignore_ascii_case(apex).then_some((octets, signature))
     }
 
     /// Adds the records in canonical form and order.
-    fn put_records(&self, ttl: [u8; 4], octets: &mut Vec<u8>) {
+    fn put_records(&self, ttl: Ttl, octets: &mut Vec<u8>) {
         let mut rdatas: Vec<Cow<'_, [u8]>> = self.rdatas.iter().map(|rdata| canonical(self.rtype, rdata)).collect();
         rdatas.sort_unstable();
         let owner = self.owner.as_wire().to_ascii_lowercase();
         for rdata in rdatas {
             octets.extend_from_slice(&owner);
-            octets.extend_from_slice(&self.rtype.0.to_be_bytes());
-            octets.extend_from_slice(&Class::IN.0.to_be_bytes());
-            octets.extend_from_slice(&ttl);
-            octets.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
-            octets.extend_from_slice(&rdata);
+            push_behind_owner(self.rtype, ttl, &rdata, octets);
         }
     }
 
