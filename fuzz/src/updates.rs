@@ -35,7 +35,7 @@ static CHALLENGED: LazyLock<Snapshot> = LazyLock::new(|| {
     let owners = OWNERS.map(|owner| (name("example.net"), name(owner)));
     challenges.add(("key:one".into(), MirrorId(0)), KeyId(0).into(), Vec::new(), &owners);
     challenges.add(("user:two".into(), MirrorId(1)), PasswordDigest::new([0; 32]).into(), Vec::new(), &owners);
-    challenges.add_peer(KeyId(1));
+    challenges.peer_keys.push(KeyId(1));
     let transfers = Arc::new(SNAPSHOT.transfers().clone());
     let compiled = Compiled { transfers, challenges: Arc::new(challenges), ..Compiled::default() };
     let snapshot = Snapshot::new(Generation(1), ZoneSet::new(vec![zone]), compiled);

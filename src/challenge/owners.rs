@@ -26,8 +26,10 @@ const LABEL: &[u8] = b"\x0f_acme-challenge";
 pub struct Challenges {
     credentials: Vec<Credential>,
     owners: BTreeMap<NameBuf, ChallengeOwner>,
-    mirrors: Vec<MirrorAddressOwner>,
-    peer_keys: Vec<KeyId>,
+    /// The names with the addresses of one mirror each.
+    pub mirrors: Vec<MirrorAddressOwner>,
+    /// The keys of the other servers of the zones, each of which sends the tokens that it has.
+    pub peer_keys: Vec<KeyId>,
 }
 
 /// The right of a machine to set tokens.
@@ -168,21 +170,6 @@ impl Challenges {
         self.credentials.push(Credential { name, mirror, proof, allow, owners });
     }
 
-    /// Adds a name with the addresses of a mirror.
-    pub fn add_mirror(&mut self, name: MirrorAddressOwner) {
-        self.mirrors.push(name);
-    }
-
-    /// Adds the key of another server of the zones, which sends the tokens that it has.
-    pub fn add_peer(&mut self, key: KeyId) {
-        self.peer_keys.push(key);
-    }
-
-    /// True if a key is that of another server.
-    pub fn is_peer(&self, key: KeyId) -> bool {
-        self.peer_keys.contains(&key)
-    }
-
     /// All credentials.
     pub fn credentials(&self) -> &[Credential] {
         &self.credentials
@@ -200,22 +187,15 @@ impl Challenges {
 
     /// The owners of challenges, each with the apex of its zone and its credentials.
     pub fn owners(&self) -> impl Iterator<Item = (&NameBuf, &NameBuf, impl Iterator<Item = &Credential>)> {
-        let credentials =
-            |owner: &ChallengeOwner| owner.credentials.iter().map(|place| &self.credentials[*place]).collect();
         self.owners.iter().map(move |(name, owner)| {
-            let credentials: Vec<&Credential> = credentials(owner);
-            (&owner.zone, name, credentials.into_iter())
+            let credentials = owner.credentials.iter().map(move |place| &self.credentials[*place]);
+            (&owner.zone, name, credentials)
         })
     }
 
     /// The apex of the zone of an owner of challenges; `None` if it is no such owner.
     pub fn zone_of(&self, owner: &NameBuf) -> Option<&NameBuf> {
         self.owners.get(owner).map(|owner| &owner.zone)
-    }
-
-    /// The names with the addresses of one mirror each.
-    pub fn mirrors(&self) -> &[MirrorAddressOwner] {
-        &self.mirrors
     }
 
     /// The credentials that may set tokens at an owner; empty if it is no owner of challenges.

@@ -4,9 +4,9 @@
 //! of (a Lamport clock), and the name of the server decides between equal counts. A removal is a version too. Two servers
 //! that have seen the same changes in any order and any number of times have the same store.
 //!
-//! **Invariants**: [`ChallengeStore::merge`] is commutative, associative and idempotent; a change affects the tokens of its own
-//! credential and owner alone; a credential has at most [`MAX_KEPT`] tokens at an owner, of which the newest [`MAX_LIVE`] are
-//! live.
+//! **Invariants**: taking in entries ([`ChallengeStore::take_in`]) is commutative, associative and idempotent; a change affects
+//! the tokens of its own credential and owner alone; a credential has at most [`MAX_KEPT`] tokens at an owner, of which the
+//! newest [`MAX_LIVE`] are live.
 //! **Not here**: writing the store to the disk, sending it to other servers.
 
 use std::cmp::Reverse;
@@ -132,13 +132,6 @@ impl ChallengeStore {
             }
         }
         unions
-    }
-
-    /// Takes in the entries of another store.
-    pub fn merge(&mut self, other: &ChallengeStore) {
-        for (key, entry) in &other.entries {
-            self.take_in(key.clone(), entry.clone());
-        }
     }
 
     /// Takes in one entry. An entry of the same token with a newer version stays.

@@ -180,7 +180,7 @@ fn every_key_has_its_effect() {
         assert_eq!(owners, expected.map(|name| format!("_acme-challenge.{name}")));
     }
     let mirrors: Vec<_> =
-        acme.challenges.mirrors().iter().map(|own| (own.zone.to_string(), own.owner.to_string(), own.ttl.0)).collect();
+        acme.challenges.mirrors.iter().map(|own| (own.zone.to_string(), own.owner.to_string(), own.ttl.0)).collect();
     let own = |zone: &str, owner: &str, ttl| (zone.to_string(), owner.to_string(), ttl);
     assert_eq!(mirrors, [own("k8s.io", "a.blob.k8s.io", 60), own("sub.k8s.io", "a.a.sub.k8s.io", 86_400)]);
     let reserved: Vec<usize> = config.zones.iter().map(|zone| zone.reserved.len()).collect();

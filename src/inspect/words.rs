@@ -110,7 +110,7 @@ pub(crate) fn redirect(redirect: &RedirectView) -> Option<String> {
 pub(crate) fn challenges(snapshot: &Snapshot, name: &NameBuf) -> Option<String> {
     let challenges = snapshot.challenges();
     let mirror_of = |id: MirrorId| &snapshot.mirrors()[id.index()].name;
-    if let Some(own) = challenges.mirrors().iter().find(|own| own.owner == *name) {
+    if let Some(own) = challenges.mirrors.iter().find(|own| own.owner == *name) {
         let mirror = mirror_of(own.mirror);
         return Some(format!("these are the addresses of mirror {mirror}, whatever its health, for its certificate"));
     }

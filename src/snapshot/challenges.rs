@@ -25,7 +25,7 @@ impl Snapshot {
         let mut overlays = self.live.overlays.clone();
         let challenges = self.challenges();
         add_tokens(&mut overlays, challenges, &self.live.tokens);
-        for name in challenges.mirrors() {
+        for name in &challenges.mirrors {
             add_addresses(&mut overlays, name, &self.derived.mirrors[name.mirror.index()]);
         }
         overlays
@@ -107,7 +107,7 @@ mod tests {
         }
         if credentials.contains(&"one") {
             let (zone, owner) = (name("x"), name("one.x"));
-            challenges.add_mirror(MirrorAddressOwner { zone, owner, mirror: MirrorId(0), ttl: Ttl(60) });
+            challenges.mirrors.push(MirrorAddressOwner { zone, owner, mirror: MirrorId(0), ttl: Ttl(60) });
         }
         let mirrors = Arc::new([host, Mirror::named("two")]);
         let compiled = Compiled { mirrors, challenges: Arc::new(challenges), ..Compiled::default() };

@@ -60,7 +60,7 @@ impl Next {
                 Arc::make_mut(&mut next.live).note_addresses(host, addresses, &next.derived.mirrors);
                 next.derived.mirrors = mirrors_now(next);
                 self.is_derived = false;
-                self.is_overlaid = next.challenges().mirrors().is_empty() && self.is_overlaid;
+                self.is_overlaid = next.challenges().mirrors.is_empty() && self.is_overlaid;
             }
         }
         next.generation = Generation(next.generation.0 + 1);

@@ -111,7 +111,7 @@ pub(super) fn admit(
     let found = snapshot.zones().find(question.name, &question.name.suffixes());
     let is_apex = |(_, zone): &(_, &Zone)| zone.apex() == question.name && question.qclass == Class::IN;
     found.filter(is_apex).ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
-    if snapshot.challenges().is_peer(key) {
+    if snapshot.challenges().peer_keys.contains(&key) {
         return Ok(UpdateAuthor::Server(key));
     }
     let credential = snapshot.challenges().of_key(key).ok_or(PROHIBITED)?;

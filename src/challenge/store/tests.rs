@@ -172,7 +172,7 @@ fn after(steps: &[Step]) -> [ChallengeStore; 3] {
             }
             Step::Send { from, to } => {
                 let sent = stores[from].clone();
-                stores[to].merge(&sent);
+                merge(&mut stores[to], &sent);
             }
             Step::Pass(seconds) => {
                 now.0 += seconds;
@@ -185,9 +185,13 @@ fn after(steps: &[Step]) -> [ChallengeStore; 3] {
     stores
 }
 
+fn merge(store: &mut ChallengeStore, other: &ChallengeStore) {
+    other.entries().for_each(|(key, entry)| store.take_in(key.clone(), entry.clone()));
+}
+
 fn merged(stores: &[&ChallengeStore]) -> ChallengeStore {
     let mut all = ChallengeStore::default();
-    stores.iter().for_each(|store| all.merge(store));
+    stores.iter().for_each(|store| merge(&mut all, store));
     all
 }
 

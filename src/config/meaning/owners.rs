@@ -65,7 +65,7 @@ impl Check<'_> {
         let mut ground = AcmeGround { horizons, zones, taken: TakenProofs::default() };
         let peers = written.map(|acme| self.check_peers(acme, &spec.dns.listen, &mut ground)).unwrap_or_default();
         let mut meant = MeantCredentials::default();
-        peers.iter().filter_map(|peer| peer.key).for_each(|key| meant.challenges.add_peer(key));
+        meant.challenges.peer_keys.extend(peers.iter().filter_map(|peer| peer.key));
         for (at, mirror) in spec.mirrors.iter().enumerate() {
             self.check_credentials(MirrorId::from_index(at), mirror, written, &mut ground, &mut meant);
         }
@@ -227,7 +227,7 @@ impl Check<'_> {
                 self.reserve(reserved(&challenge, true), *at, name, ground);
                 owners.push((zone.clone(), challenge));
                 names.push(CertificateName { name: own.clone(), is_own: true });
-                all.challenges.add_mirror(MirrorAddressOwner {
+                all.challenges.mirrors.push(MirrorAddressOwner {
                     zone: zone.clone(),
                     owner: own,
                     mirror: id,

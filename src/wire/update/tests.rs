@@ -54,7 +54,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let near = vec!["192.0.2.0/24".parse().unwrap()];
     challenges.add(("key:one".into(), MirrorId(0)), KeyId(0).into(), near, &owners);
     challenges.add(("key:two".into(), MirrorId(1)), KeyId(1).into(), Vec::new(), &owners[..1]);
-    challenges.add_peer(KeyId(PEER_KEY));
+    challenges.peer_keys.push(KeyId(PEER_KEY));
     let transfers = Transfers { keys: Keys::new((0..4).map(|at| Key::clone(&key(at))).collect()), zones: Vec::new() };
     let compiled = Compiled { challenges: Arc::new(challenges), transfers: Arc::new(transfers), ..Compiled::default() };
     let zones = ZoneSet::new(vec![builder.finish().unwrap().0]);
