@@ -23,7 +23,6 @@ pub(crate) use response::{Data, Glue, Need, Owner, Response, Rr, Steering};
 use crate::base::client::Client;
 use crate::base::name::Suffixes;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
-use crate::base::time::Moment;
 use crate::snapshot::Snapshot;
 use search::Search;
 
@@ -31,13 +30,7 @@ use search::Search;
 ///
 /// The response is filled in place, because it has room for every alias and is too large to move for each query.
 #[inline]
-pub(crate) fn answer<'s>(
-    query: &Query<'_>,
-    client: &Client,
-    snapshot: &'s Snapshot,
-    _now: Moment,
-    response: &mut Response<'s>,
-) {
+pub(crate) fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, response: &mut Response<'s>) {
     match (query.problem, &query.question) {
         (Some(problem), _) => reject(problem, response),
         // RFC 7873 §5.4: a query without a question is malformed unless it asks for a cookie.
@@ -56,17 +49,13 @@ fn reject(problem: QueryProblem, response: &mut Response<'_>) {
 }
 
 fn refuse(ede: Ede, response: &mut Response<'_>) {
-    response.rcode = Rcode::REFUSED;
-    response.basis.outcome = Outcome::Refused;
-    response.ede = Some(ede);
+    response.deny((Rcode::REFUSED, Some(ede)));
 }
 
 /// Answers SERVFAIL: a copy that has expired, or was never fetched, answers no query (RFC 1034 §4.3.5).
 #[cold]
 fn fail(ede: Ede, response: &mut Response<'_>) {
-    response.rcode = Rcode::SERVFAIL;
-    response.basis.outcome = Outcome::Refused;
-    response.ede = Some(ede);
+    response.deny((Rcode::SERVFAIL, Some(ede)));
 }
 
 fn ask<'s>(

@@ -227,6 +227,13 @@ impl<'s> Response<'s> {
         self.truncated = true;
     }
 
+    /// Denies the query with a response code and an extended error.
+    pub(crate) fn deny(&mut self, (rcode, ede): (Rcode, Option<Ede>)) {
+        self.rcode = rcode;
+        self.ede = ede;
+        self.basis.outcome = Outcome::Refused;
+    }
+
     /// The name of an owner, given the question's.
     pub(crate) fn owner_name<'r>(&'r self, owner: Owner<'r>, question: Name<'r>) -> Name<'r> {
         match owner {

@@ -11,14 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::base::logged::LoggedClients;
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rtype;
-use crate::wire::{pass_record, skip_name};
+use crate::wire::{pass_record, skip_questions};
 
 const OPTION_ECS: u16 = 8;
 const OPTION_COOKIE: u16 = 10;
-
-/// The bytes of a header, and of the type and class of a question.
-const HEADER_LEN: usize = 12;
-const QUESTION_LEN: usize = 4;
 
 /// Cuts a message. `None` if it cannot be read.
 pub(crate) fn cut(message: &mut Vec<u8>, clients: LoggedClients) -> Option<()> {
@@ -35,12 +31,8 @@ pub(crate) fn cut(message: &mut Vec<u8>, clients: LoggedClients) -> Option<()> {
 
 /// Offset and length of the options of a message; `Some(None)` if it has no OPT record, and `None` if it cannot be read.
 fn opt_rdata(message: &[u8]) -> Option<Option<(usize, usize)>> {
-    let (header, mut rest) = message.split_at_checked(HEADER_LEN)?;
-    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    for _ in 0..count(4) {
-        rest = skip_name(rest)?.get(QUESTION_LEN..)?;
-    }
-    for _ in 0..count(6) + count(8) + count(10) {
+    let (counts, mut rest) = skip_questions(message)?;
+    for _ in 0..counts.into_iter().map(u32::from).sum::<u32>() {
         let record = pass_record(&mut rest)?;
         if record.rtype == Rtype::OPT {
             let end = message.len() - rest.len();

@@ -92,7 +92,7 @@ impl Seen {
         let mut rest = skip_name(&octets[HEADER_LEN..])?.split_at_checked(4)?.1;
         let answers = u32::from(count(6));
         for index in 0..answers + u32::from(count(8)) + u32::from(count(10)) {
-            let PassedRecord { rtype, ttl, rdata } = pass_record(&mut rest)?;
+            let PassedRecord { rtype, ttl, rdata, .. } = pass_record(&mut rest)?;
             if rtype == qtype && index < answers {
                 self.rdata.extend_from_slice(rdata);
                 self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));

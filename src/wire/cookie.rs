@@ -73,44 +73,29 @@ pub(super) fn judge(
         return (Cookie::None, None);
     };
     let mut input = Input::new(client, address);
-    let found = match cookie.try_into() {
+    let (found, kept) = match cookie.try_into() {
         Ok(cookie) => verify(cookie, &mut input, secrets.all(), now),
-        Err(_) if cookie.len() == CLIENT_LEN => FoundCookie::ClientOnly,
-        Err(_) => FoundCookie::Invalid,
+        Err(_) if cookie.len() == CLIENT_LEN => (Cookie::ClientOnly, None),
+        Err(_) => (Cookie::Invalid, None),
     };
-    let renewed = |input: &mut Input| Some(make(client, input, signing, now));
-    match found {
-        FoundCookie::Fresh(cookie) => (Cookie::Valid, Some(*cookie)),
-        FoundCookie::Ageing => (Cookie::Valid, renewed(&mut input)),
-        FoundCookie::Invalid => (Cookie::Invalid, renewed(&mut input)),
-        FoundCookie::ClientOnly => (Cookie::ClientOnly, renewed(&mut input)),
-    }
+    (found, kept.or_else(|| Some(make(client, &mut input, signing, now))))
 }
 
-/// Result of verifying a cookie.
-enum FoundCookie<'c> {
-    /// Valid, and sent back unchanged.
-    Fresh(&'c Octets),
-    /// Valid, but old, or signed with a secret that is being retired.
-    Ageing,
-    Invalid,
-    ClientOnly,
-}
-
-fn verify<'c>(cookie: &'c Octets, input: &mut Input, secrets: &[CookieSecret], now: UnixTime) -> FoundCookie<'c> {
+/// Verifies a whole cookie. A valid one is sent back unchanged, unless it is old, or signed with a secret that is being retired.
+fn verify(cookie: &Octets, input: &mut Input, secrets: &[CookieSecret], now: UnixTime) -> (Cookie, Option<Octets>) {
     let [_, _, _, _, _, _, _, _, version, r1, r2, r3, t1, t2, t3, t4, hash @ ..] = *cookie;
     let time = u32::from_be_bytes([t1, t2, t3, t4]);
     // RFC 9018 §4.3: times are compared as serial numbers (RFC 1982), because the 32 bits wrap around in 2106.
     let age = (now.0 as u32).wrapping_sub(time) as i32;
     if version != VERSION || !(-MAX_AHEAD_SECS..=MAX_AGE_SECS).contains(&age) {
-        return FoundCookie::Invalid;
+        return (Cookie::Invalid, None);
     }
     // RFC 9018 §4.2: the reserved bytes are hashed as received.
     input.set([version, r1, r2, r3], time);
     match secrets.iter().position(|secret| input.hash(secret) == hash) {
-        Some(0) if age <= RENEW_AGE_SECS => FoundCookie::Fresh(cookie),
-        Some(_) => FoundCookie::Ageing,
-        None => FoundCookie::Invalid,
+        Some(0) if age <= RENEW_AGE_SECS => (Cookie::Valid, Some(*cookie)),
+        Some(_) => (Cookie::Valid, None),
+        None => (Cookie::Invalid, None),
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! RFC 8484 §5.1.
 
-use super::record::{HEADER_LEN, PassedRecord, pass_record, skip_name};
+use super::record::{PassedRecord, pass_record, skip_questions};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
@@ -15,16 +15,10 @@ use crate::base::time::Ttl;
 /// a negative answer, that is the TTL of the SOA, which already is the least of its TTL and its MINIMUM (RFC 2308 §3).
 /// Errors have records in neither section.
 pub(crate) fn freshness(reply: &[u8]) -> Option<Ttl> {
-    let header: &[u8; HEADER_LEN] = reply.first_chunk()?;
-    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let mut rest = reply.get(HEADER_LEN..)?;
-    for _ in 0..count(4) {
-        rest = skip_name(rest)?.get(4..)?;
-    }
-    let answers = least(&mut rest, count(6))?;
-    match answers {
+    let ([answers, authorities, _], mut rest) = skip_questions(reply)?;
+    match least(&mut rest, answers)? {
         Some(ttl) => Some(ttl),
-        None => least(&mut rest, count(8))?,
+        None => least(&mut rest, authorities)?,
     }
 }
 

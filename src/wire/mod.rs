@@ -29,13 +29,13 @@ pub use cookie::Cookie;
 pub use decode::decode;
 pub(crate) use freshness::freshness;
 pub use peek::peek;
-pub(crate) use record::{PassedRecord, pass_record, skip_name};
+pub(crate) use record::{PassedRecord, pass_record, skip_name, skip_questions};
 
 use std::net::IpAddr;
 
 use decode::Read;
 use encode::{Written, encode};
-use extras::{Extras, Identified};
+use extras::{Extras, Identified, MAX_BARE_LEN};
 
 use crate::answer::{self, Basis, Keepalive, Outcome, Query, QueryProblem, Response};
 use crate::base::client::{Client, Vantage};
@@ -247,7 +247,7 @@ fn reply(
     }
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
-    answer::answer(&query, &client, snapshot, now.monotonic, &mut response);
+    answer::answer(&query, &client, snapshot, &mut response);
     let (cookie, extras) = extras(&query, peer, snapshot, now);
     // RFC 7873 §5.4: a query for nothing but a cookie learns whether its cookie is still valid.
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
@@ -292,6 +292,33 @@ fn encode_slipped(
     out: &mut [u8],
 ) -> Written {
     encode(query, response, &Extras { cookie, nsid: None }, transport, settings, out)
+}
+
+/// Encodes the response to a message that is no plain query, and fills `out` at most. Options that the client can do without
+/// are left out if there is no room for every response with these.
+fn encode_in_room(
+    query: &Query<'_>,
+    response: &Response<'_>,
+    (cookie, extras): (Cookie, Extras<'_>),
+    limit: Limit,
+    transport: Transport,
+    settings: &Settings,
+    out: &mut [u8],
+) -> Reply {
+    let extras = if out.len() < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
+    let Written { len, truncated } = encode(query, response, &extras, transport, settings, out);
+    let summary = Summary {
+        qtype: query.question.map(|question| question.qtype),
+        rcode: response.rcode,
+        aa: response.aa,
+        truncated,
+        cookie,
+        limit,
+        ecs: EcsEffect::NotCompared,
+        basis: response.basis,
+        notice: None,
+    };
+    Reply { len, summary }
 }
 
 /// Decides a sample of the queries again, without ECS, and compares the decisions.

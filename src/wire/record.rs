@@ -9,7 +9,7 @@
 use arrayvec::ArrayVec;
 
 use crate::base::name::{MAX_NAME_LEN, Name, NameBuf};
-use crate::base::rr::Rtype;
+use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 
 /// Length in bytes of a header (RFC 1035 §4.1.1).
@@ -98,6 +98,8 @@ pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
 pub(crate) struct PassedRecord<'m> {
     /// Its type.
     pub(crate) rtype: Rtype,
+    /// Its class.
+    pub(crate) class: Class,
     /// Its TTL.
     pub(crate) ttl: Ttl,
     /// Its data, in which names may be compressed.
@@ -106,10 +108,22 @@ pub(crate) struct PassedRecord<'m> {
 
 /// Reads the record at the start of `rest`, and shortens `rest` to the bytes behind it.
 pub(crate) fn pass_record<'m>(rest: &mut &'m [u8]) -> Option<PassedRecord<'m>> {
-    let (&[t0, t1, _, _, ttl @ .., l0, l1], after) = skip_name(rest)?.split_first_chunk::<10>()?;
+    let (&[t0, t1, c0, c1, ttl @ .., l0, l1], after) = skip_name(rest)?.split_first_chunk::<10>()?;
     let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
     *rest = after;
-    Some(PassedRecord { rtype: Rtype(u16::from_be_bytes([t0, t1])), ttl: Ttl(u32::from_be_bytes(ttl)), rdata })
+    let (rtype, class) = (Rtype(u16::from_be_bytes([t0, t1])), Class(u16::from_be_bytes([c0, c1])));
+    Some(PassedRecord { rtype, class, ttl: Ttl(u32::from_be_bytes(ttl)), rdata })
+}
+
+/// The numbers of records in the answer, authority and additional sections of a message, and the bytes behind its questions.
+pub(crate) fn skip_questions(message: &[u8]) -> Option<([u16; 3], &[u8])> {
+    let (header, mut rest) = message.split_first_chunk::<HEADER_LEN>()?;
+    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    for _ in 0..count(4) {
+        // The type and the class.
+        rest = skip_name(rest)?.get(4..)?;
+    }
+    Some(([count(6), count(8), count(10)], rest))
 }
 
 /// The bytes behind a name, which may end in a pointer.

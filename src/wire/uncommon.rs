@@ -8,13 +8,12 @@
 //! **Not here**: permitted transfers ([`super::transfer`]), permitted updates ([`super::update`]), the refresh after a NOTIFY (transfer).
 
 use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY, OPCODE_UPDATE};
-use super::encode::{encode, size_limit};
+use super::encode::size_limit;
 use super::extras::Extras;
-use super::extras::MAX_BARE_LEN;
-use super::transfer::{self, Denial};
+use super::transfer;
 use super::tsig::{self, TsigVerdict};
-use super::{EcsEffect, Limit, Notice, Peer, Reply, Silence, Summary, Transport, limit, update};
-use crate::answer::{self, Data, Need, Outcome, Owner, Query, QueryProblem, Question, Response, Rr};
+use super::{Limit, Notice, Peer, Reply, Silence, Summary, Transport, encode_in_room, limit, update};
+use crate::answer::{self, Data, Need, Owner, Query, QueryProblem, Question, Response, Rr};
 use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
@@ -48,7 +47,7 @@ pub(super) fn respond(
         query.problem = Some(QueryProblem::Opcode);
     }
     let mut response = Response::empty();
-    let notice = decide(message, query, peer, snapshot, now, &verdict, &mut response)?;
+    let notice = decide(message, query, peer, snapshot, &verdict, &mut response)?;
     let room = size_limit(query, peer.transport, snapshot.settings()).min(out.len()) - verdict.room();
     let (cookie, extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings().rate_limit, &verdict) {
@@ -60,20 +59,10 @@ pub(super) fn respond(
         _ => Limit::Off,
     };
     let extras = if limit == Limit::Slipped { Extras { nsid: None, ..extras } } else { extras };
-    let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
-    let written = encode(query, &response, &extras, peer.transport, snapshot.settings(), &mut out[..room]);
-    let summary = Summary {
-        qtype: query.question.map(|question| question.qtype),
-        rcode: response.rcode,
-        aa: response.aa,
-        truncated: written.truncated,
-        cookie,
-        limit,
-        ecs: EcsEffect::NotCompared,
-        basis: response.basis,
-        notice,
-    };
-    Ok(Reply { len: verdict.finish(out, written.len, now.unix), summary })
+    let (transport, settings) = (peer.transport, snapshot.settings());
+    let Reply { len, summary } =
+        encode_in_room(query, &response, (cookie, extras), limit, transport, settings, &mut out[..room]);
+    Ok(Reply { len: verdict.finish(out, len, now.unix), summary: Summary { notice, ..summary } })
 }
 
 /// Fills the response, and returns the notice for the services.
@@ -82,7 +71,6 @@ fn decide<'s>(
     query: &Query<'_>,
     peer: Peer,
     snapshot: &'s Snapshot,
-    now: Now,
     verdict: &TsigVerdict,
     response: &mut Response<'s>,
 ) -> Result<Option<Notice>, Silence> {
@@ -96,7 +84,7 @@ fn decide<'s>(
         (TsigVerdict::Refused(refusal), _) => {
             let other = refusal.other_algorithm(&snapshot.transfers().keys);
             notice = other.map(|(key, algorithm)| Notice::OtherAlgorithm(key, algorithm));
-            deny((Rcode::NOTAUTH, None), response);
+            response.deny((Rcode::NOTAUTH, None));
         }
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
             notice = notify(question, peer, key, snapshot, response).map(Notice::Changed);
@@ -104,21 +92,15 @@ fn decide<'s>(
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_UPDATE => {
             match update::admit(question, peer, key, snapshot) {
                 Ok(_) => return Err(Silence::Update),
-                Err(denial) => deny(denial, response),
+                Err(denial) => response.deny(denial),
             }
         }
         (_, Some(question)) if transfer::is_asked(query, question) => {
             refuse_transfer(message, question, peer, key, snapshot, response);
         }
-        _ => answer::answer(query, &super::client(query, peer.address, snapshot), snapshot, now.monotonic, response),
+        _ => answer::answer(query, &super::client(query, peer.address, snapshot), snapshot, response),
     }
     Ok(notice)
-}
-
-fn deny((rcode, ede): Denial, response: &mut Response<'_>) {
-    response.rcode = rcode;
-    response.ede = ede;
-    response.basis.outcome = Outcome::Refused;
 }
 
 /// Answers a request for a transfer that was not begun, because it is not permitted or because it came over UDP.
@@ -132,7 +114,7 @@ fn refuse_transfer<'s>(
 ) {
     let id = match transfer::permit(question, peer, key, snapshot) {
         Ok(id) => id,
-        Err(denial) => return deny(denial, response),
+        Err(denial) => return response.deny(denial),
     };
     let is_readable = question.qtype == Rtype::AXFR || transfer::serial(message, question).is_some();
     // Transfers over QUIC (RFC 9250 §5.7) are not implemented, because no secondary asks for them yet. Over HTTP, a reply is
@@ -144,11 +126,11 @@ fn refuse_transfer<'s>(
         Transport::Udp | Transport::Tcp => false,
     };
     if is_refused {
-        return deny((Rcode::REFUSED, Some(Ede::NotSupported)), response);
+        return response.deny((Rcode::REFUSED, Some(Ede::NotSupported)));
     }
     // RFC 5936 §4.2: AXFR needs a stream.
     if peer.transport != Transport::Udp || question.qtype == Rtype::AXFR || !is_readable {
-        return deny((Rcode::FORMERR, None), response);
+        return response.deny((Rcode::FORMERR, None));
     }
     // RFC 1995 §2: the SOA alone. If its serial is new to the client, the client retries over TCP.
     let zone = snapshot.zones().zone(id);
@@ -169,13 +151,13 @@ fn notify<'s>(
 ) -> Option<ZoneId> {
     let found = snapshot.zones().at_apex(question.name);
     let Some((id, _)) = found.filter(|_| question.qclass == Class::IN) else {
-        deny((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)), response);
+        response.deny((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)));
         return None;
     };
     response.basis.zone = Some(id);
     // §3.10: a NOTIFY from any other sender is an error, and has no effect.
     if !snapshot.transfers().policy(id).primaries.iter().any(|party| party.is(peer.address, key)) {
-        deny((Rcode::REFUSED, Some(Ede::Prohibited)), response);
+        response.deny((Rcode::REFUSED, Some(Ede::Prohibited)));
         return None;
     }
     response.aa = true;

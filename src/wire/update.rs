@@ -19,21 +19,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::decode::{OPCODE_UPDATE, decode};
-use super::encode::{encode, size_limit};
-use super::extras::Extras;
-use super::extras::MAX_BARE_LEN;
-use super::record::{HEADER_LEN, expand};
+use super::encode::size_limit;
+use super::record::{HEADER_LEN, PassedRecord, expand, pass_record};
 use super::transfer::Denial;
 use super::tsig::{self, Signer, TsigVerdict};
-use super::{EcsEffect, Limit, MAX_UDP, Peer, Summary, Transport};
-use crate::answer::{Outcome, Query, Question, Response};
+use super::{Limit, MAX_UDP, Peer, Reply, Summary, Transport, encode_in_room};
+use crate::answer::{Query, Question, Response};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
 use crate::challenge::{ChallengeToken, Credential, Removal};
 use crate::snapshot::Snapshot;
-use crate::zone::{Found, Node, Zone};
+use crate::zone::{Node, Zone};
 pub use exchange::ReceivedEntry;
 pub(crate) use exchange::{AnsweredTokens, MAX_ENTRIES, answered_tokens, entries_message};
 
@@ -42,6 +40,9 @@ const PROHIBITED: Denial = (Rcode::REFUSED, Some(Ede::Prohibited));
 
 /// A message that breaks a rule of the format.
 const MALFORMED: Denial = (Rcode::FORMERR, None);
+
+/// A message about another zone than those of this server.
+const NOT_OURS: Denial = (Rcode::NOTAUTH, Some(Ede::NotAuthoritative));
 
 /// An update that is signed by a credential or a peer, and not decided yet.
 #[derive(Debug)]
@@ -108,9 +109,8 @@ pub(super) fn admit(
     if question.qtype != Rtype::SOA {
         return Err(MALFORMED);
     }
-    let found = snapshot.zones().find(question.name, &question.name.suffixes());
-    let is_apex = |(_, zone): &(_, &Zone)| zone.apex() == question.name && question.qclass == Class::IN;
-    found.filter(is_apex).ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
+    let found = snapshot.zones().at_apex(question.name).filter(|_| question.qclass == Class::IN);
+    found.ok_or(NOT_OURS)?;
     if snapshot.challenges().peer_keys.contains(&key) {
         return Ok(UpdateAuthor::Server(key));
     }
@@ -142,11 +142,8 @@ impl ReceivedUpdate {
     pub fn judge(&self, snapshot: &Snapshot) -> Result<UpdateEffect, Denial> {
         let query = decode(&self.message).ok_or(MALFORMED)?;
         let question = query.question.ok_or(MALFORMED)?;
-        let found = snapshot.zones().find(question.name, &question.name.suffixes());
         // A reload may have removed the zone or the credential.
-        let (_, zone) = found
-            .filter(|(_, zone)| zone.apex() == question.name)
-            .ok_or((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)))?;
+        let (_, zone) = snapshot.zones().at_apex(question.name).ok_or(NOT_OURS)?;
         if let Some(ede) = zone.lack() {
             return Err((Rcode::SERVFAIL, Some(ede)));
         }
@@ -175,31 +172,19 @@ impl ReceivedUpdate {
     pub fn reply(mut self, outcome: Result<(), Denial>, snapshot: &Snapshot, now: Now) -> (Vec<u8>, Summary) {
         let query = decode(&self.message).unwrap_or(Query::EMPTY);
         let mut response = Response::empty();
-        if let Err((rcode, ede)) = outcome {
-            (response.rcode, response.ede) = (rcode, ede);
-            response.basis.outcome = Outcome::Refused;
+        if let Err(denial) = outcome {
+            response.deny(denial);
         }
         let question = query.question.map(|question| question.name);
         let found = question.and_then(|name| snapshot.zones().find(name, &name.suffixes()));
         response.basis.zone = found.map(|(id, _)| id);
         let mut out = vec![0; MAX_UDP];
-        let limit = size_limit(&query, self.peer.transport, snapshot.settings()).min(out.len());
-        let room = limit - self.signer.room();
-        let (cookie, extras) = super::extras(&query, self.peer, snapshot, now);
-        let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
-        let written = encode(&query, &response, &extras, self.peer.transport, snapshot.settings(), &mut out[..room]);
-        let summary = Summary {
-            qtype: query.question.map(|question| question.qtype),
-            rcode: response.rcode,
-            aa: false,
-            truncated: written.truncated,
-            cookie,
-            limit: Limit::Off,
-            ecs: EcsEffect::NotCompared,
-            basis: response.basis,
-            notice: None,
-        };
-        let len = self.signer.sign(&mut out, written.len, now.unix);
+        let (transport, settings) = (self.peer.transport, snapshot.settings());
+        let room = size_limit(&query, transport, settings).min(out.len()) - self.signer.room();
+        let extras = super::extras(&query, self.peer, snapshot, now);
+        let Reply { len, summary } =
+            encode_in_room(&query, &response, extras, Limit::Off, transport, settings, &mut out[..room]);
+        let len = self.signer.sign(&mut out, len, now.unix);
         out.truncate(len);
         (out, summary)
     }
@@ -227,18 +212,11 @@ fn sections<'m>(message: &'m [u8], question: &Question<'_>) -> Option<(Vec<Updat
 }
 
 fn record<'m>(message: &'m [u8], at: &mut usize) -> Option<UpdateRecord<'m>> {
-    let (owner, behind) = expand(message, *at)?;
-    let fixed: &[u8; 10] = message.get(behind..)?.first_chunk()?;
-    let [t0, t1, c0, c1, ttl @ .., l0, l1] = *fixed;
-    let rdata = message.get(behind + fixed.len()..)?.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
-    *at = behind + fixed.len() + rdata.len();
-    Some(UpdateRecord {
-        owner,
-        rtype: Rtype(u16::from_be_bytes([t0, t1])),
-        class: Class(u16::from_be_bytes([c0, c1])),
-        ttl: u32::from_be_bytes(ttl),
-        rdata,
-    })
+    let (owner, _) = expand(message, *at)?;
+    let mut behind = message.get(*at..)?;
+    let PassedRecord { rtype, class, ttl, rdata } = pass_record(&mut behind)?;
+    *at = message.len() - behind.len();
+    Some(UpdateRecord { owner, rtype, class, ttl: ttl.0, rdata })
 }
 
 /// Checks the prerequisites against the zone as it is answered (RFC 2136 §3.2).
@@ -251,7 +229,7 @@ fn check_prerequisites(prerequisites: &[UpdateRecord<'_>], zone: &Zone) -> Resul
         if !record.owner.as_name().ends_with(zone.apex()) {
             return Err((Rcode::NOTZONE, None));
         }
-        let node = node(record, zone);
+        let node = zone.node_of(record.owner.as_name());
         let has_type = || node.is_some_and(|node| has_type(node, record.rtype));
         match (record.class, record.rtype) {
             // §3.2.4: a name without records is not in use. An owner of challenges may have no token.
@@ -270,7 +248,7 @@ fn check_prerequisites(prerequisites: &[UpdateRecord<'_>], zone: &Zone) -> Resul
     for record in &exact {
         let wanted = exact.iter().filter(|other| other.owner == record.owner && other.rtype == record.rtype);
         let mut wanted: Vec<&[u8]> = wanted.map(|record| record.rdata).collect();
-        let set = node(record, zone).and_then(|node| node.rrset(record.rtype));
+        let set = zone.node_of(record.owner.as_name()).and_then(|node| node.rrset(record.rtype));
         let mut present: Vec<&[u8]> = set.iter().flat_map(|set| set.rdatas()).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -280,14 +258,6 @@ fn check_prerequisites(prerequisites: &[UpdateRecord<'_>], zone: &Zone) -> Resul
         }
     }
     Ok(())
-}
-
-fn node<'z>(record: &UpdateRecord<'_>, zone: &'z Zone) -> Option<Node<'z>> {
-    let name = record.owner.as_name();
-    match zone.find(name, &name.suffixes()) {
-        Found::Exact(id) => Some(zone.node(id)),
-        Found::Below { .. } => None,
-    }
 }
 
 /// True if a node has records; the addresses of a steered owner are records too.

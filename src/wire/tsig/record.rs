@@ -7,8 +7,8 @@
 
 use crate::base::name::NameBuf;
 use crate::base::rr::{Class, Rcode, Rtype};
-use crate::base::time::UnixTime;
-use crate::wire::record::{HEADER_LEN, expand, pass_record, skip_name};
+use crate::base::time::{Ttl, UnixTime};
+use crate::wire::record::{PassedRecord, expand, pass_record, skip_questions};
 
 /// The TSIG record at the end of a message.
 #[derive(Debug)]
@@ -27,18 +27,14 @@ pub(super) struct TsigRecord<'m> {
 
 /// Reads the TSIG record that starts at `start` and ends the message.
 pub(super) fn read(message: &[u8], start: usize) -> Option<TsigRecord<'_>> {
-    let (name, at) = expand(message, start)?;
-    let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
-    let [t0, t1, c0, c1, 0, 0, 0, 0, l0, l1] = *fixed else { return None };
+    let (name, _) = expand(message, start)?;
+    let mut behind = message.get(start..)?;
+    let PassedRecord { rtype, class, ttl, rdata } = pass_record(&mut behind)?;
     // §4.2: class ANY, TTL 0.
-    if Rtype(u16::from_be_bytes([t0, t1])) != Rtype::TSIG || Class(u16::from_be_bytes([c0, c1])) != Class::ANY {
+    if (rtype, class, ttl) != (Rtype::TSIG, Class::ANY, Ttl(0)) || !behind.is_empty() {
         return None;
     }
-    let rdata_at = at + 10;
-    if rdata_at + usize::from(u16::from_be_bytes([l0, l1])) != message.len() {
-        return None;
-    }
-    let (algorithm, at) = expand(message, rdata_at)?;
+    let (algorithm, at) = expand(message, message.len() - rdata.len())?;
     let (&[a, b, c, d, e, f, fudge_high, fudge_low, mac_high, mac_low], rest) =
         message.get(at..)?.split_first_chunk()?;
     let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([mac_high, mac_low])))?;
@@ -58,15 +54,10 @@ pub(super) fn read(message: &[u8], start: usize) -> Option<TsigRecord<'_>> {
 
 /// Offset of the last record of a message, if that is a TSIG record.
 pub(super) fn find(message: &[u8]) -> Option<usize> {
-    let (header, mut rest) = message.split_first_chunk::<HEADER_LEN>()?;
-    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    for _ in 0..count(4) {
-        rest = skip_name(rest)?.get(4..)?;
+    let (counts, mut rest) = skip_questions(message)?;
+    let mut last = None;
+    for _ in 0..counts.into_iter().map(u32::from).sum::<u32>() {
+        last = Some((message.len() - rest.len(), pass_record(&mut rest)?.rtype));
     }
-    let (mut last, mut last_type) = (None, None);
-    for _ in 0..count(6) + count(8) + count(10) {
-        last = Some(message.len() - rest.len());
-        last_type = Some(pass_record(&mut rest)?.rtype);
-    }
-    last.filter(|_| last_type == Some(Rtype::TSIG) && count(10) > 0)
+    last.filter(|(_, rtype)| *rtype == Rtype::TSIG && counts[2] > 0).map(|(start, _)| start)
 }

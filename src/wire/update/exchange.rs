@@ -13,8 +13,9 @@ use super::super::record::HEADER_LEN;
 use super::{UpdateRecord, record};
 use crate::base::name::Name;
 use crate::base::rr::{Class, Rcode, Rtype};
-use crate::base::time::UnixTime;
+use crate::base::time::{Ttl, UnixTime};
 use crate::challenge::{ChallengeEntry, ChallengeKey, ChallengeState, ChallengeToken, ChallengeVersion, LIFE_SECS};
+use crate::zone::{Record, Records};
 
 /// The most entries of a message. Each takes up to 700 bytes, and a message has 65,535.
 pub(crate) const MAX_ENTRIES: usize = 64;
@@ -56,15 +57,12 @@ pub(crate) fn entries_message(
     let mut message = question(apex, Rtype::SOA, id);
     message[2] = OPCODE_UPDATE << 3;
     message[8..10].copy_from_slice(&(entries.len() as u16).to_be_bytes());
+    let mut records = Records::default();
     for (key, entry) in entries {
-        let rdata = rdata(key, entry);
-        message.extend_from_slice(key.owner.as_name().as_wire());
-        message.extend_from_slice(&Rtype::TXT.0.to_be_bytes());
-        message.extend_from_slice(&Class::IN.0.to_be_bytes());
-        message.extend_from_slice(&(entry.until.0.saturating_sub(now.0).min(LIFE_SECS) as u32).to_be_bytes());
-        message.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
-        message.extend_from_slice(&rdata);
+        let ttl = Ttl(entry.until.0.saturating_sub(now.0).min(LIFE_SECS) as u32);
+        records.push(Record { owner: key.owner.as_name(), rtype: Rtype::TXT, ttl, rdata: &rdata(key, entry) });
     }
+    message.extend_from_slice(records.as_wire());
     message
 }
 
