@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::challenge::ChallengeToken;
-use crate::process::datagram::{connected_udp, random_id, receive_framed, send_framed};
+use crate::process::datagram::{connected_udp, random_id, receive_framed, receive_until, send_framed};
 use crate::wire::ask::question;
 use crate::wire::update::{AnsweredTokens, answered_tokens};
 
@@ -72,13 +72,7 @@ async fn ask(address: SocketAddr, owner: &NameBuf) -> io::Result<AnsweredTokens>
     let asked = async {
         let socket = connected_udp(address).await?;
         socket.send(&query).await?;
-        let mut reply = [0; 4096];
-        loop {
-            let len = socket.recv(&mut reply).await?;
-            if let Some(answer) = answered_tokens(&query, &reply[..len]) {
-                return Ok::<_, io::Error>(answer);
-            }
-        }
+        receive_until(&socket, |reply| answered_tokens(&query, reply)).await
     };
     let answer = timeout(ASK_WAIT, asked).await??;
     if answer != AnsweredTokens::Truncated {

@@ -33,7 +33,7 @@ use crate::wire::update::{ReceivedEntry, TokenAction, TokenChange, UpdateAuthor,
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The most updates that wait for peers. Each holds a message and a few sockets for [`BARRIER`] at most.
-const MAX_WAITING: usize = 64;
+pub(super) const MAX_WAITING: usize = 64;
 
 /// The time between two lines about refused updates of a credential.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -58,11 +58,6 @@ pub(super) struct TokenKeeper<C> {
     pub(super) counts: Arc<UpdateCounts>,
     /// The time of the last line about a refused update, by credential.
     pub(super) refused: BTreeMap<Arc<str>, Instant>,
-}
-
-/// The room for updates that wait for peers.
-pub(super) fn waiting() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_WAITING))
 }
 
 impl<C: Fn() -> UnixTime> TokenKeeper<C> {

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -41,7 +41,7 @@ use crate::process::state::{StateFile, StateFiles};
 use crate::process::{self, Clock, Lock, LockError, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::acme::{AcmeStanding, CredentialStanding, UpdateCounts};
-use keeper::TokenKeeper;
+use keeper::{MAX_WAITING, TokenKeeper};
 use peers::{PeerGround, PeerStandings, Peers};
 use store::KeptTokens;
 
@@ -137,7 +137,7 @@ impl OpenedTokens {
             clock,
             civil: Clock::civil,
             peers,
-            waiting: keeper::waiting(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             counts: counts.clone(),
             refused: BTreeMap::new(),
         };

@@ -25,6 +25,17 @@ pub(crate) async fn connected_udp(address: SocketAddr) -> io::Result<UdpSocket> 
     Ok(socket)
 }
 
+/// Receives datagrams until `take` returns a value for one: replies to earlier attempts and forged ones are skipped.
+pub(crate) async fn receive_until<T>(socket: &UdpSocket, mut take: impl FnMut(&[u8]) -> Option<T>) -> io::Result<T> {
+    let mut datagram = [0; 4096];
+    loop {
+        let len = socket.recv(&mut datagram).await?;
+        if let Some(taken) = take(&datagram[..len]) {
+            return Ok(taken);
+        }
+    }
+}
+
 /// Sends a message with its length before it (RFC 1035 §4.2.2).
 pub(crate) async fn send_framed(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
     stream.write_all(&[&(message.len() as u16).to_be_bytes(), message].concat()).await?;

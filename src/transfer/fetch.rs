@@ -25,7 +25,7 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::files;
 use crate::process::Clock;
-use crate::process::datagram::{connected_udp, random_id, receive_framed, send_framed};
+use crate::process::datagram::{connected_udp, random_id, receive_framed, receive_until, send_framed};
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
 use crate::wire::ask::question;
@@ -82,14 +82,7 @@ pub(super) enum FetchError {
     Tls(XotError),
     /// The signature of a message is wrong.
     Signature(VerifyError),
-    /// The primary's zone is older than the copy (RFC 1982).
-    Older {
-        /// The primary's serial.
-        theirs: u32,
-        /// The copy's serial.
-        ours: u32,
-    },
-    /// The messages were refused.
+    /// The zone or its messages were refused.
     Refused(TransferRefusal),
 }
 
@@ -100,9 +93,6 @@ impl fmt::Display for FetchError {
             FetchError::Silent => f.write_str("no answer in time"),
             FetchError::Tls(error) => error.fmt(f),
             FetchError::Signature(error) => error.fmt(f),
-            FetchError::Older { theirs, ours } => {
-                write!(f, "its serial {theirs} is older than serial {ours} of the copy")
-            }
             FetchError::Refused(refusal) => refusal.fmt(f),
         }
     }
@@ -131,10 +121,7 @@ impl From<VerifyError> for FetchError {
 
 impl From<TransferRefusal> for FetchError {
     fn from(refusal: TransferRefusal) -> Self {
-        match refusal {
-            TransferRefusal::Older { theirs, ours } => FetchError::Older { theirs, ours },
-            refusal => FetchError::Refused(refusal),
-        }
+        FetchError::Refused(refusal)
     }
 }
 
@@ -153,6 +140,7 @@ pub(super) async fn fetch(
         return Ok(Fetched::UpToDate);
     }
     let fetched = match line.transfer(apex, Some(have)).await {
+        Err(older @ FetchError::Refused(TransferRefusal::Older { .. })) => return Err(older),
         // RFC 1995 §2: if the primary does not support IXFR, or its answer is wrong, ask for the whole zone.
         Err(FetchError::Refused(_)) => line.transfer(apex, None).await?,
         other => other?,
@@ -165,9 +153,10 @@ pub(super) async fn fetch(
 }
 
 /// Checks whether a primary's serial is newer than the copy's; an error if it is older.
-fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, FetchError> {
+fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, TransferRefusal> {
     let ours = have.serial();
-    if is_newer(theirs, ours) || theirs == ours { Ok(theirs != ours) } else { Err(FetchError::Older { theirs, ours }) }
+    let is_older = theirs != ours && !is_newer(theirs, ours);
+    if is_older { Err(TransferRefusal::Older { theirs, ours }) } else { Ok(theirs != ours) }
 }
 
 /// A connection, with TLS or without.
@@ -209,20 +198,11 @@ impl PrimaryLine<'_> {
             let id = random_id()?;
             let (query, mut exchange) = self.signed(question(apex, Rtype::SOA, id));
             socket.send(&query).await?;
-            let mut reply = vec![0; 4096];
-            let received = timeout(wait, async {
-                loop {
-                    let len = socket.recv(&mut reply).await?;
-                    // Skip replies to earlier attempts, and forged replies.
-                    if reply[..len].starts_with(&id.to_be_bytes()) {
-                        return Ok::<usize, io::Error>(len);
-                    }
-                }
-            });
-            match received.await {
-                Ok(Ok(len)) => {
-                    self.verify(exchange.as_mut(), &reply[..len])?;
-                    return match inbound::serial_of(&reply[..len], apex, id) {
+            let received = receive_until(&socket, |reply| reply.starts_with(&id.to_be_bytes()).then(|| reply.to_vec()));
+            match timeout(wait, received).await {
+                Ok(Ok(reply)) => {
+                    self.verify(exchange.as_mut(), &reply)?;
+                    return match inbound::serial_of(&reply, apex, id) {
                         Err(TransferRefusal::Malformed(_)) => Ok(None),
                         serial => Ok(Some(serial?)),
                     };

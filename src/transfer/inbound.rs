@@ -116,7 +116,7 @@ impl fmt::Display for TransferRefusal {
             TransferRefusal::Malformed(what) => write!(f, "malformed: {what}"),
             TransferRefusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
             TransferRefusal::Older { theirs, ours } => {
-                write!(f, "serial {theirs} is older than serial {ours} of the copy")
+                write!(f, "its serial {theirs} is older than serial {ours} of the copy")
             }
             TransferRefusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
             TransferRefusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),

@@ -74,9 +74,13 @@ struct TransferShared {
     files: StateFiles,
 }
 
-/// The channels to the task of one secondary zone.
-#[derive(Clone, Debug)]
-struct Door {
+/// The copy of one secondary zone, and the channels to its task.
+#[derive(Debug)]
+struct SecondaryState {
+    /// The time at which it was last found to be up to date.
+    checked: Option<Moment>,
+    /// Its expiry; `None` if there is no copy.
+    expires: Option<Moment>,
     /// Notified when a primary says that the zone has changed.
     bell: Arc<Notify>,
     /// Requests to fetch the zone whole.
@@ -89,11 +93,7 @@ type ReplySender = oneshot::Sender<Result<Retransferred, RetransferError>>;
 /// The state that a reload keeps.
 #[derive(Debug, Default)]
 struct TransferState {
-    /// The time at which each copy was last found to be up to date.
-    checked: HashMap<NameKey, Moment>,
-    /// The expiry of each copy; a zone without a copy has no entry.
-    expires: HashMap<NameKey, Moment>,
-    doors: HashMap<NameKey, Door>,
+    copies: HashMap<NameKey, SecondaryState>,
     /// The servers that get a NOTIFY, by zone.
     followers: Vec<(NameBuf, Vec<Remote>)>,
     keys: Keys,
@@ -140,21 +140,22 @@ impl TransferService {
         let keys = snapshot.transfers().keys.clone();
         let is_secondary = |zone: &&crate::config::ZoneConfig| !zone.primaries.is_empty();
         let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
-        let (mut doors, mut inboxes) = (HashMap::new(), Vec::new());
-        for zone in &zones {
-            let (demands, inbox) = mpsc::channel(MAX_DEMANDS);
-            let door = Door { bell: Arc::default(), demands };
-            inboxes.push((door.bell.clone(), inbox));
-            doors.insert(zone.name.as_name().key(), door);
-        }
         self.shared.files.retain(&copy::FORM, |path| {
             zones.iter().any(|zone| zone.file.as_ref().is_some_and(|file| file.path == path))
         });
+        let mut inboxes = Vec::new();
         {
             let mut state = self.shared.state();
-            state.checked.retain(|zone, _| doors.contains_key(zone));
-            state.expires.retain(|zone, _| doors.contains_key(zone));
-            state.doors = doors;
+            let mut before = std::mem::take(&mut state.copies);
+            for zone in &zones {
+                let (demands, inbox) = mpsc::channel(MAX_DEMANDS);
+                let bell = Arc::<Notify>::default();
+                inboxes.push((bell.clone(), inbox));
+                let key = zone.name.as_name().key();
+                let known = before.remove(&key);
+                let (checked, expires) = known.map_or((None, None), |known| (known.checked, known.expires));
+                state.copies.insert(key, SecondaryState { checked, expires, bell, demands });
+            }
             state.followers =
                 config.zones.iter().map(|zone| (zone.name.clone(), zone.transfer.notify.clone())).collect();
             state.keys = keys.clone();
@@ -195,9 +196,9 @@ impl Drop for TransferService {
 /// Notifies the task of each zone for which a NOTIFY was received. It never ends: without DNS listeners nothing is received.
 async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
-        if let Some(door) = shared.state().doors.get(&zone.as_name().key()) {
+        if let Some(copy) = shared.state().copies.get(&zone.as_name().key()) {
             shared.counters.heard.increment();
-            door.bell.notify_one();
+            copy.bell.notify_one();
         }
     }
     std::future::pending().await
@@ -206,8 +207,8 @@ async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf
 /// Passes each demand of an operator to the task of its zone.
 async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
     while let Some((zone, reply)) = demands.recv().await {
-        let door = shared.state().doors.get(&zone.as_name().key()).map(|door| door.demands.clone());
-        let (reply, error) = match door {
+        let demands = shared.state().copies.get(&zone.as_name().key()).map(|copy| copy.demands.clone());
+        let (reply, error) = match demands {
             None => (reply, RetransferError::NotACopy),
             Some(demands) => match demands.try_send(reply) {
                 Ok(()) => continue,
@@ -250,40 +251,29 @@ impl TransferShared {
         }
     }
 
-    /// The served zone with this apex; `None` if there is none.
-    fn served(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
-        let snapshot = self.published.load();
-        let (id, _) = snapshot.zones().at_apex(apex.as_name())?;
-        Some(snapshot.zones().base(id).clone())
-    }
-
     /// The states of the served zones, in their order.
     fn standings(&self) -> Vec<Standing> {
         let snapshot = self.published.load_full();
         let now = self.clock.now();
         let state = self.state();
         let standing = |zone: &Zone| {
-            let key = zone.apex().key();
-            let copy = state.doors.contains_key(&key).then(|| CopyAge {
-                age: state.checked.get(&key).map(|checked| now.0.saturating_sub(checked.0) / 1000),
-                left: state.expires.get(&key).map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
+            let copy = state.copies.get(&zone.apex().key()).map(|copy| CopyAge {
+                age: copy.checked.map(|checked| now.0.saturating_sub(checked.0) / 1000),
+                left: copy.expires.map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
             });
             Standing { name: zone.apex().to_string(), serial: zone.is_available().then(|| zone.serial()), copy }
         };
         snapshot.zones().iter().take(MAX_ZONES).map(|(_, zone)| standing(zone)).collect()
     }
 
-    fn note_expiry(&self, apex: &NameBuf, expires: Option<Moment>) {
-        if let Some(expires) = expires {
-            self.state().expires.insert(apex.as_name().key(), expires);
+    /// Changes the state of a copy, which a reload may have removed meanwhile.
+    fn note(&self, apex: &NameBuf, change: impl FnOnce(&mut SecondaryState)) {
+        if let Some(copy) = self.state().copies.get_mut(&apex.as_name().key()) {
+            change(copy);
         }
     }
 
-    fn note_checked(&self, apex: &NameBuf, now: Moment) {
-        self.state().checked.insert(apex.as_name().key(), now);
-    }
-
     fn checked(&self, apex: &NameBuf) -> Option<Moment> {
-        self.state().checked.get(&apex.as_name().key()).copied()
+        self.state().copies.get(&apex.as_name().key())?.checked
     }
 }

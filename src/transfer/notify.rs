@@ -15,21 +15,14 @@ use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::process::Clock;
-use crate::process::datagram::{connected_udp, random_id};
+use crate::process::datagram::{connected_udp, random_id, receive_until};
 use crate::telemetry::transfer::Counters;
 use crate::wire::ask::question;
 use crate::wire::tsig::Exchange;
 
-/// The timeouts of the attempts. RFC 1996 §3.6 proposes a minute and five attempts. Shorter timeouts repair lost packets
+/// The timeouts of the attempts, in seconds. RFC 1996 §3.6 proposes a minute and five attempts. Shorter timeouts repair lost packets
 /// sooner, and a restarted secondary queries without a NOTIFY.
-const WAITS: [Duration; 6] = [
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-    Duration::from_secs(32),
-    Duration::from_secs(60),
-];
+const WAITS_SECS: [u64; 6] = [2, 4, 8, 16, 32, 60];
 
 /// A NOTIFY to one secondary.
 #[derive(Clone, Debug)]
@@ -43,7 +36,7 @@ pub(super) struct NotifyWord {
 /// Sends a NOTIFY until the secondary answers, or the attempts are used up.
 pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>) {
     let NotifyWord { apex, serial, to, .. } = &word;
-    for wait in WAITS {
+    for wait in WAITS_SECS.map(Duration::from_secs) {
         match timeout(wait, attempt(&word, clock)).await {
             Ok(Ok(())) => {
                 counters.told.increment();
@@ -70,14 +63,10 @@ async fn attempt(word: &NotifyWord, clock: Clock) -> std::io::Result<()> {
     message[2] = 4 << 3 | 0x04;
     let mut exchange = word.key.as_ref().map(|key| Exchange::begin(key, &mut message, clock.read().unix));
     socket.send(&message).await?;
-    let mut reply = [0; 4096];
-    loop {
-        let len = socket.recv(&mut reply).await?;
-        let reply = &reply[..len];
+    let is_reply = |reply: &[u8]| {
         let is_reply = reply.len() >= 12 && reply.starts_with(&id.to_be_bytes()) && reply[2] & 0xf8 == 0x80 | 4 << 3;
         let holds = exchange.as_mut().is_none_or(|exchange| exchange.verify(reply, clock.read().unix).is_ok());
-        if is_reply && holds {
-            return Ok(());
-        }
-    }
+        (is_reply && holds).then_some(())
+    };
+    receive_until(&socket, is_reply).await
 }

@@ -72,7 +72,8 @@ impl CopySchedule {
     /// Notes that a primary has the same zone as the copy, which has these timers.
     pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
         let timers = timers.bounded();
-        self.copy = Some(HeldCopy { timers, expires: after(now, timers.expire) });
+        let expires = Moment(now.0.saturating_add(u64::from(timers.expire) * 1000));
+        self.copy = Some(HeldCopy { timers, expires });
         self.due = self.soon(now, timers.refresh, *REFRESH.start());
         self.failures = 0;
         self.last_try = Some(now);
@@ -106,10 +107,6 @@ impl CopySchedule {
         let earliest = self.last_try.map_or(now, |last| Moment(last.0 + NOTIFY_PAUSE.as_millis() as u64));
         self.due = self.due.min(now.max(earliest));
     }
-}
-
-fn after(now: Moment, seconds: u32) -> Moment {
-    Moment(now.0.saturating_add(u64::from(seconds) * 1000))
 }
 
 #[cfg(test)]

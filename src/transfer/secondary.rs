@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::fetch::{self, Demand, FetchError, Fetched, Primary};
+use super::inbound::TransferRefusal;
 use super::schedule::CopySchedule;
 use super::{ReplySender, TransferShared};
 use crate::base::name::NameBuf;
@@ -33,19 +34,13 @@ pub(super) struct Secondary {
     primaries: Vec<Primary>,
     /// For each primary: true if its last comparison failed.
     failing: Vec<bool>,
+    /// True if the copy has expired and no comparison has succeeded since, so that the expiry is one line of the log.
+    is_expired: bool,
     /// The file of the copy; `None` if the copy is not stored.
     file: Option<StateFile>,
     /// Notified when a primary says that the zone has changed.
     bell: Arc<Notify>,
     shared: Arc<TransferShared>,
-}
-
-/// The outcome of the last comparison, so that each change of it is one line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CopyStanding {
-    Good,
-    Failing,
-    Expired,
 }
 
 /// The counter for the outcome of a comparison with a primary.
@@ -57,7 +52,7 @@ fn outcome(fetched: &Result<Fetched, FetchError>) -> Compared {
         Err(FetchError::Silent) => Compared::Silent,
         Err(FetchError::Tls(_)) => Compared::TlsFailed,
         Err(FetchError::Signature(_)) => Compared::BadSignature,
-        Err(FetchError::Older { .. }) => Compared::Older,
+        Err(FetchError::Refused(TransferRefusal::Older { .. })) => Compared::Older,
         Err(FetchError::Refused(_)) => Compared::Refused,
     }
 }
@@ -71,26 +66,26 @@ impl Secondary {
         bell: Arc<Notify>,
         shared: Arc<TransferShared>,
     ) -> Self {
-        Secondary { apex, failing: vec![false; primaries.len()], primaries, file, bell, shared }
+        let failing = vec![false; primaries.len()];
+        Secondary { apex, failing, is_expired: false, primaries, file, bell, shared }
     }
 
     /// Keeps the zone up to date, and fetches it on demand. Never returns.
     pub(super) async fn keep(mut self, mut demands: mpsc::Receiver<ReplySender>) {
         let now = self.shared.clock.now();
-        let served = self.served();
-        let held = served.map(|zone| (zone.timers(), self.age(now)));
-        let mut standing = CopyStanding::Good;
+        let held = self.served().map(|zone| (zone.timers(), self.age(now)));
         let mut schedule = CopySchedule::new(held, now, seed());
         loop {
             let now = self.shared.clock.now();
-            self.shared.note_expiry(&self.apex, schedule.expires());
-            if standing != CopyStanding::Expired && !schedule.is_usable(now) && self.served().is_some() {
+            self.shared.note(&self.apex, |copy| copy.expires = schedule.expires().or(copy.expires));
+            if !self.is_expired && !schedule.is_usable(now) && self.served().is_some() {
                 warn!("zone {} has expired: no comparison succeeded in its time; it answers SERVFAIL", self.apex);
-                standing = CopyStanding::Expired;
-                self.publish(Zone::unavailable(self.apex.clone())).await;
+                self.is_expired = true;
+                self.publish(Arc::new(Zone::unavailable(self.apex.clone()))).await;
             }
             if now >= schedule.due() {
-                self.compare(&mut schedule, &mut standing).await;
+                // Each failure is in the log, once.
+                let _ = self.ask(Demand::Newer, &mut schedule).await;
                 continue;
             }
             let expires = schedule.expires().filter(|at| *at > now).unwrap_or(schedule.due());
@@ -98,7 +93,7 @@ impl Secondary {
             tokio::select! {
                 () = self.bell.notified() => schedule.notified(self.shared.clock.now()),
                 Some(reply) = demands.recv() => {
-                    let outcome = self.retransfer(&mut schedule, &mut standing).await;
+                    let outcome = self.retransfer(&mut schedule).await;
                     // The operator may have stopped waiting; the log has the outcome.
                     let _ = reply.send(outcome);
                 }
@@ -108,23 +103,10 @@ impl Secondary {
         }
     }
 
-    /// Asks the primaries in their order until a comparison succeeds.
-    async fn compare(&mut self, schedule: &mut CopySchedule, standing: &mut CopyStanding) {
-        if let Err(_failures) = self.ask(Demand::Newer, schedule, standing).await
-            && *standing == CopyStanding::Good
-        {
-            *standing = CopyStanding::Failing;
-        }
-    }
-
     /// Fetches the zone whole, whatever its serial.
-    async fn retransfer(
-        &mut self,
-        schedule: &mut CopySchedule,
-        standing: &mut CopyStanding,
-    ) -> Result<Retransferred, RetransferError> {
+    async fn retransfer(&mut self, schedule: &mut CopySchedule) -> Result<Retransferred, RetransferError> {
         let before = self.served().map(|zone| zone.serial());
-        match self.ask(Demand::Whole, schedule, standing).await {
+        match self.ask(Demand::Whole, schedule).await {
             Ok((serial, primary)) => Ok(Retransferred { before, serial, primary }),
             Err(failures) => Err(RetransferError::Failed(failures)),
         }
@@ -135,7 +117,6 @@ impl Secondary {
         &mut self,
         demand: Demand,
         schedule: &mut CopySchedule,
-        standing: &mut CopyStanding,
     ) -> Result<(u32, SocketAddr), Vec<(SocketAddr, String)>> {
         let shared = self.shared.clone();
         // The semaphore is never closed. An error would only lift the limit of simultaneous fetches.
@@ -151,11 +132,11 @@ impl Secondary {
             match (fetched, have.clone()) {
                 (Ok(Fetched::Zone(zone)), _) => {
                     self.recovered(at);
-                    return Ok((self.take(Arc::from(zone), address, schedule, standing).await, address));
+                    return Ok((self.take(Arc::from(zone), address, schedule).await, address));
                 }
                 (Ok(Fetched::UpToDate), Some(have)) => {
                     self.recovered(at);
-                    return Ok((self.take(have, address, schedule, standing).await, address));
+                    return Ok((self.take(have, address, schedule).await, address));
                 }
                 // A secondary without a copy cannot be up to date: the primary sent no zone.
                 (Ok(Fetched::UpToDate), None) => failures.push((address, "it sends no zone".to_string())),
@@ -176,7 +157,7 @@ impl Secondary {
         }
         let (apex, address) = (&self.apex, self.primaries[at].address);
         match error {
-            FetchError::Older { .. } => warn!(
+            FetchError::Refused(TransferRefusal::Older { .. }) => warn!(
                 "failed to compare zone {apex} with {address}: {error}, which is served until it expires; \
                  `pharos zone retransfer {apex}` takes the primary's"
             ),
@@ -191,23 +172,17 @@ impl Secondary {
     }
 
     /// Stores and publishes the zone of a primary; returns its serial.
-    async fn take(
-        &self,
-        zone: Arc<Zone>,
-        primary: SocketAddr,
-        schedule: &mut CopySchedule,
-        standing: &mut CopyStanding,
-    ) -> u32 {
+    async fn take(&mut self, zone: Arc<Zone>, primary: SocketAddr, schedule: &mut CopySchedule) -> u32 {
         let now = self.shared.clock.now();
         schedule.succeeded(zone.timers(), now);
-        self.shared.note_checked(&self.apex, now);
+        self.shared.note(&self.apex, |copy| copy.checked = Some(now));
         let is_served = self.served().is_some_and(|served| Arc::ptr_eq(&served, &zone));
         self.save(&zone, is_served).await;
-        *standing = CopyStanding::Good;
+        self.is_expired = false;
         let serial = zone.serial();
         if !is_served {
             info!("zone {} is served with serial {serial}, from {primary}", self.apex);
-            self.publish_shared(zone).await;
+            self.publish(zone).await;
         }
         serial
     }
@@ -239,11 +214,7 @@ impl Secondary {
         }
     }
 
-    async fn publish(&self, zone: Zone) {
-        self.publish_shared(Arc::new(zone)).await;
-    }
-
-    async fn publish_shared(&self, zone: Arc<Zone>) {
+    async fn publish(&self, zone: Arc<Zone>) {
         // If the publisher has stopped, the process is about to end.
         if self.shared.updates.change_and_wait(Change::Zone(zone)).await.is_ok() {
             self.shared.announce();
@@ -252,7 +223,9 @@ impl Secondary {
 
     /// The served zone; `None` if there is no copy, or if the copy has expired.
     fn served(&self) -> Option<Arc<Zone>> {
-        self.shared.served(&self.apex).filter(|zone| zone.is_available())
+        let snapshot = self.shared.published.load();
+        let (id, _) = snapshot.zones().at_apex(self.apex.as_name())?;
+        Some(snapshot.zones().base(id).clone()).filter(|zone| zone.is_available())
     }
 
     /// The time since the served zone was last compared.
