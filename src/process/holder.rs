@@ -3,20 +3,22 @@
 //!
 //! **Not here**: binding ([`crate::dns`], [`crate::http`]).
 
-use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
+use crate::base::words::words;
 use crate::files::{self, FileKind};
 
-/// A kind of socket that listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SocketKind {
-    /// UDP.
-    Udp,
-    /// TCP.
-    Tcp,
+words! {
+    /// A kind of socket that listens.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum SocketKind {
+        /// UDP.
+        Udp = "UDP",
+        /// TCP.
+        Tcp = "TCP",
+    }
 }
 
 /// A process with a socket that keeps us from binding a port.
@@ -26,15 +28,6 @@ pub(crate) struct Holder {
     pub(crate) pid: u32,
     /// Its short name, as `ps` shows it.
     pub(crate) command: String,
-}
-
-impl fmt::Display for SocketKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SocketKind::Udp => "UDP",
-            SocketKind::Tcp => "TCP",
-        })
-    }
 }
 
 /// Finds a process whose socket keeps an address from being bound; `None` if no such process can be seen.
@@ -85,13 +78,10 @@ fn parse_line(line: &str) -> Option<HeldSocket> {
 fn parse_address(text: &str) -> Option<IpAddr> {
     let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     match text.len() {
-        8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
+        8 => Some(IpAddr::from(word(0)?)),
         32 => {
-            let mut octets = [0; 16];
-            for (i, part) in octets.chunks_exact_mut(4).enumerate() {
-                part.copy_from_slice(&word(8 * i)?);
-            }
-            Some(IpAddr::V6(Ipv6Addr::from(octets)))
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            Some(IpAddr::from(*words.as_flattened().first_chunk::<16>()?))
         }
         _ => None,
     }
@@ -109,19 +99,15 @@ fn conflicts(held: SocketAddr, wanted: SocketAddr) -> bool {
 
 /// The process that has one of the sockets open.
 fn owner(inodes: &[u64]) -> Option<Holder> {
-    let names: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let names: Vec<PathBuf> = inodes.iter().map(|inode| format!("socket:[{inode}]").into()).collect();
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let open = fs::read_dir(entry.path().join("fd")).ok()?;
-        let has =
-            open.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|target| is_one(&target, &names));
+        let mut targets = open.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        let has = targets.any(|target| names.contains(&target));
         let command = || read(&entry.path().join("comm"));
         has.then(command)?.map(|command| Holder { pid, command: command.trim_end().to_string() })
     })
-}
-
-fn is_one(target: &Path, names: &[String]) -> bool {
-    target.to_str().is_some_and(|target| names.iter().any(|name| name == target))
 }
 
 #[cfg(test)]

@@ -66,13 +66,10 @@ impl Lock {
         let Some(note) = note else {
             return Err(refused(io::Error::other("it exists and is no lock of ours: move it away")));
         };
-        match sys::try_lock(&file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(LockError::Held { path: guarded.to_path_buf(), pid: note.trim().parse().ok() });
-            }
-            Err(error) => return Err(refused(error)),
-        }
+        sys::try_lock(&file).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => LockError::Held { path: guarded.to_path_buf(), pid: note.trim().parse().ok() },
+            _ => refused(error),
+        })?;
         // Write at the start of the file, because the read above has moved the position.
         let write =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -9,7 +9,6 @@
 //! **Not here**: the files themselves ([`crate::files::state`]), the meaning of the text, metrics (`serve`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,7 +150,7 @@ impl StateFile {
         });
         written.unwrap_or_else(|expired| {
             Err(match expired {
-                Expired::Deadline(_) => io::Error::new(io::ErrorKind::TimedOut, Overdue),
+                Expired::Deadline(_) => overdue(),
                 other => io::Error::other(other.to_string()),
             })
         })
@@ -183,17 +182,11 @@ impl StateFile {
     }
 }
 
-/// The file system does not take a write.
-#[derive(Debug)]
-struct Overdue;
-
-impl fmt::Display for Overdue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the file system does not end a write: check the disk or the network file system")
-    }
+/// The error of a file system that does not take a write.
+fn overdue() -> io::Error {
+    let why = "the file system does not end a write: check the disk or the network file system";
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
-
-impl std::error::Error for Overdue {}
 
 /// A write at work in a folder, until this is dropped.
 #[derive(Debug)]
@@ -209,7 +202,7 @@ impl Busy {
         if files.lock().busy.insert(folder.clone()) {
             Ok(Busy { files: files.clone(), folder })
         } else {
-            Err(io::Error::new(io::ErrorKind::TimedOut, Overdue))
+            Err(overdue())
         }
     }
 }

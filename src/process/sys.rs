@@ -434,7 +434,11 @@ pub(crate) fn set_fragments(socket: BorrowedFd<'_>, address: SocketAddr, fragmen
 fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
     let len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer is to a `c_int` of the length given, and is read only during the call.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) };
+    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) })
+}
+
+/// The error of a system call that has just returned, if it failed.
+fn checked(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -443,10 +447,7 @@ fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int)
 /// The standard library has this from Rust 1.89 on.
 pub(crate) fn try_lock(file: &std::fs::File) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as the call takes, and the call touches no memory.
-    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })
 }
 
 /// The size of a large page, where there are any: 2 MiB on x86-64 and on most ARM systems.
@@ -497,15 +498,11 @@ pub(crate) fn prefetch(place: *const u8) {
 pub(crate) fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a `rlimit` that lives through the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     if limit.rlim_cur < limit.rlim_max {
         limit.rlim_cur = limit.rlim_max;
         // SAFETY: as above; the call only reads.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     }
     Ok(limit.rlim_cur)
 }
@@ -514,10 +511,7 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
 /// file, because it has the keys of certificates, transfers and cookies.
 pub(crate) fn forbid_dumps() -> io::Result<()> {
     // SAFETY: the call takes numbers only.
-    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0) })
 }
 
 /// The system's monotonic clock in microseconds, as a supervisor reads it; std does not give the value of an `Instant`.

@@ -179,23 +179,16 @@ pub(crate) fn runtime(more: usize) -> io::Result<Runtime> {
 fn rehearse(threads: usize) -> io::Result<()> {
     let held = Arc::new(Mutex::new(()));
     let release = held.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut started = Vec::with_capacity(threads);
-    let mut outcome = Ok(());
-    for _ in 0..threads {
+    let start = |_| {
         let held = held.clone();
-        match thread::Builder::new().name("rehearse".to_string()).spawn(move || drop(held.lock())) {
-            Ok(thread) => started.push(thread),
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        }
-    }
+        thread::Builder::new().name("rehearse".to_string()).spawn(move || drop(held.lock()))
+    };
+    let started: io::Result<Vec<_>> = (0..threads).map(start).collect();
     drop(release);
-    for thread in started {
+    for thread in started? {
         let _ = thread.join();
     }
-    outcome
+    Ok(())
 }
 
 #[cfg(test)]
