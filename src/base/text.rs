@@ -32,6 +32,11 @@ pub(crate) fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
     text.parse().ok().filter(|_| is_number)
 }
 
+/// Tells whether a text is `len` hexadecimal digits in lower case.
+pub(crate) fn is_hex(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The longest start of a text that has at most this many bytes.
 pub(crate) fn shortened(text: &str, max_len: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);

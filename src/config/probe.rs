@@ -12,6 +12,7 @@ use super::field::{Section as _, section};
 use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
 use super::{FileUse, InputFile, MirrorEntry, Placed, PlacedText, RegistryConfig, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::text::is_hex;
 use crate::mirror::Thresholds;
 
 /// Two lost packets are sent again within 3 s (RFC 6298 §2).
@@ -177,8 +178,7 @@ impl Canary {
     /// repository is not the name of one.
     pub fn new(repository: &str, digest: &str, size: u64) -> Option<Self> {
         let repository = value::repository(repository).ok()?;
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let sha256 = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(is_digit))?;
+        let sha256 = digest.strip_prefix("sha256:").filter(|hex| is_hex(hex, 64))?;
         Some(Canary { repository, sha256: sha256.into(), size })
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::base::text::hex;
+use crate::base::text::{hex, is_hex};
 
 /// The version of the format.
 const FORM: u32 = 1;
@@ -69,8 +69,7 @@ impl TryFrom<String> for ContentDigest {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        match text.len() == 64 && text.bytes().all(is_digit) {
+        match is_hex(&text, 64) {
             true => Ok(ContentDigest(text)),
             false => Err("not 64 hexadecimal digits"),
         }

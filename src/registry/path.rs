@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 
 use super::error::ErrorCode;
+use crate::base::text::is_hex;
 
 /// The longest repository name, in bytes: clients commonly limit host and name together to 255.
 const MAX_NAME_LEN: usize = 255;
@@ -132,33 +133,17 @@ pub(crate) fn parse(path: &str) -> Path<'_> {
 fn parse_pull(rest: &str) -> Result<PullTarget<'_>, ErrorCode> {
     let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
     let (name, endpoint) = before.rsplit_once('/').unwrap_or(("", before));
-    // `blobs/uploads` and `blobs/uploads/<id>` are for pushing. `_catalog` and other endpoints are not supported.
-    if (endpoint, last) == ("blobs", "uploads") {
-        return Err(ErrorCode::Unsupported);
-    }
-    match (endpoint, last) {
-        ("manifests", reference) => {
-            check_name(name)?;
-            parse_reference(reference).map(PullTarget::Manifest)
-        }
-        ("blobs", digest) => {
-            check_name(name)?;
-            parse_digest(digest).map(PullTarget::Blob).ok_or(ErrorCode::DigestInvalid)
-        }
-        ("tags", "list") => {
-            check_name(name)?;
-            Ok(PullTarget::Tags)
-        }
-        ("referrers", digest) => {
-            check_name(name)?;
-            parse_digest(digest).map(PullTarget::Referrers).ok_or(ErrorCode::DigestInvalid)
-        }
-        _ => Err(ErrorCode::Unsupported),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), ErrorCode> {
-    if is_repository(name) { Ok(()) } else { Err(ErrorCode::NameInvalid) }
+    let digest = || parse_digest(last).ok_or(ErrorCode::DigestInvalid);
+    let target = match (endpoint, last) {
+        // `blobs/uploads` and `blobs/uploads/<id>` are for pushing. `_catalog` and other endpoints are not supported.
+        ("blobs", "uploads") => return Err(ErrorCode::Unsupported),
+        ("manifests", reference) => parse_reference(reference).map(PullTarget::Manifest),
+        ("blobs", _) => digest().map(PullTarget::Blob),
+        ("tags", "list") => Ok(PullTarget::Tags),
+        ("referrers", _) => digest().map(PullTarget::Referrers),
+        _ => return Err(ErrorCode::Unsupported),
+    };
+    if is_repository(name) { target } else { Err(ErrorCode::NameInvalid) }
 }
 
 /// Whether the text is a repository name (OCI distribution specification, "Pulling manifests"), without a host or a tag.
@@ -188,11 +173,11 @@ fn is_name_component(component: &str) -> bool {
 }
 
 fn parse_reference(text: &str) -> Result<Reference<'_>, ErrorCode> {
-    match split_digest(text) {
-        Some(_) => parse_digest(text).map(Reference::Digest).ok_or(ErrorCode::DigestInvalid),
-        None if is_tag(text) => Ok(Reference::Tag(text)),
+    match text.contains(':') {
+        true => parse_digest(text).map(Reference::Digest).ok_or(ErrorCode::DigestInvalid),
+        false if is_tag(text) => Ok(Reference::Tag(text)),
         // No registry can have a manifest by that reference.
-        None => Err(ErrorCode::ManifestUnknown),
+        false => Err(ErrorCode::ManifestUnknown),
     }
 }
 
@@ -209,19 +194,12 @@ fn is_tag(text: &str) -> bool {
     }
 }
 
-/// The algorithm and the encoded part: the texts before and after the first colon.
-fn split_digest(text: &str) -> Option<(&str, &str)> {
-    text.split_once(':')
-}
-
-/// `algorithm:encoded`. Registered algorithms must have their exact form, other algorithms the general one.
+/// `algorithm:encoded`, with the first colon between these. Registered algorithms must have their exact form, other algorithms the general one.
 fn parse_digest(text: &str) -> Option<Digest<'_>> {
-    let (algorithm, encoded) = split_digest(text)?;
-    let is_hex =
-        |len: usize| encoded.len() == len && encoded.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let (algorithm, encoded) = text.split_once(':')?;
     let fits = match algorithm {
-        "sha256" => is_hex(64),
-        "sha512" => is_hex(128),
+        "sha256" => is_hex(encoded, 64),
+        "sha512" => is_hex(encoded, 128),
         _ => text.len() <= MAX_DIGEST_LEN && is_algorithm(algorithm) && is_encoded(encoded),
     };
     fits.then_some(Digest { algorithm, encoded })
@@ -244,7 +222,7 @@ impl<'p> Reference<'p> {
     /// OCI distribution specification v1.1, "Referrers Tag Schema".
     pub(crate) fn referrers_of(&self) -> Option<Digest<'p>> {
         let Reference::Tag(tag) = self else { return None };
-        let encoded = tag.strip_prefix("sha256-").filter(|hex| is_sha256(hex))?;
+        let encoded = tag.strip_prefix("sha256-").filter(|hex| is_hex(hex, 64))?;
         Some(Digest { algorithm: "sha256", encoded })
     }
 
@@ -252,12 +230,8 @@ impl<'p> Reference<'p> {
     pub(crate) fn is_signature(&self) -> bool {
         let Reference::Tag(tag) = self else { return false };
         let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));
-        hex.is_some_and(is_sha256)
+        hex.is_some_and(|hex| is_hex(hex, 64))
     }
-}
-
-fn is_sha256(hex: &str) -> bool {
-    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

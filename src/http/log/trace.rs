@@ -8,6 +8,8 @@
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
+use crate::base::text::is_hex;
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const CLOUD_TRACE: HeaderName = HeaderName::from_static("x-cloud-trace-context");
 
@@ -35,10 +37,6 @@ fn of_cloud_trace(text: &str) -> Option<u128> {
 fn id(text: &str) -> Option<u128> {
     let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u128::from_str_radix(text, 16).ok().filter(|id| is_id && *id != 0)
-}
-
-fn is_hex(text: &str, len: usize) -> bool {
-    text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
