@@ -37,11 +37,11 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// 400
-    BadRequest,
+    BadRequest = 400,
     /// 404
-    NotFound,
+    NotFound = 404,
     /// 405; the reply names GET and HEAD in `Allow`.
-    MethodNotAllowed,
+    MethodNotAllowed = 405,
 }
 
 /// The reason for a reply, for metrics and tests.
@@ -160,9 +160,7 @@ impl Answer {
         match self {
             Answer::Version | Answer::Healthy | Answer::Methods => 200,
             Answer::Redirect(_) => 307,
-            Answer::Refuse(Status::BadRequest, _) => 400,
-            Answer::Refuse(Status::NotFound, _) => 404,
-            Answer::Refuse(Status::MethodNotAllowed, _) => 405,
+            Answer::Refuse(status, _) => *status as u16,
         }
     }
 }
