@@ -24,7 +24,7 @@ use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, 
 use crate::process::{Clock, Vital};
 use crate::serve::RunningService;
 use crate::telemetry::http::Http;
-use crate::tls::{self, Authority, BadRoot, Existing, Identity, Pair, Roots, Tls, Validity};
+use crate::tls::{self, Authority, BadRoot, Existing, Identity, Pair, Roots, Tls};
 
 /// The name that mirrors share.
 pub(super) const BLOBS: &str = "blob.k8s.io";
@@ -188,7 +188,7 @@ impl<'f> DemoAuthority<'f> {
     }
 
     fn identity(&self, stem: &str, name: &str) -> Result<Identity, DemoFailure> {
-        let pair = self.authority.issue(&[name.to_string()], Validity::days(self.now, DAYS))?;
+        let pair = self.authority.issue(&[name.to_string()], self.now, DAYS)?;
         pair.write(&self.place(), stem, Existing::Keep)?;
         let [cert, key] = Pair::paths(&self.place(), stem).map(|path| InputFile::at(path, FileUse::Pem));
         let (identity, _) = tls::load(&TlsFiles { cert, key }, Clock::unix())

@@ -27,20 +27,6 @@ const AUTHORITY_DAYS: i64 = 3650;
 /// A certificate begins this long before now, because clocks differ.
 const BACKDATED: Duration = Duration::hours(1);
 
-/// The validity of a certificate: from an hour ago for a number of days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    begin: OffsetDateTime,
-    end: OffsetDateTime,
-}
-
-impl Validity {
-    /// The validity for a number of days from now.
-    pub fn days(now: OffsetDateTime, days: u16) -> Self {
-        Validity { begin: now - BACKDATED, end: now + Duration::days(days.into()) }
-    }
-}
-
 /// A chain and the key of its leaf, in PEM.
 #[derive(Clone)]
 pub struct Pair {
@@ -118,8 +104,9 @@ impl Authority {
         &self.own
     }
 
-    /// Issues a certificate for names and addresses, with a new key (P-256, which every client knows).
-    pub fn issue(&self, names: &[String], validity: Validity) -> Result<Pair, AuthorityError> {
+    /// Issues a certificate for names and addresses that is valid for a number of days from now, with a new key (P-256, which
+    /// every client knows).
+    pub fn issue(&self, names: &[String], now: OffsetDateTime, days: u16) -> Result<Pair, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -127,7 +114,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        (params.not_before, params.not_after) = (validity.begin, validity.end);
+        (params.not_before, params.not_after) = (now - BACKDATED, now + Duration::days(days.into()));
         Ok(Pair { chain: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
     }
 }
@@ -221,7 +208,7 @@ mod tests {
         let other = Authority::new(now()).unwrap();
         let mixed = Pair { chain: made.own().chain.clone(), key: other.own().key.clone() };
         assert!(matches!(Authority::from_pem(mixed), Err(AuthorityError::Foreign)));
-        let leaf = made.issue(&["blob.example".into()], Validity::days(now(), 1)).unwrap();
+        let leaf = made.issue(&["blob.example".into()], now(), 1).unwrap();
         assert!(matches!(Authority::from_pem(leaf), Err(AuthorityError::Foreign)));
     }
 
@@ -229,12 +216,12 @@ mod tests {
     fn keys_are_for_their_owner_and_nothing_is_replaced_unasked() {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(now()).unwrap();
-        let pair = authority.issue(&["blob.example".into(), "127.0.0.2".into()], Validity::days(now(), 1)).unwrap();
+        let pair = authority.issue(&["blob.example".into(), "127.0.0.2".into()], now(), 1).unwrap();
         pair.write(folder.path(), "aws", Existing::Keep).unwrap();
         let [chain, key] = Pair::paths(folder.path(), "aws");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&chain), mode(&key)), (0o644, 0o600));
-        let again = authority.issue(&["blob.example".into()], Validity::days(now(), 1)).unwrap();
+        let again = authority.issue(&["blob.example".into()], now(), 1).unwrap();
         let refused = again.write(folder.path(), "aws", Existing::Keep).unwrap_err();
         assert_eq!((refused.path, refused.error.kind()), (key.clone(), io::ErrorKind::AlreadyExists));
         assert_eq!(std::fs::read_to_string(&key).unwrap(), pair.key);

@@ -117,11 +117,8 @@ fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
-        16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
-        _ => None,
-    }
+    let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
+    <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| v6()).ok()
 }
 
 /// Issuer and subject of a certificate: the contents of their DER sequences, which is the form of a trust anchor's subject.

@@ -19,7 +19,7 @@ use rustls::{CertificateError, Error};
 use super::facts::{KeyKind, LEAST_RSA_BITS, LeafFacts, Parties};
 use super::fault::{certificate_fault, untrusted};
 use super::life::EXPIRING;
-use super::load::{BAD_KEY, IdentityProblem, check_time, join, read, read_chain, read_key, span};
+use super::load::{BAD_KEY, IdentityFault, IdentityProblem, check_time, join, read, read_chain, read_key, span};
 use super::path;
 use super::roots::Roots;
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
@@ -49,21 +49,17 @@ pub(crate) fn judge(given: &Evidence, roots: &Roots, now: UnixTime) -> (Option<(
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
     let place = Place::whole_file(&file.as_str().into());
-    let chain = read(&given.chain).and_then(|pem| read_chain(&pem.bytes, &given.chain));
-    let chain = match chain {
+    let refuse = |problem: IdentityProblem| (None, vec![problem.diagnostic().at(place.clone(), "")]);
+    let chain = match read(&given.chain).and_then(|pem| read_chain(&pem.bytes, &given.chain)) {
         Ok(chain) => chain,
-        Err(problem) => return (None, vec![problem.diagnostic().at(place, "")]),
+        Err(problem) => return refuse(problem),
     };
-    let order = Order::of(&chain);
-    let chain = order.sorted(&chain);
-    let facts = match LeafFacts::read(&chain[0]) {
-        Some(facts) => facts,
-        None => {
-            let problem = IdentityProblem::BadCertificate { path: file, fault: CertificateFault::Damaged }.diagnostic();
-            return (None, vec![problem.at(place, "")]);
-        }
+    let order = order_of(&chain);
+    let chain: Vec<_> = order.iter().map(|&place| chain[place].clone()).collect();
+    let Some(facts) = LeafFacts::read(&chain[0]) else {
+        return refuse(IdentityFault::BadCertificate(CertificateFault::Damaged).at(&given.chain));
     };
-    problems.extend(order.problem(&file));
+    problems.extend(order_problem(&order, &file));
     problems.extend(key_problem(&facts, &file));
     // A key that is too weak is one problem, not two.
     let is_weak = problems.iter().any(|problem| problem.code == WEAK_KEY);
@@ -81,53 +77,40 @@ pub(crate) fn judge(given: &Evidence, roots: &Roots, now: UnixTime) -> (Option<(
     (Some((facts, chain.len())), problems)
 }
 
-/// The order of the certificates in a file.
-struct Order {
-    /// The place of each in the file, from the leaf on.
-    places: Vec<usize>,
+/// The places of certificates in their file, in the order of issuers from the certificate that issued none of the others.
+fn order_of(chain: &[CertificateDer<'_>]) -> Vec<usize> {
+    let parties: Vec<Option<Parties>> = chain.iter().map(Parties::read).collect();
+    let issued_by = |at: usize, issuer: usize| match (&parties[at], &parties[issuer]) {
+        (Some(one), Some(other)) => at != issuer && !one.is_self_issued() && one.issuer == other.subject,
+        _ => false,
+    };
+    let all = || 0..chain.len();
+    let leaf = all().find(|&at| !all().any(|other| issued_by(other, at))).unwrap_or(0);
+    let mut places = vec![leaf];
+    while let Some(next) = places.last().and_then(|&last| all().find(|at| !places.contains(at) && issued_by(last, *at)))
+    {
+        places.push(next);
+    }
+    // Certificates outside the chain stay in their order, behind the others.
+    let rest: Vec<usize> = all().filter(|at| !places.contains(at)).collect();
+    places.extend(rest);
+    places
 }
 
-impl Order {
-    /// Follows the issuers from the certificate that issued none of the others.
-    fn of(chain: &[CertificateDer<'_>]) -> Self {
-        let parties: Vec<Option<Parties>> = chain.iter().map(Parties::read).collect();
-        let issued_by = |at: usize, issuer: usize| match (&parties[at], &parties[issuer]) {
-            (Some(one), Some(other)) => at != issuer && !one.is_self_issued() && one.issuer == other.subject,
-            _ => false,
-        };
-        let all = || 0..chain.len();
-        let leaf = all().find(|&at| !all().any(|other| issued_by(other, at))).unwrap_or(0);
-        let mut places = vec![leaf];
-        while let Some(next) =
-            places.last().and_then(|&last| all().find(|at| !places.contains(at) && issued_by(last, *at)))
-        {
-            places.push(next);
+fn order_problem(places: &[usize], file: &str) -> Option<Diagnostic> {
+    if places.is_sorted() {
+        return None;
+    }
+    let order: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
+    let order = order.join(", ");
+    let help = format!("write the certificates of the file in the order {order}: each followed by its issuer");
+    Some(
+        match places[0] {
+            0 => Diagnostic::warning("tls-order", format!("the certificates in `{file}` are not in order")),
+            _ => Diagnostic::error("tls-order", format!("the leaf does not come first in `{file}`")),
         }
-        // Certificates outside the chain stay in their order, behind the others.
-        let rest: Vec<usize> = all().filter(|at| !places.contains(at)).collect();
-        places.extend(rest);
-        Order { places }
-    }
-
-    fn sorted<'c>(&self, chain: &[CertificateDer<'c>]) -> Vec<CertificateDer<'c>> {
-        self.places.iter().map(|&place| chain[place].clone()).collect()
-    }
-
-    fn problem(&self, file: &str) -> Option<Diagnostic> {
-        if self.places.is_sorted() {
-            return None;
-        }
-        let order: Vec<String> = self.places.iter().map(|place| (place + 1).to_string()).collect();
-        let order = order.join(", ");
-        let help = format!("write the certificates of the file in the order {order}: each followed by its issuer");
-        Some(
-            match self.places[0] {
-                0 => Diagnostic::warning("tls-order", format!("the certificates in `{file}` are not in order")),
-                _ => Diagnostic::error("tls-order", format!("the leaf does not come first in `{file}`")),
-            }
-            .help(help),
-        )
-    }
+        .help(help),
+    )
 }
 
 fn key_problem(facts: &LeafFacts, file: &str) -> Option<Diagnostic> {
@@ -145,11 +128,9 @@ fn key_problem(facts: &LeafFacts, file: &str) -> Option<Diagnostic> {
 }
 
 fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Evidence) -> Option<Diagnostic> {
-    let key_octets = match read(key).and_then(|pem| read_key(&pem.bytes, key)) {
-        Ok(octets) => octets,
-        Err(problem) => return Some(problem.diagnostic()),
-    };
-    join(chain.to_vec(), key_octets, &given.chain, key).err().map(|problem| problem.diagnostic())
+    let octets = read(key).and_then(|pem| read_key(&pem.bytes, key));
+    let joined = octets.and_then(|octets| join(chain.to_vec(), octets, &given.chain, key));
+    joined.err().map(|problem| problem.diagnostic())
 }
 
 fn name_problem(leaf: &ParsedCertificate<'_>, facts: &LeafFacts, given: &Evidence, file: &str) -> Option<Diagnostic> {
@@ -169,8 +150,8 @@ fn name_problem(leaf: &ParsedCertificate<'_>, facts: &LeafFacts, given: &Evidenc
 fn path_problem(chain: &[CertificateDer<'_>], roots: &Roots, file: &str, now: UnixTime) -> Option<Diagnostic> {
     // Judge the leaf alone: other certificates in the file need not be part of the path to a root.
     let first = &chain[..1];
-    let time = check_time(first, file, now);
-    if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, IdentityProblem::Expiring { .. })) {
+    let time = check_time(first, Path::new(file), now);
+    if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem.fault, IdentityFault::Expiring { .. })) {
         // An error, not a warning as in `load`: no listener depends on the certificate here.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
     }
@@ -197,6 +178,9 @@ fn refused(
     file: &str,
     now: UnixTime,
 ) -> Diagnostic {
+    let ends = |issuer, which: &str| {
+        Diagnostic::error("tls-untrusted", format!("the chain in `{file}` ends at `{issuer}`, {which}")).help(TRUST)
+    };
     match untrusted(error, chain, roots, now) {
         None | Some(Untrusted::Unknown) => unusable(file, &certificate_fault(error, chain.first()).to_string()),
         Some(Untrusted::SelfSigned) => {
@@ -204,20 +188,9 @@ fn refused(
                 "have one issued by an authority that clients trust, or give them this one as a root with `--roots`",
             )
         }
-        Some(Untrusted::Namesake(issuer)) => {
-            let message =
-                format!("the chain in `{file}` ends at `{issuer}`, which is another than the root of that name");
-            Diagnostic::error("tls-untrusted", message).help(TRUST)
-        }
-        Some(Untrusted::InvalidRoot(issuer)) => {
-            let message =
-                format!("the chain in `{file}` ends at `{issuer}`, a root that has expired or is not valid yet");
-            Diagnostic::error("tls-untrusted", message).help(TRUST)
-        }
-        Some(Untrusted::Root(issuer)) => {
-            let message = format!("the chain in `{file}` ends at `{issuer}`, which is no trusted root");
-            Diagnostic::error("tls-untrusted", message).help(TRUST)
-        }
+        Some(Untrusted::Namesake(issuer)) => ends(issuer, "which is another than the root of that name"),
+        Some(Untrusted::InvalidRoot(issuer)) => ends(issuer, "a root that has expired or is not valid yet"),
+        Some(Untrusted::Root(issuer)) => ends(issuer, "which is no trusted root"),
         Some(Untrusted::Incomplete(issuer)) => {
             let message = format!("the chain in `{file}` stops before `{issuer}`, which is no trusted root");
             Diagnostic::error("tls-incomplete", message).help(format!(

@@ -35,13 +35,11 @@ const MAX_LABEL: usize = 40;
 /// A certificate out of its time is only a warning, because a refused identity would stop the DNS answers too, which are
 /// right.
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let read = |input: &InputFile| {
-        input.read().map_err(|error| IdentityProblem::Unreadable { path: input.path.clone(), error })
-    };
+    let read = |input: &InputFile| input.read().map_err(|error| IdentityFault::Unreadable(error).at(&input.path));
     let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert.path));
     let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key.path)?, pem.facts)));
     let place = |problem: IdentityProblem| {
-        let input = if problem.is_about(&files.key.path) { &files.key } else { &files.cert };
+        let input = if problem.path == files.key.path { &files.key } else { &files.cert };
         problem.diagnostic().at(input.place.clone(), "named here")
     };
     match (chain, key) {
@@ -62,95 +60,106 @@ fn identity(
     files: &TlsFiles,
     now: UnixTime,
 ) -> Result<(Identity, Option<IdentityProblem>), IdentityProblem> {
-    let path = || files.cert.path.display().to_string();
+    let path = &files.cert.path;
     let leaf = chain.first().expect("a chain has a leaf: read_chain");
-    let warning = match ParsedCertificate::try_from(leaf) {
-        Ok(_) => check_time(&chain, &path(), now),
-        Err(error) => {
-            let fault = match &error {
-                Error::InvalidCertificate(error) => certificate_fault(error, None),
-                _ => CertificateFault::Damaged,
-            };
-            return Err(IdentityProblem::BadCertificate { path: path(), fault });
-        }
-    };
-    Ok((join(chain, key, &files.cert.path, &files.key.path)?, warning))
+    if let Err(error) = ParsedCertificate::try_from(leaf) {
+        let fault = match &error {
+            Error::InvalidCertificate(error) => certificate_fault(error, None),
+            _ => CertificateFault::Damaged,
+        };
+        return Err(IdentityFault::BadCertificate(fault).at(path));
+    }
+    let warning = check_time(&chain, path, now);
+    Ok((join(chain, key, path, &files.key.path)?, warning))
 }
 
 /// The problem of a key's file that others may read or change; `None` if there is none.
 fn exposed(key: &Path, facts: &FileFacts) -> Option<IdentityProblem> {
     let exposure = facts.exposure().filter(|_| !files::is_credential(key))?;
-    Some(IdentityProblem::Exposed { path: key.display().to_string(), exposure })
+    Some(IdentityFault::Exposed(exposure).at(key))
 }
 
 /// A problem with the files of an identity.
 #[derive(Debug)]
-pub(super) enum IdentityProblem {
-    /// A file cannot be read.
-    Unreadable { path: PathBuf, error: ReadError },
+pub(super) struct IdentityProblem {
+    /// The file.
+    path: PathBuf,
+    /// The fault of the file.
+    pub(super) fault: IdentityFault,
+}
+
+/// The fault of a file of an identity.
+#[derive(Debug)]
+pub(super) enum IdentityFault {
+    /// The file cannot be read.
+    Unreadable(ReadError),
     /// Others may read or change the key.
-    Exposed { path: String, exposure: &'static str },
-    /// A file is not PEM.
-    NotPem { path: String, error: PemError, object: &'static str },
+    Exposed(&'static str),
+    /// The file is not PEM.
+    NotPem { error: PemError, object: &'static str },
     /// There is no certificate in the file of the chain, but sections of these kinds.
-    NoCertificate { path: String, labels: Vec<String> },
+    NoCertificate { labels: Vec<String> },
     /// There is no private key in the file of the key, but sections of these kinds.
-    NoKey { path: String, labels: Vec<String> },
+    NoKey { labels: Vec<String> },
     /// The key is encrypted.
-    EncryptedKey { path: String },
+    EncryptedKey,
     /// The leaf cannot be parsed.
-    BadCertificate { path: String, fault: CertificateFault },
-    /// The key cannot be used.
-    BadKey { path: String, kind: Option<KeyKind> },
-    /// The key belongs to another certificate.
-    Mismatch { cert: String, key: String },
+    BadCertificate(CertificateFault),
+    /// The key, of this kind if that is known, cannot be used.
+    BadKey(Option<KeyKind>),
+    /// The key belongs to another certificate than that in this file.
+    Mismatch { cert: PathBuf },
     /// The leaf or one of its issuers has expired.
-    Expired { path: String, since: Duration },
+    Expired { since: Duration },
     /// The leaf is not valid yet.
-    NotYetValid { path: String, until: Duration },
+    NotYetValid { until: Duration },
     /// The leaf or one of its issuers expires soon.
-    Expiring { path: String, left: Duration },
+    Expiring { left: Duration },
+}
+
+impl IdentityFault {
+    /// The problem of a file with this fault.
+    pub(super) fn at(self, path: &Path) -> IdentityProblem {
+        IdentityProblem { path: path.to_path_buf(), fault: self }
+    }
 }
 
 pub(super) fn read(path: &Path) -> Result<Contents, IdentityProblem> {
-    files::read(path, FileKind::Pem).map_err(|error| IdentityProblem::Unreadable { path: path.to_path_buf(), error })
+    files::read(path, FileKind::Pem).map_err(|error| IdentityFault::Unreadable(error).at(path))
 }
 
 /// The certificates of a PEM file, one at least.
 pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityProblem> {
-    let shown = path.display().to_string();
-    let sections =
-        pem::sections(bytes).map_err(|error| IdentityProblem::NotPem { path: shown.clone(), error, object: "x509" })?;
+    let sections = pem::sections(bytes).map_err(|error| IdentityFault::NotPem { error, object: "x509" }.at(path))?;
     let labels = labels(&sections);
-    let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
-    let chain: Vec<_> = certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect();
-    if chain.is_empty() { Err(IdentityProblem::NoCertificate { path: shown, labels }) } else { Ok(chain) }
+    let chain = certificates_of(sections);
+    if chain.is_empty() { Err(IdentityFault::NoCertificate { labels }.at(path)) } else { Ok(chain) }
 }
 
 /// The certificates of a PEM file, or why it is not one.
 pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let sections = pem::sections(bytes).map_err(|error| error.to_string())?;
+    pem::sections(bytes).map(certificates_of).map_err(|error| error.to_string())
+}
+
+fn certificates_of(sections: Vec<PemSection>) -> Vec<CertificateDer<'static>> {
     let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
-    Ok(certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect())
+    certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect()
 }
 
 /// The first private key of a PEM file.
 pub(super) fn read_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, IdentityProblem> {
-    let shown = path.display().to_string();
-    let sections =
-        pem::sections(bytes).map_err(|error| IdentityProblem::NotPem { path: shown.clone(), error, object: "pkey" })?;
+    let sections = pem::sections(bytes).map_err(|error| IdentityFault::NotPem { error, object: "pkey" }.at(path))?;
     let labels = labels(&sections);
-    for section in sections {
-        let PemSection { label, der, .. } = section;
+    for PemSection { label, der } in sections {
         match (label.as_str(), der) {
             ("PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs8KeyDer::from(der).into()),
             ("RSA PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs1KeyDer::from(der).into()),
             ("EC PRIVATE KEY", Some(der)) => return Ok(PrivateSec1KeyDer::from(der).into()),
-            ("ENCRYPTED PRIVATE KEY", _) | (_, None) => return Err(IdentityProblem::EncryptedKey { path: shown }),
+            ("ENCRYPTED PRIVATE KEY", _) | (_, None) => return Err(IdentityFault::EncryptedKey.at(path)),
             _ => {}
         }
     }
-    Err(IdentityProblem::NoKey { path: shown, labels })
+    Err(IdentityFault::NoKey { labels }.at(path))
 }
 
 /// The kinds of sections in a file, each once.
@@ -171,96 +180,75 @@ pub(super) fn join(
     cert_path: &Path,
     key_path: &Path,
 ) -> Result<Identity, IdentityProblem> {
-    let (cert, shown_key) = (cert_path.display().to_string(), key_path.display().to_string());
     let kind = chain.first().and_then(Leaf::read).map(|leaf| leaf.key);
     match CertifiedKey::from_der(chain, key, &super::provider()) {
         Ok(identity) => Ok(Identity(identity.into())),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(IdentityProblem::Mismatch { cert, key: shown_key })
+            Err(IdentityFault::Mismatch { cert: cert_path.to_path_buf() }.at(key_path))
         }
         // The library's error repeats one failed attempt for each kind of key.
-        Err(_) => Err(IdentityProblem::BadKey { path: shown_key, kind }),
+        Err(_) => Err(IdentityFault::BadKey(kind).at(key_path)),
     }
 }
 
 /// Judges the time of the leaf, and the ends of the whole chain.
-pub(super) fn check_time(chain: &[CertificateDer<'_>], path: &str, now: UnixTime) -> Option<IdentityProblem> {
+pub(super) fn check_time(chain: &[CertificateDer<'_>], path: &Path, now: UnixTime) -> Option<IdentityProblem> {
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
-    let path = path.to_string();
     let (not_before, not_after) = facts::validity(chain.first()?)?;
     if now > not_after {
-        return Some(IdentityProblem::Expired { path, since: apart(not_after, now) });
+        return Some(IdentityFault::Expired { since: apart(not_after, now) }.at(path));
     }
     if now < not_before {
-        return Some(IdentityProblem::NotYetValid { path, until: apart(now, not_before) });
+        return Some(IdentityFault::NotYetValid { until: apart(now, not_before) }.at(path));
     }
     let life = Life::of(chain)?;
     match life.phase(now) {
         Phase::Good => None,
-        Phase::Expiring => Some(IdentityProblem::Expiring { path, left: life.distance(now) }),
+        Phase::Expiring => Some(IdentityFault::Expiring { left: life.distance(now) }.at(path)),
         // The leaf is valid: one of its issuers is not.
-        Phase::Expired => Some(IdentityProblem::Expired { path, since: life.distance(now) }),
+        Phase::Expired => Some(IdentityFault::Expired { since: life.distance(now) }.at(path)),
     }
 }
 
 impl IdentityProblem {
-    /// Returns whether the problem is in the file at a path.
-    fn is_about(&self, file: &Path) -> bool {
-        match self {
-            IdentityProblem::Unreadable { path, .. } => path == file,
-            IdentityProblem::Exposed { path, .. }
-            | IdentityProblem::NotPem { path, .. }
-            | IdentityProblem::NoCertificate { path, .. }
-            | IdentityProblem::NoKey { path, .. }
-            | IdentityProblem::EncryptedKey { path }
-            | IdentityProblem::BadCertificate { path, .. }
-            | IdentityProblem::BadKey { path, .. }
-            | IdentityProblem::Mismatch { key: path, .. }
-            | IdentityProblem::Expired { path, .. }
-            | IdentityProblem::NotYetValid { path, .. }
-            | IdentityProblem::Expiring { path, .. } => Path::new(path) == file,
-        }
-    }
-
     pub(super) fn diagnostic(&self) -> Diagnostic {
-        let renew = "renew it and reload; clients refuse it until then";
-        match self {
-            IdentityProblem::Unreadable { path, error } => {
+        let path = self.path.display();
+        match &self.fault {
+            IdentityFault::Unreadable(error) => {
                 let code = match error {
                     ReadError::TooLarge { .. } => "tls-too-large",
                     _ => "tls-unreadable",
                 };
-                let shown = path.display();
-                Diagnostic::error(code, format!("failed to read `{shown}`: {error}")).help(error.help(path))
+                Diagnostic::error(code, format!("failed to read `{path}`: {error}")).help(error.help(&self.path))
             }
-            IdentityProblem::Exposed { path, exposure } => {
+            IdentityFault::Exposed(exposure) => {
                 Diagnostic::warning("secrets-exposed", format!("{exposure} `{path}`")).help(
                     "a server with the key can pose as this one: `chmod 600` the file, or `chown root:GROUP` and `chmod 640` it",
                 )
             }
-            IdentityProblem::NotPem { path, error, object } => {
+            IdentityFault::NotPem { error, object } => {
                 Diagnostic::error("tls-not-pem", format!("`{path}` cannot be used: {error}"))
-                    .help(error.help(object, path))
+                    .help(error.help(object, &path.to_string()))
             }
-            IdentityProblem::NoCertificate { path, labels } => {
+            IdentityFault::NoCertificate { labels } => {
                 let message = format!("there is no certificate in `{path}`{}", found(labels));
                 let help = if labels.iter().any(|label| label.ends_with("PRIVATE KEY")) { "were `cert` and `key` swapped? the certificate chain goes into `cert`" } else { "the chain, leaf first, each in a `-----BEGIN CERTIFICATE-----` section" };
                 Diagnostic::error("tls-no-certificate", message).help(help)
             }
-            IdentityProblem::NoKey { path, labels } => {
+            IdentityFault::NoKey { labels } => {
                 let message = format!("there is no private key in `{path}`{}", found(labels));
                 let help = if labels.iter().any(|label| label == CERTIFICATE) { "were `cert` and `key` swapped? the private key goes into `key`" } else { "`key` is an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM" };
                 Diagnostic::error("tls-no-key", message).help(help)
             }
-            IdentityProblem::EncryptedKey { path } => {
+            IdentityFault::EncryptedKey => {
                 Diagnostic::error("tls-encrypted-key", format!("the private key in `{path}` is encrypted"))
                     .help(format!("decrypt it: `openssl pkey -in {path} -out NEW.key`, for its owner alone to read"))
             }
-            IdentityProblem::BadCertificate { path, fault } => {
+            IdentityFault::BadCertificate(fault) => {
                 Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {fault}"))
                     .help("the first certificate must be an X.509 version 3 leaf")
             }
-            IdentityProblem::BadKey { path, kind } => {
+            IdentityFault::BadKey(kind) => {
                 let why = match kind {
                     Some(KeyKind::Rsa(bits)) if *bits < LEAST_RSA_BITS => format!("it is RSA with {bits} bits"),
                     _ => "it is damaged, or of a kind that is not supported".to_string(),
@@ -268,21 +256,21 @@ impl IdentityProblem {
                 Diagnostic::error(BAD_KEY, format!("the key in `{path}` cannot be used: {why}"))
                     .help("use RSA (2048 bits or more), ECDSA (P-256 or P-384) or Ed25519")
             }
-            IdentityProblem::Mismatch { cert, key } => Diagnostic::error(
+            IdentityFault::Mismatch { cert } => Diagnostic::error(
                 "tls-mismatch",
-                format!("the key in `{key}` does not belong to the first certificate in `{cert}`"),
+                format!("the key in `{path}` does not belong to the first certificate in `{}`", cert.display()),
             )
             .help("the leaf comes first in the chain; were both files renewed?"),
-            IdentityProblem::Expired { path, since } => {
+            IdentityFault::Expired { since } => {
                 Diagnostic::warning("tls-expired", format!("the certificate in `{path}` expired {} ago", span(*since)))
-                    .help(renew)
+                    .help("renew it and reload; clients refuse it until then")
             }
-            IdentityProblem::NotYetValid { path, until } => Diagnostic::warning(
+            IdentityFault::NotYetValid { until } => Diagnostic::warning(
                 "tls-not-yet-valid",
                 format!("the certificate in `{path}` becomes valid only in {}", span(*until)),
             )
             .help("check the clock of this machine; clients refuse the certificate until then"),
-            IdentityProblem::Expiring { path, left } => {
+            IdentityFault::Expiring { left } => {
                 Diagnostic::warning("tls-expiring", format!("the certificate in `{path}` expires in {}", span(*left)))
                     .help("renew it before then, and reload; clients refuse it from then on")
             }

@@ -35,7 +35,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 
-pub use authority::{Authority, Validity};
+pub use authority::Authority;
 pub(crate) use authority::{AuthorityError, Existing, Pair, WriteError};
 pub use dial::Dialer;
 pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took, client_config};

@@ -21,8 +21,6 @@ const DASHES: &str = "-----";
 pub(super) struct PemSection {
     /// The word between the dashes, such as `CERTIFICATE`.
     pub(super) label: String,
-    /// The line of `-----BEGIN`, from 1.
-    pub(super) line: usize,
     /// The contents; `None` if headers say that the contents are encrypted.
     pub(super) der: Option<Vec<u8>>,
 }
@@ -137,6 +135,7 @@ fn marker(line: &str, number: usize) -> Result<Option<Marker<'_>>, PemError> {
 /// A section that has begun.
 struct Open<'t> {
     label: &'t str,
+    /// The line of `-----BEGIN`, from 1.
     line: usize,
     base64: String,
     is_encrypted: bool,
@@ -154,10 +153,10 @@ impl Open<'_> {
     fn close(self) -> Result<PemSection, PemError> {
         let (label, line) = (self.label.to_string(), self.line);
         if self.is_encrypted {
-            return Ok(PemSection { label, line, der: None });
+            return Ok(PemSection { label, der: None });
         }
         match BASE64.decode(self.base64.as_bytes()) {
-            Ok(der) if !der.is_empty() => Ok(PemSection { label, line, der: Some(der) }),
+            Ok(der) if !der.is_empty() => Ok(PemSection { label, der: Some(der) }),
             _ => Err(PemError::NotBase64 { label, line }),
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pharos::base::rr::Rtype;
-use pharos::tls::{Authority, Validity};
+use pharos::tls::Authority;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
@@ -36,7 +36,7 @@ impl Certificate {
     fn new() -> Self {
         let now = OffsetDateTime::now_utc();
         let authority = Authority::new(now).unwrap();
-        let pair = authority.issue(&[NAME.to_string()], Validity::days(now, 7)).unwrap();
+        let pair = authority.issue(&[NAME.to_string()], now, 7).unwrap();
         Certificate { authority: authority.own().chain.clone(), chain: pair.chain, key: pair.key }
     }
 

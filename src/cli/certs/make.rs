@@ -20,7 +20,7 @@ use super::CertsOutcome;
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config;
 use crate::files::{self, FileKind};
-use crate::tls::{Authority, Existing, Pair, Validity};
+use crate::tls::{Authority, Existing, Pair};
 
 /// The base names of the authority's files, and of the listeners' files.
 const AUTHORITY: &str = "ca";
@@ -82,7 +82,7 @@ pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let mut rows =
         vec![vec![path(AUTHORITY), "the authority: the root to give to clients, and to `[probe] roots`".into()]];
     for (stem, names) in &orders {
-        let pair = authority.issue(names, Validity::days(now, args.days)).map_err(|error| failed(&error))?;
+        let pair = authority.issue(names, now, args.days).map_err(|error| failed(&error))?;
         pair.write(&args.folder, stem, existing).map_err(|error| failed(&error))?;
         rows.push(vec![path(stem), format!("for {}, until {until}", names.join(", "))]);
     }

@@ -24,13 +24,9 @@ impl Allowance {
 
     /// Subtracts received bytes; an error if fewer are left.
     fn take(&self, len: u64) -> io::Result<()> {
-        match self.0.load(Ordering::Relaxed).checked_sub(len) {
-            Some(left) => {
-                self.set(left);
-                Ok(())
-            }
-            None => Err(io::Error::other(TooMuch)),
-        }
+        let left = self.0.load(Ordering::Relaxed).checked_sub(len).ok_or_else(|| io::Error::other(TooMuch))?;
+        self.set(left);
+        Ok(())
     }
 }
 

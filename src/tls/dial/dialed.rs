@@ -5,18 +5,19 @@
 //!
 //! RFC 9112, RFC 9113.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderName, USER_AGENT};
+use hyper::rt::Executor;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::super::facts::LeafFacts;
 use super::super::fault::http_fault;
@@ -64,13 +65,13 @@ impl Dialed {
         let sender = match session.http {
             HttpVersion::Http1 => {
                 let (sender, connection) = http1::handshake(stream).await.map_err(|error| http_fault(&error))?;
-                tasks.spawn(connection);
+                tasks.execute(connection);
                 Sender::Http1(sender)
             }
             HttpVersion::Http2 => {
                 let shaken = http2::handshake(tasks.clone(), stream).await;
                 let (sender, connection) = shaken.map_err(|error| http_fault(&error))?;
-                tasks.spawn(connection);
+                tasks.execute(connection);
                 Sender::Http2(sender)
             }
         };
@@ -157,38 +158,24 @@ impl Dialed {
 }
 
 /// The tasks of a connection, which end with it. HTTP/2 has one for frames beside the one for requests.
-#[derive(Clone, Debug, Default)]
-struct Tasks(Arc<TaskHandles>);
-
-#[derive(Debug, Default)]
-struct TaskHandles(Mutex<Vec<AbortHandle>>);
-
-impl Tasks {
-    fn spawn<F>(&self, task: F)
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let handle = tokio::spawn(task).abort_handle();
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
-    }
-}
-
+///
 /// hyper spawns tasks of HTTP/2 here. It keeps a copy in the connection's own task, so the end of a [`Dialed`] cannot be that
 /// of the last copy.
-impl<F> hyper::rt::Executor<F> for Tasks
+#[derive(Clone, Debug, Default)]
+struct Tasks(CancellationToken);
+
+impl<F> Executor<F> for Tasks
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.spawn(task);
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(task));
     }
 }
 
 impl Drop for Dialed {
     fn drop(&mut self) {
-        let tasks = self.tasks.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.iter().for_each(AbortHandle::abort);
+        self.tasks.0.cancel();
     }
 }

@@ -107,10 +107,10 @@ fn a_certificate_out_of_its_time_is_served_with_a_warning() {
     assert_eq!(said(-30 * DAY), Ok(vec![early.into()]));
     assert_eq!(said(-3 * DAY - 1), Ok(vec![]));
     let help = |problem: IdentityProblem| problem.diagnostic().help.unwrap();
-    let (path, time) = (|| "a.crt".to_string(), Duration::from_secs(DAY as u64));
-    let expiring = help(IdentityProblem::Expiring { path: path(), left: time });
+    let (path, time) = (Path::new("a.crt"), Duration::from_secs(DAY as u64));
+    let expiring = help(IdentityFault::Expiring { left: time }.at(path));
     assert_eq!(expiring, "renew it before then, and reload; clients refuse it from then on");
-    let expired = help(IdentityProblem::Expired { path: path(), since: time });
+    let expired = help(IdentityFault::Expired { since: time }.at(path));
     assert_eq!(expired, "renew it and reload; clients refuse it until then");
 }
 
