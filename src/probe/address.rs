@@ -108,10 +108,15 @@ impl Prober {
         let found = match tokio::time::timeout(self.probe.timeout, steps).await {
             Ok(found) => found,
             Err(_) => {
-                if let DialStep::Http(spoken) = progress.step {
-                    progress.spoken.get_or_insert(spoken);
-                }
-                Err((Verdict::Slow, timeout_cause(progress.step)))
+                let cause = match progress.step {
+                    DialStep::Connect => Cause::ConnectTimeout,
+                    DialStep::Handshake => Cause::HandshakeTimeout,
+                    DialStep::Http(spoken) => {
+                        progress.spoken.get_or_insert(spoken);
+                        Cause::HttpTimeout
+                    }
+                };
+                Err((Verdict::Slow, cause))
             }
         };
         let (verdict, cause) = match found {
@@ -151,13 +156,5 @@ impl Prober {
                 Err((Verdict::Expiring, Cause::Expiring { end: UnixTime(at.as_secs()), is_leaf }))
             }
         }
-    }
-}
-
-fn timeout_cause(step: DialStep) -> Cause {
-    match step {
-        DialStep::Connect => Cause::ConnectTimeout,
-        DialStep::Handshake => Cause::HandshakeTimeout,
-        DialStep::Http(_) => Cause::HttpTimeout,
     }
 }

@@ -22,19 +22,13 @@ const MAX_DIALS: u8 = 8;
 pub(super) type ProbeFault = (Verdict, Cause);
 
 /// Progress of a probe, which outlives a time-out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ProbeProgress {
     pub(super) step: DialStep,
     pub(super) certificate: Option<Box<LeafFacts>>,
     pub(super) took: Option<Took>,
     pub(super) spoken: Option<HttpVersion>,
     pub(super) tls: Option<&'static str>,
-}
-
-impl Default for ProbeProgress {
-    fn default() -> Self {
-        ProbeProgress { step: DialStep::Connect, certificate: None, took: None, spoken: None, tls: None }
-    }
 }
 
 /// The requests of one probe.
@@ -57,7 +51,7 @@ impl<'p> Conversation<'p> {
     /// Connects, and returns the connection.
     pub(super) async fn connect(&mut self) -> Result<&Dialed, ProbeFault> {
         self.dials += 1;
-        let dialed = self.dialer.dial_offering(self.offered, self.address, &mut self.progress.step).await;
+        let dialed = self.dialer.dial(self.offered, self.address, &mut self.progress.step).await;
         let dialed = dialed.map_err(|error| dial_fault(error, self.progress))?;
         self.progress.took.get_or_insert(dialed.took());
         self.progress.spoken.get_or_insert(dialed.http_version());
@@ -76,12 +70,11 @@ impl<'p> Conversation<'p> {
         field: Option<(HeaderName, &str)>,
         max_body_len: u64,
     ) -> Result<Response<Incoming>, ProbeFault> {
-        let has_ended = match &mut self.dialed {
+        let mut is_fresh = match &mut self.dialed {
             Some(dialed) => dialed.ready().await.is_err(),
             None => true,
         };
-        let mut is_fresh = has_ended;
-        if has_ended {
+        if is_fresh {
             self.dial_again().await?;
         }
         loop {

@@ -22,7 +22,8 @@ use crate::mirror::{Health, Verdict};
 pub(crate) struct FleetJudge {
     views: Arc<FleetViews>,
     peers: watch::Receiver<Arc<[ProbedAddresses]>>,
-    rulings: Arc<FleetRulings>,
+    /// The rulings that are in force.
+    pub(super) rulings: Arc<FleetRulings>,
     /// The addresses that one peer sees a fault of, so that each is probed once for it.
     doubted: BTreeSet<AddressKey>,
 }
@@ -32,14 +33,6 @@ impl FleetJudge {
     pub(crate) fn new(views: Arc<FleetViews>) -> Self {
         let peers = views.peers.subscribe();
         FleetJudge { views, peers, rulings: Arc::default(), doubted: BTreeSet::new() }
-    }
-
-    /// Waits until the views of peers have changed.
-    async fn changed(&mut self) {
-        if self.peers.changed().await.is_err() {
-            // The process is about to end.
-            std::future::pending().await
-        }
     }
 
     /// Rules on all addresses anew. `own` has every address that is probed, with its health and last verdict by the probes of
@@ -70,11 +63,6 @@ impl FleetJudge {
         self.rulings = Arc::new(rulings);
         self.tell(OwnProbes { probed, is_isolated });
         due
-    }
-
-    /// The rulings that are in force.
-    pub(super) fn rulings(&self) -> &Arc<FleetRulings> {
-        &self.rulings
     }
 
     /// The health of an address that counts, given that of this server's probes.
@@ -149,10 +137,13 @@ pub(super) fn digest_of<'k>(keys: impl Iterator<Item = &'k AddressKey>) -> Arc<s
 
 /// Waits until the views of the fleet have changed; for ever without a fleet.
 pub(super) async fn changed(judge: Option<&mut FleetJudge>) {
-    match judge {
-        Some(judge) => judge.changed().await,
-        None => std::future::pending().await,
+    if let Some(judge) = judge
+        && judge.peers.changed().await.is_ok()
+    {
+        return;
     }
+    // After an error, the process is about to end.
+    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -183,7 +174,7 @@ mod tests {
         assert_eq!(judge.judge(&own(Health::Down, &[1]), &digest), [key(3)]);
         assert_eq!(judge.health(&key(1), Health::Down), Health::Up);
         assert_eq!(judge.health(&key(3), Health::Up), Health::Up);
-        let seen = judge.rulings()[&key(1)];
+        let seen = judge.rulings[&key(1)];
         assert_eq!((seen.against, seen.of), (1, 4));
         assert_eq!(judge.judge(&own(Health::Down, &[1]), &digest), [], "it was probed for that doubt");
 

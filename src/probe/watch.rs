@@ -51,9 +51,6 @@ pub(crate) struct Watcher {
     files: StateFiles,
     /// The last probe that failed for a fault of this machine, until probes have succeeded for an interval.
     failed_here: Option<Instant>,
-    /// Varies the intervals. The first value is random, because servers with one configuration would otherwise probe a mirror at
-    /// the same moments.
-    jitter: u64,
     /// The rulings of the fleet; `None` for a server alone.
     judge: Option<FleetJudge>,
     /// The digest of the addresses.
@@ -115,7 +112,6 @@ impl Watcher {
             keeper: Keeper::default(),
             files,
             failed_here: None,
-            jitter: process::seed(),
             judge: None,
             digest: Arc::default(),
             is_judged: false,
@@ -237,7 +233,7 @@ impl Watcher {
         let view = |tracks: &ProtocolTracks| (tracks.health(), tracks.worst().map(|(_, verdict)| verdict));
         let own = self.tracks.iter().map(|(key, tracked)| (key.clone(), view(&tracked.tracks))).collect();
         let due = judge.judge(&own, &self.digest);
-        self.counters.rule(judge.rulings().clone());
+        self.counters.rule(judge.rulings.clone());
         for key in due {
             if let Some(tracked) = self.tracks.get_mut(&key) {
                 tracked.due = Instant::now();
@@ -284,7 +280,7 @@ impl Watcher {
         let Some(tracked) = tracked else { return };
         if let Some(fault) = finding.own_fault() {
             tracked.is_probed = false;
-            tracked.due = Instant::now() + vary(self.probe.retry, &mut self.jitter);
+            tracked.due = Instant::now() + vary(self.probe.retry);
             self.counters.failed_here();
             if self.failed_here.replace(Instant::now()).is_none() {
                 warn!("mirrors cannot be probed, and keep their health: {fault}; {}", fault.remedy());
@@ -302,7 +298,7 @@ impl Watcher {
         let pause = if tracked.tracks.is_in_doubt() { self.probe.retry } else { self.probe.interval };
         // The interval counts from start to start. Otherwise an address whose probes time out would be withdrawn later than
         // after `fall` intervals.
-        tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
+        tracked.due = Instant::now() + vary(pause).saturating_sub(took);
         if self.failed_here.is_some_and(|last| last.elapsed() > self.probe.interval) {
             self.failed_here = None;
             info!("mirrors are probed again");
@@ -383,11 +379,10 @@ impl Watcher {
     }
 }
 
-/// The pause, up to a fifth longer or shorter.
-fn vary(pause: Duration, jitter: &mut u64) -> Duration {
-    // A linear congruential step (Knuth): the quality of the numbers does not matter here.
-    *jitter = jitter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    let percent = 100 - JITTER_PERCENT + (*jitter >> 33) % (2 * JITTER_PERCENT + 1);
+/// The pause, up to a fifth longer or shorter. It is random, because servers with one configuration would otherwise probe a
+/// mirror at the same moments.
+fn vary(pause: Duration) -> Duration {
+    let percent = 100 - JITTER_PERCENT + process::seed() % (2 * JITTER_PERCENT + 1);
     pause * percent as u32 / 100
 }
 

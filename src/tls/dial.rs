@@ -87,9 +87,10 @@ impl fmt::Display for DialerError {
 impl std::error::Error for DialerError {}
 
 /// The step of a connection that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DialStep {
     /// Nothing has been connected.
+    #[default]
     Connect,
     /// The handshake is not over.
     Handshake,
@@ -181,14 +182,10 @@ impl Secure {
 }
 
 impl Dialer {
-    /// Connects to an address for HTTP/1.1; for HTTP/2 if the server refuses HTTP/1.1 by ALPN. `step` is kept up to date, so
-    /// that a caller whose time-out ends this knows how far it got.
-    pub(crate) async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
-        self.dial_offering(HttpVersion::Http1, address, step).await
-    }
-
-    /// The same for HTTP/2, if that is offered, and for HTTP/1.1 if the server does not select HTTP/2.
-    pub(crate) async fn dial_offering(
+    /// Connects to an address. If HTTP/1.1 is offered, a server that refuses it by ALPN is spoken to in HTTP/2; if HTTP/2 is
+    /// offered, a server that does not select it in HTTP/1.1. `step` is kept up to date, so that a caller whose time-out ends
+    /// this knows how far it got.
+    pub(crate) async fn dial(
         &self,
         offered: HttpVersion,
         address: IpAddr,

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderName, LOCATION};
+use hyper::header::{ACCEPT, LOCATION};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::{BlobAsker, Destination, KEPT_FOR, MAX_KEPT, Means, Server, UNSAID_FOR};
 use crate::base::prefix::Prefix;
 use crate::load::hosts::ask as resolvers;
-use crate::mirror::{ContentPlace, Lookup};
+use crate::mirror::{ContentPlace, HttpVersion, Lookup};
 use crate::registry::known::{BlobKey, Holding};
 use crate::registry::{CanonicalSubject, MAX_REFERRERS_LEN, holding_of_referrers, holding_of_status};
 use crate::telemetry::blobs::Result as Counted;
@@ -90,17 +90,15 @@ impl Flight {
     async fn ask(&self, question: &FlightQuestion) -> (Holding, Counted) {
         match question {
             FlightQuestion::Mirror { place, dialer, path, content } => {
-                match self.request(dialer, place, &Method::HEAD, path).await {
-                    Ok(response) => {
-                        let status = response.status().as_u16();
-                        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-                        if content.redirects.has(status, location) {
-                            return (Holding::Has, Counted::Has);
-                        }
-                        said(Holding::of_status(status), status)
-                    }
-                    Err(Unreached) => (Holding::Unsaid, Counted::Unreached),
+                let Some(response) = self.request(dialer, place, &Method::HEAD, path).await else {
+                    return (Holding::Unsaid, Counted::Unreached);
+                };
+                let status = response.status().as_u16();
+                let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+                if content.redirects.has(status, location) {
+                    return (Holding::Has, Counted::Has);
                 }
+                said(Holding::of_status(status), status)
             }
             FlightQuestion::Canonical { subject, path } => {
                 let Some(canonical) = &self.means.canonical else { return (Holding::Unsaid, Counted::Unreached) };
@@ -108,7 +106,7 @@ impl Flight {
                 for address in canonical.at.addresses().await {
                     let place = Destination { server: Server::Canonical, address };
                     let asked = self.request(&canonical.dialer, &place, &method, path).await;
-                    let Ok(response) = asked else { continue };
+                    let Some(response) = asked else { continue };
                     let status = response.status().as_u16();
                     let holding = match subject {
                         CanonicalSubject::Referrers if status == 200 => read_referrers(response.into_body()).await,
@@ -121,28 +119,33 @@ impl Flight {
         }
     }
 
-    /// Sends a request over a kept connection, or over a new one.
+    /// Sends a request over a kept connection, or over a new one. `None` if it gets no answer.
     async fn request(
         &self,
         dialer: &Dialer,
         place: &Destination,
         method: &Method,
         path: &str,
-    ) -> Result<hyper::Response<Incoming>, Unreached> {
-        if let Some(mut kept) = self.asker.take_kept(place)
-            && let Ok(response) = kept.request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64).await
+    ) -> Option<hyper::Response<Incoming>> {
+        // Mirrors are asked for blobs only.
+        let accept = || (place.server == Server::Canonical).then_some((ACCEPT, MANIFEST_TYPES));
+        let max_body_len = MAX_REFERRERS_LEN as u64;
+        if let Some(mut kept) = self.take_kept(place)
+            && let Ok(response) = kept.request_with(method.clone(), path, accept(), max_body_len).await
         {
             self.keep(place, method, kept);
-            return Ok(response);
+            return Some(response);
         }
         // A kept connection that the server has closed says nothing about its health, so a new one is dialled.
-        let mut dialed = dialer.dial(place.address, &mut DialStep::Connect).await.map_err(|_| Unreached)?;
-        let response = dialed
-            .request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64)
-            .await
-            .map_err(|_| Unreached)?;
+        let mut dialed = dialer.dial(HttpVersion::Http1, place.address, &mut DialStep::Connect).await.ok()?;
+        let response = dialed.request_with(method.clone(), path, accept(), max_body_len).await.ok()?;
         self.keep(place, method, dialed);
-        Ok(response)
+        Some(response)
+    }
+
+    fn take_kept(&self, place: &Destination) -> Option<Dialed> {
+        let (dialed, since) = self.asker.state().kept.remove(place)?;
+        (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
     }
 
     /// Keeps a connection for the next question. After a GET it is not kept, because its body may not be read to the end.
@@ -155,21 +158,6 @@ impl Flight {
         }
     }
 }
-
-impl BlobAsker {
-    fn take_kept(&self, place: &Destination) -> Option<Dialed> {
-        let (dialed, since) = self.state().kept.remove(place)?;
-        (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
-    }
-}
-
-/// The `Accept` header; `None` for mirrors, because mirrors are asked for blobs only.
-fn accept(place: &Destination) -> Option<(HeaderName, &'static str)> {
-    (place.server == Server::Canonical).then_some((ACCEPT, MANIFEST_TYPES))
-}
-
-/// The error of a request that got no answer.
-struct Unreached;
 
 impl At {
     async fn addresses(&self) -> Vec<IpAddr> {

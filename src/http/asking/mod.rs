@@ -140,7 +140,14 @@ impl BlobAsker {
             means: ArcSwapOption::from_pointee(means),
             secret: [process::seed(), process::seed()],
             start: Instant::now(),
-            state: Mutex::new(AskingState::new()),
+            state: Mutex::new(AskingState {
+                known: KnownBlobs::default(),
+                flights: HashMap::new(),
+                lines: HashMap::new(),
+                kept: HashMap::new(),
+                flying: Shares::new(MAX_FLIGHTS),
+                waiting: Shares::new(MAX_WAITING),
+            }),
             counters: Blobs::default(),
         })
     }
@@ -312,17 +319,6 @@ impl<'a> BlobSearch<'a> {
 }
 
 impl AskingState {
-    fn new() -> Self {
-        AskingState {
-            known: KnownBlobs::default(),
-            flights: HashMap::new(),
-            lines: HashMap::new(),
-            kept: HashMap::new(),
-            flying: Shares::new(MAX_FLIGHTS),
-            waiting: Shares::new(MAX_WAITING),
-        }
-    }
-
     /// Reserves a flight, or returns the limit that prevents it.
     fn begin(
         &mut self,
