@@ -49,7 +49,7 @@ impl Handler for DemoRegistry {
     type Answer = HttpResponse;
     const RESPONSE_LEN: usize = 64 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, _: &SocketEnds) -> HttpResponse {
+    fn respond(&self, head: &Parts, _: &Body, _: &SocketEnds) -> HttpResponse {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED);
         }

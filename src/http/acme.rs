@@ -31,16 +31,17 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-use super::guesses::{Guess, Guesses};
-use super::{Body, Handler, HttpAnswer, HttpResponse};
+use super::guesses::Guesses;
+use super::token::{credentials, only};
+use super::{Body, Handler, HttpAnswer, HttpResponse, plain_text, with};
 use crate::base::ends::SocketEnds;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
+use crate::base::words::{Worded as _, words};
 use crate::challenge::{ChallengeToken, Challenges, Credential, PasswordDigest, Removal, USER_PREFIX};
 use crate::listen::http_response;
 use crate::live::{PendingChanges, Published, UpdateQueue};
 use crate::telemetry::acme::{AcmeHttpCounters, AcmeHttpOutcome};
-use crate::wire::transfer::Denial;
 use crate::wire::update::{TokenAction, TokenChange};
 
 /// The longest body of a request, in bytes. Names, tokens and a key authorization have a few hundred.
@@ -64,14 +65,16 @@ struct AcmeInner {
     counters: Arc<AcmeHttpCounters>,
 }
 
-/// The kinds of request, by the last segment of the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AcmeAction {
-    Update,
-    Present,
-    Cleanup,
-    Register,
-    Health,
+words! {
+    /// The kinds of request, by the last segment of the path.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum AcmeAction {
+        Update = "update",
+        Present = "present",
+        Cleanup = "cleanup",
+        Register = "register",
+        Health = "health",
+    }
 }
 
 /// The reason why a request changes nothing.
@@ -133,14 +136,7 @@ const JSON: &str = "application/json";
 
 impl AcmeAction {
     fn of(path: &str) -> Option<Self> {
-        match path.rsplit('/').next()? {
-            "update" => Some(AcmeAction::Update),
-            "present" => Some(AcmeAction::Present),
-            "cleanup" => Some(AcmeAction::Cleanup),
-            "register" => Some(AcmeAction::Register),
-            "health" => Some(AcmeAction::Health),
-            _ => None,
-        }
+        AcmeAction::parse(path.rsplit('/').next()?)
     }
 
     /// True for the requests that change challenges.
@@ -160,11 +156,11 @@ impl Handler for AcmeHandler {
         (is_change && is_known()).then_some(MAX_BODY_LEN)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+    fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> HttpAnswer {
         let peer = ends.peer.ip();
         if AcmeAction::of(head.uri.path()) == Some(AcmeAction::Health) {
             return HttpAnswer::Now(match head.method {
-                Method::GET | Method::HEAD => http_response(&head.method, StatusCode::OK, PLAIN, "ok\n".into()),
+                Method::GET | Method::HEAD => plain_text(&head.method, StatusCode::OK, "ok\n"),
                 _ => self.0.refuse(&head.method, &AcmeRefusal::Method("GET, HEAD")),
             });
         }
@@ -193,7 +189,7 @@ impl AcmeHandler {
 
 impl AcmeInner {
     /// The request of a client whose password is right.
-    fn read(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Result<AcmeRequest, AcmeRefusal> {
+    fn read(&self, head: &Parts, body: &Body, peer: IpAddr) -> Result<AcmeRequest, AcmeRefusal> {
         let action = AcmeAction::of(head.uri.path()).ok_or(AcmeRefusal::NotFound)?;
         if head.method != Method::POST {
             return Err(AcmeRefusal::Method("POST"));
@@ -203,10 +199,7 @@ impl AcmeInner {
         }
         let snapshot = self.published.load();
         let Some(credential) = recognize(snapshot.challenges(), &head.headers) else {
-            return Err(match self.guesses.count(peer) {
-                Guess::Free => AcmeRefusal::Unauthorized,
-                Guess::TooMany(seconds) => AcmeRefusal::Limited(seconds),
-            });
+            return Err(self.guesses.count(peer).map_or(AcmeRefusal::Unauthorized, AcmeRefusal::Limited));
         };
         if !credential.admits(peer) {
             return Err(AcmeRefusal::Address);
@@ -240,8 +233,9 @@ impl AcmeInner {
                 self.counters.count(AcmeHttpOutcome::Done);
                 http_response(&Method::POST, StatusCode::OK, kind, text.into())
             }
-            Some(Err(denial)) => self.refuse(&Method::POST, &refusal_of(denial)),
-            None => self.refuse(&Method::POST, &AcmeRefusal::Later),
+            Some(Err((Rcode::SERVFAIL, None))) => self.refuse(&Method::POST, &AcmeRefusal::Failed),
+            None | Some(Err((Rcode::SERVFAIL, Some(_)))) => self.refuse(&Method::POST, &AcmeRefusal::Later),
+            Some(Err(_)) => self.refuse(&Method::POST, &AcmeRefusal::Owner),
         }
     }
 
@@ -286,27 +280,16 @@ impl AcmeInner {
             ),
         };
         self.counters.count(outcome);
-        let mut response = http_response(method, status, PLAIN, format!("{words}\n").into());
-        let header = match refusal {
-            AcmeRefusal::Method(methods) => Some((ALLOW, HeaderValue::from_static(methods))),
-            AcmeRefusal::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"pharos\""))),
-            AcmeRefusal::Limited(seconds) => Some((RETRY_AFTER, (*seconds).into())),
-            AcmeRefusal::Later => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            _ => None,
-        };
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, value);
+        let response = plain_text(method, status, format!("{words}\n"));
+        match refusal {
+            AcmeRefusal::Method(methods) => with(response, ALLOW, HeaderValue::from_static(methods)),
+            AcmeRefusal::Unauthorized => {
+                with(response, WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"pharos\""))
+            }
+            AcmeRefusal::Limited(seconds) => with(response, RETRY_AFTER, (*seconds).into()),
+            AcmeRefusal::Later => with(response, RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => response,
         }
-        response
-    }
-}
-
-/// The refusal of a change that the service denied.
-fn refusal_of(denial: Denial) -> AcmeRefusal {
-    match denial {
-        (Rcode::SERVFAIL, Some(_)) => AcmeRefusal::Later,
-        (Rcode::SERVFAIL, None) => AcmeRefusal::Failed,
-        _ => AcmeRefusal::Owner,
     }
 }
 
@@ -324,19 +307,13 @@ fn recognize<'c>(challenges: &'c Challenges, headers: &HeaderMap) -> Option<&'c 
 /// The user and the password of a request; `None` without these, or if a header of them comes twice, because a proxy might have
 /// checked the other one.
 fn presented(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
-    let one = |name: &str| {
-        let mut values = headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
-    };
     if headers.contains_key(AUTHORIZATION) {
-        let (scheme, encoded) = one(AUTHORIZATION.as_str())?.split_at_checked(b"Basic ".len())?;
-        // RFC 9110 §11.1: the scheme is case-insensitive.
-        let decoded = scheme.eq_ignore_ascii_case(b"Basic ").then(|| BASE64.decode(encoded).ok())??;
+        let decoded = BASE64.decode(credentials(headers, b"Basic ")?).ok()?;
         let colon = decoded.iter().position(|byte| *byte == b':')?;
         return Some((String::from_utf8(decoded[..colon].to_vec()).ok()?, decoded[colon + 1..].to_vec()));
     }
-    let user = String::from_utf8(one("x-api-user")?.to_vec()).ok()?;
-    Some((user, one("x-api-key")?.to_vec()))
+    let user = String::from_utf8(only(headers, "x-api-user")?.to_vec()).ok()?;
+    Some((user, only(headers, "x-api-key")?.to_vec()))
 }
 
 /// The change of acme-dns: the token at all owners.

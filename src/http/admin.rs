@@ -11,15 +11,15 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::guesses::{Guess, Guesses};
+use super::guesses::Guesses;
 use super::host;
 use super::page::{StatusDocument, for_own_pages};
 use super::token::{Presented, Token};
-use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
+use super::{Body, Handler, HttpAnswer, HttpResponse, Later, plain_text, with};
 use crate::base::ends::SocketEnds;
 use crate::listen::http_response;
 use crate::live::Readiness;
@@ -62,16 +62,6 @@ struct Inner {
     counters: Arc<AdminCounters>,
     max_body_len: usize,
     page: StatusDocument,
-}
-
-/// The admission of a control request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admitted {
-    Yes,
-    /// No token or no handler is configured.
-    NoToken,
-    /// The request has no token, or a wrong one.
-    No(Presented),
 }
 
 impl Admin {
@@ -123,10 +113,6 @@ impl Admin {
             || self.0.names.load().iter().any(|own| name.eq_ignore_ascii_case(own))
     }
 
-    fn is_for_desk(path: &str) -> bool {
-        is_below(&DESK_PATHS, path)
-    }
-
     /// True if a request without a token only reads, no token is configured, and the client has a loopback address. Another
     /// address of this machine proves nothing: a container, or a proxy that forwards connections, has one too.
     fn may_read(&self, head: &Parts, peer: IpAddr) -> bool {
@@ -137,20 +123,14 @@ impl Admin {
             && peer.to_canonical().is_loopback()
     }
 
-    fn admit(&self, head: &Parts) -> Admitted {
-        match (&self.0.desk, &*self.0.token.load()) {
-            (Some(_), Some(token)) => {
-                let presented = match token.recognize(&head.headers) {
-                    Presented::Nothing if is_plain_page(head) => token.recognize_password(&head.headers),
-                    presented => presented,
-                };
-                match presented {
-                    Presented::Right => Admitted::Yes,
-                    other => Admitted::No(other),
-                }
-            }
-            _ => Admitted::NoToken,
-        }
+    /// The token in a control request; `None` if no token or no handler is configured.
+    fn presented(&self, head: &Parts) -> Option<Presented> {
+        let token = self.0.token.load();
+        let token = token.as_ref().filter(|_| self.0.desk.is_some())?;
+        Some(match token.recognize(&head.headers) {
+            Presented::Nothing if is_plain_page(head) => token.recognize_password(&head.headers),
+            presented => presented,
+        })
     }
 }
 
@@ -159,17 +139,17 @@ impl Handler for Admin {
     const RESPONSE_LEN: usize = 64 << 10;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
-        let wanted = Admin::is_for_desk(head.uri.path()) && self.is_own(head) && self.admit(head) == Admitted::Yes;
-        wanted.then_some(self.0.max_body_len)
+        let is_own = is_below(&DESK_PATHS, head.uri.path()) && self.is_own(head);
+        (is_own && self.presented(head) == Some(Presented::Right)).then_some(self.0.max_body_len)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+    fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> HttpAnswer {
         let peer = ends.peer.ip();
         // A body is read only for a control request with the right token: `body_limit`.
         let asked = match (body, &self.0.desk) {
             (Body::Whole(octets), Some(desk)) => {
                 self.0.counters.presented(TokenOutcome::Right);
-                Some((desk, Bytes::copy_from_slice(octets)))
+                Some((desk, octets.clone()))
             }
             (Body::Unread, Some(desk)) if self.may_read(head, peer) => Some((desk, Bytes::new())),
             _ => None,
@@ -186,67 +166,71 @@ impl Handler for Admin {
 
 impl Admin {
     /// The response to any request that is not a complete control request with the right token.
-    fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
+    fn tell(&self, head: &Parts, body: &Body, peer: IpAddr) -> HttpResponse {
+        let method = &head.method;
         match head.uri.path() {
             _ if !self.is_own(head) => {
                 self.0.counters.misdirected.increment();
-                text(
-                    head,
+                plain_text(
+                    method,
                     StatusCode::MISDIRECTED_REQUEST,
                     "this listener has another name: ask by its address, or list the name in `[admin] names`\n",
                 )
             }
-            path if Admin::is_for_desk(path) => self.refuse(head, body, peer),
+            path if is_below(&DESK_PATHS, path) => self.refuse(head, body, peer),
             _ if !is_read(head) => {
-                let response = text(head, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                let response = plain_text(method, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
                 with(response, ALLOW, HeaderValue::from_static("GET, HEAD"))
             }
             "/" => self.0.page.response(head),
-            "/healthz" => text(head, StatusCode::OK, "ok\n"),
+            "/healthz" => plain_text(method, StatusCode::OK, "ok\n"),
             "/ready" => match self.0.readiness.obstacle() {
-                None => text(head, StatusCode::OK, "ready\n"),
-                Some(obstacle) => text(head, StatusCode::SERVICE_UNAVAILABLE, &format!("{obstacle}\n")),
+                None => plain_text(method, StatusCode::OK, "ready\n"),
+                Some(obstacle) => plain_text(method, StatusCode::SERVICE_UNAVAILABLE, format!("{obstacle}\n")),
             },
             "/metrics" => match self.0.parts.get() {
                 Some(parts) => {
                     let page = telemetry::render(parts.iter().map(|part| &**part));
-                    response(head, StatusCode::OK, telemetry::CONTENT_TYPE, page)
+                    http_response(method, StatusCode::OK, telemetry::CONTENT_TYPE, page.into())
                 }
-                None => text(head, StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+                None => plain_text(method, StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
             },
-            _ => text(head, StatusCode::NOT_FOUND, "not found\n"),
+            _ => plain_text(method, StatusCode::NOT_FOUND, "not found\n"),
         }
     }
 
     /// The response to a control request that is incomplete, or lacks the right token.
-    fn refuse(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
+    fn refuse(&self, head: &Parts, body: &Body, peer: IpAddr) -> HttpResponse {
+        let method = &head.method;
         let unauthorized = |outcome, challenge| {
             self.0.counters.presented(outcome);
-            let response = text(head, StatusCode::UNAUTHORIZED, "this needs the admin token\n");
+            let response = plain_text(method, StatusCode::UNAUTHORIZED, "this needs the admin token\n");
             with(response, WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
         };
         let is_plain = is_plain_page(head);
-        match self.admit(head) {
-            Admitted::Yes if body == Body::TooLong => text(head, StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
-            Admitted::Yes => text(head, StatusCode::BAD_REQUEST, "the body broke off\n"),
-            Admitted::NoToken if is_read(head) && is_below(&READ_PATHS, head.uri.path()) => text(
-                head,
+        match self.presented(head) {
+            Some(Presented::Right) if *body == Body::TooLong => {
+                plain_text(method, StatusCode::PAYLOAD_TOO_LARGE, "too long\n")
+            }
+            Some(Presented::Right) => plain_text(method, StatusCode::BAD_REQUEST, "the body broke off\n"),
+            None if is_read(head) && is_below(&READ_PATHS, head.uri.path()) => plain_text(
+                method,
                 StatusCode::FORBIDDEN,
                 "without a token only clients at loopback addresses may read this: ask at 127.0.0.1 or ::1, or see `[admin] token-file` and `[control]`\n",
             ),
-            Admitted::NoToken => text(
-                head,
+            None => plain_text(
+                method,
                 StatusCode::FORBIDDEN,
                 "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
             ),
-            Admitted::No(Presented::Nothing) if is_plain => unauthorized(TokenOutcome::Missing, PASSWORD_CHALLENGE),
-            Admitted::No(Presented::Nothing) => unauthorized(TokenOutcome::Missing, "Bearer realm=\"pharos\""),
-            Admitted::No(_) => match self.0.guesses.count(peer) {
-                Guess::Free if is_plain => unauthorized(TokenOutcome::Wrong, PASSWORD_CHALLENGE),
-                Guess::Free => unauthorized(TokenOutcome::Wrong, "Bearer realm=\"pharos\", error=\"invalid_token\""),
-                Guess::TooMany(seconds) => {
+            Some(Presented::Nothing) if is_plain => unauthorized(TokenOutcome::Missing, PASSWORD_CHALLENGE),
+            Some(Presented::Nothing) => unauthorized(TokenOutcome::Missing, "Bearer realm=\"pharos\""),
+            Some(Presented::Wrong) => match self.0.guesses.count(peer) {
+                None if is_plain => unauthorized(TokenOutcome::Wrong, PASSWORD_CHALLENGE),
+                None => unauthorized(TokenOutcome::Wrong, "Bearer realm=\"pharos\", error=\"invalid_token\""),
+                Some(seconds) => {
                     self.0.counters.presented(TokenOutcome::Limited);
-                    let response = text(head, StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n");
+                    let response = plain_text(method, StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n");
                     with(response, RETRY_AFTER, seconds.into())
                 }
             },
@@ -267,17 +251,4 @@ fn is_read(head: &Parts) -> bool {
 /// True if a path is one of a list, or below one.
 fn is_below(paths: &[&str], path: &str) -> bool {
     paths.iter().any(|at| path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-}
-
-fn text(head: &Parts, status: StatusCode, text: &str) -> HttpResponse {
-    response(head, status, "text/plain; charset=utf-8", text.to_string())
-}
-
-fn response(head: &Parts, status: StatusCode, kind: &'static str, body: String) -> HttpResponse {
-    http_response(&head.method, status, kind, body.into())
-}
-
-fn with(mut response: HttpResponse, name: HeaderName, value: HeaderValue) -> HttpResponse {
-    response.headers_mut().insert(name, value);
-    response
 }

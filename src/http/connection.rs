@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::Request;
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::host;
 use super::paced::{Paced, RequestProgress};
-use super::{Body, Handler, HttpResponse, HttpServer, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS};
+use super::{Body, Handler, HttpResponse, HttpServer, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, plain_text};
 use crate::base::ends::SocketEnds;
 use crate::listen::{Closed, ConnectionPlace};
 
@@ -94,30 +94,25 @@ async fn respond<H: Handler>(
     if host::authority(&head).is_err() {
         progress.request_read();
         counters.host_errors.increment();
-        let mut response = host::refuse();
+        let text = "a request names one host, in one `Host` header\n";
+        let mut response = plain_text(&head.method, StatusCode::BAD_REQUEST, text);
         // A proxy in front may parse the following bytes as another request.
         close_after(&mut response, version);
         return response;
     }
-    let (whole, is_read) = read_body(handler, &head, body).await;
+    let (body, is_read) = read_body(handler, &head, body).await;
     progress.request_read();
     let room = match place.try_room(H::RESPONSE_LEN) {
         Some(room) => room,
         // Only other responses on this connection use its budget, so the client must read those first.
         None => {
-            let waiting = head_len(&head) + whole.iter().flatten().map(Bytes::len).sum::<usize>();
-            place.room(H::RESPONSE_LEN, waiting).await
+            let body_len = if let Body::Whole(body) = &body { body.len() } else { 0 };
+            place.room(H::RESPONSE_LEN, head_len(&head) + body_len).await
         }
     };
-    let body = match &whole {
-        Ok(None) => Body::Unread,
-        Ok(Some(whole)) => Body::Whole(whole),
-        Err(true) => Body::TooLong,
-        Err(false) => Body::Broken,
-    };
-    let answer = handler.respond(&head, body, ends);
+    let answer = handler.respond(&head, &body, ends);
     // A response may take time. No part of the request is kept meanwhile.
-    drop((head, whole));
+    drop((head, body));
     let mut response = answer.into().wait().await.map(|body| {
         let bytes = body.into_inner().unwrap_or_default();
         Full::new(room.fill(bytes.len()).guard(bytes))
@@ -137,14 +132,14 @@ fn close_after(response: &mut HttpResponse, version: hyper::Version) {
     }
 }
 
-/// The body of a request if the handler reads it, with `true` if nothing of it is left unread. `Err(true)` means a body that is
-/// longer than the limit.
-async fn read_body<H: Handler>(handler: &H, head: &Parts, body: Incoming) -> (Result<Option<Bytes>, bool>, bool) {
-    let Some(limit) = handler.body_limit(head) else { return (Ok(None), body.is_end_stream()) };
-    let whole = Limited::new(body, limit).collect().await;
-    let whole = whole.map(|whole| Some(whole.to_bytes())).map_err(|error| error.is::<LengthLimitError>());
-    let is_read = whole.is_ok();
-    (whole, is_read)
+/// The body of a request if the handler reads it, with `true` if nothing of it is left unread.
+async fn read_body<H: Handler>(handler: &H, head: &Parts, body: Incoming) -> (Body, bool) {
+    let Some(limit) = handler.body_limit(head) else { return (Body::Unread, body.is_end_stream()) };
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => (Body::Whole(whole.to_bytes()), true),
+        Err(error) if error.is::<LengthLimitError>() => (Body::TooLong, false),
+        Err(_) => (Body::Broken, false),
+    }
 }
 
 /// The approximate memory of a request's head, in bytes.

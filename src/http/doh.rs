@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
-use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
-use super::{Body, Handler, HttpResponse};
+use super::{Body, Handler, HttpResponse, plain_text, with};
 use crate::base::ends::SocketEnds;
 use crate::base::time::{Now, Ttl};
+use crate::listen::{self, http_response};
 use crate::live::Published;
 use crate::process::Clock;
 use crate::telemetry::dns::{Count as _, LostReply, SharedBlock};
@@ -39,24 +39,16 @@ thread_local! {
 
 /// Answers DNS messages; `C` reads the clocks.
 pub(crate) struct Doh<C> {
-    published: Arc<Published>,
-    clock: C,
-    path: Arc<str>,
-    counters: SharedBlock,
-    tap: SharedTap,
-}
-
-impl<C> Doh<C> {
-    /// Answers from the published snapshot, at this path.
-    pub(crate) fn new(
-        published: Arc<Published>,
-        clock: C,
-        path: Arc<str>,
-        counters: SharedBlock,
-        tap: SharedTap,
-    ) -> Self {
-        Doh { published, clock, path, counters, tap }
-    }
+    /// The snapshot that answers.
+    pub(crate) published: Arc<Published>,
+    /// The time.
+    pub(crate) clock: C,
+    /// The path of the service.
+    pub(crate) path: Arc<str>,
+    /// The counters.
+    pub(crate) counters: SharedBlock,
+    /// Takes copies of responses for dnstap.
+    pub(crate) tap: SharedTap,
 }
 
 /// The reason why a request gets no DNS answer.
@@ -78,42 +70,28 @@ enum DohRefusal {
 
 impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
     type Answer = HttpResponse;
-    const RESPONSE_LEN: usize = crate::listen::MESSAGE;
+    const RESPONSE_LEN: usize = listen::MESSAGE;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
         let takes = head.method == Method::POST && head.uri.path() == &*self.path && is_message(head);
         takes.then_some(MAX_QUERY_LEN)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpResponse {
-        let http = if head.version <= Version::HTTP_11 { TapHttp::One } else { TapHttp::Two };
-        let answer = self.message(head, body).and_then(|message| self.answer(&message, ends, http));
-        let mut response = match answer {
-            Ok(answer) => render(answer),
-            Err(refusal) => refuse(refusal),
-        };
-        if head.method == Method::HEAD {
-            *response.body_mut() = Full::default();
-        }
-        response
+    fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> HttpResponse {
+        let answer = self.message(head, body).and_then(|message| self.answer(head, &message, ends));
+        answer.unwrap_or_else(|refusal| refuse(&head.method, refusal))
     }
-}
-
-/// A DNS answer, and the value of its `Cache-Control`.
-struct DohAnswer {
-    octets: Bytes,
-    cache: HeaderValue,
 }
 
 impl<C: Fn() -> Now> Doh<C> {
     /// The message of a request.
-    fn message<'r>(&self, head: &Parts, body: Body<'r>) -> Result<std::borrow::Cow<'r, [u8]>, DohRefusal> {
+    fn message<'r>(&self, head: &Parts, body: &'r Body) -> Result<std::borrow::Cow<'r, [u8]>, DohRefusal> {
         if head.uri.path() != &*self.path {
             return Err(DohRefusal::NotFound);
         }
         match (&head.method, body) {
             (&Method::GET | &Method::HEAD, _) => from_query(head.uri.query().unwrap_or_default()).map(Into::into),
-            (&Method::POST, Body::Whole(message)) => Ok(message.into()),
+            (&Method::POST, Body::Whole(message)) => Ok(message[..].into()),
             (&Method::POST, Body::TooLong) => Err(DohRefusal::TooLong),
             (&Method::POST, Body::Broken) => Err(DohRefusal::NoQuery),
             (&Method::POST, Body::Unread) => Err(DohRefusal::MediaType),
@@ -121,7 +99,9 @@ impl<C: Fn() -> Now> Doh<C> {
         }
     }
 
-    fn answer(&self, message: &[u8], ends: &SocketEnds, http: TapHttp) -> Result<DohAnswer, DohRefusal> {
+    /// The response with the answer to a message.
+    fn answer(&self, head: &Parts, message: &[u8], ends: &SocketEnds) -> Result<HttpResponse, DohRefusal> {
+        let http = if head.version <= Version::HTTP_11 { TapHttp::One } else { TapHttp::Two };
         let mut counters = self.counters.clone();
         let peer = Peer { address: ends.peer.ip(), transport: Transport::Https };
         counters.query(&peer);
@@ -153,7 +133,8 @@ impl<C: Fn() -> Now> Doh<C> {
             let is_private = reply.summary.basis.steering.is_some();
             // A cookie is bound to one client address and one timestamp (RFC 9018 §4), so no cache may store the response.
             let freshness = if reply.summary.cookie == Cookie::None { wire::freshness(octets) } else { None };
-            Ok(DohAnswer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, is_private) })
+            let response = http_response(&head.method, StatusCode::OK, MESSAGE, Bytes::copy_from_slice(octets));
+            Ok(with(response, CACHE_CONTROL, cache_control(freshness, is_private)))
         })
     }
 }
@@ -181,17 +162,7 @@ fn from_query(query: &str) -> Result<Vec<u8>, DohRefusal> {
     BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| DohRefusal::Parameter)
 }
 
-fn render(answer: DohAnswer) -> HttpResponse {
-    let len = answer.octets.len();
-    let mut response = HttpResponse::new(Full::new(answer.octets));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
-    headers.insert(CONTENT_LENGTH, len.into());
-    headers.insert(CACHE_CONTROL, answer.cache);
-    response
-}
-
-fn refuse(refusal: DohRefusal) -> HttpResponse {
+fn refuse(method: &Method, refusal: DohRefusal) -> HttpResponse {
     let (status, text) = match refusal {
         DohRefusal::NotFound => (StatusCode::NOT_FOUND, "nothing is here\n"),
         DohRefusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n"),
@@ -200,15 +171,11 @@ fn refuse(refusal: DohRefusal) -> HttpResponse {
         DohRefusal::Parameter => (StatusCode::BAD_REQUEST, "`dns` must be a message in base64url without padding\n"),
         DohRefusal::NoQuery => (StatusCode::BAD_REQUEST, "not a DNS query\n"),
     };
-    let mut response = HttpResponse::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CONTENT_LENGTH, text.len().into());
-    if refusal == DohRefusal::Method {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    let response = plain_text(method, status, text);
+    match refusal {
+        DohRefusal::Method => with(response, ALLOW, HeaderValue::from_static("GET, HEAD, POST")),
+        _ => response,
     }
-    response
 }
 
 #[cfg(test)]

@@ -37,15 +37,6 @@ struct GuessSlot {
     count: u32,
 }
 
-/// The response to a wrong token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guess {
-    /// 401.
-    Free,
-    /// 429 until the window ends; the value is the time until then, in seconds.
-    TooMany(u64),
-}
-
 impl Default for Guesses {
     fn default() -> Self {
         let slots = Mutex::new(vec![GuessSlot::default(); SLOTS].into());
@@ -54,8 +45,8 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Counts a wrong token of a client, and returns the response to it.
-    pub(super) fn count(&self, client: IpAddr) -> Guess {
+    /// Counts a wrong token of a client. If the response is 429, returns the time in seconds until the window ends.
+    pub(super) fn count(&self, client: IpAddr) -> Option<u64> {
         let at = self.hasher.hash_one(network_of(client)) as usize % SLOTS;
         let seconds = self.start.elapsed().as_secs();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +56,7 @@ impl Guesses {
             *slot = GuessSlot { minute, count: 0 };
         }
         slot.count = slot.count.saturating_add(1);
-        if slot.count <= FREE { Guess::Free } else { Guess::TooMany(WINDOW_SECS - seconds % WINDOW_SECS) }
+        (slot.count > FREE).then(|| WINDOW_SECS - seconds % WINDOW_SECS)
     }
 }
 
@@ -79,10 +70,10 @@ mod tests {
     async fn the_first_twenty_of_a_client_in_a_minute_are_free() {
         let guesses = Guesses::default();
         let one = "192.0.2.1".parse().unwrap();
-        assert!((0..FREE).all(|_| guesses.count(one) == Guess::Free));
+        assert!((0..FREE).all(|_| guesses.count(one).is_none()));
         tokio::time::advance(Duration::from_secs(50)).await;
-        assert_eq!(guesses.count(one), Guess::TooMany(10));
+        assert_eq!(guesses.count(one), Some(10));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(guesses.count(one), Guess::Free);
+        assert_eq!(guesses.count(one), None);
     }
 }

@@ -6,14 +6,10 @@
 //!
 //! RFC 9112 §3.2 (`Host`), RFC 9113 §8.3.1 (`:authority`).
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::Version;
+use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::{StatusCode, Version};
-
-use super::HttpResponse;
 
 /// A request does not name one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +44,6 @@ fn parse(value: &HeaderValue) -> Result<Option<Authority>, MalformedHost> {
     let has_user = authority.as_str().contains('@');
     let port_fits = authority.as_str().len() == authority.host().len() || authority.port().is_some();
     if has_user || !port_fits || authority.host().is_empty() { Err(MalformedHost) } else { Ok(Some(authority)) }
-}
-
-/// 400, for a request that does not name one host.
-pub(super) fn refuse() -> HttpResponse {
-    const TEXT: &str = "a request names one host, in one `Host` header\n";
-    let mut response = HttpResponse::new(Full::new(Bytes::from_static(TEXT.as_bytes())));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CONTENT_LENGTH, TEXT.len().into());
-    response
 }
 
 #[cfg(test)]

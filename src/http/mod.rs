@@ -35,14 +35,17 @@ pub use admin::{Admin, DeskHandler};
 pub(crate) use asking::MAX_FLIGHTS;
 pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means};
 pub(crate) use doh::Doh;
+use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 pub use log::RequestLog;
 pub use pull::Pull;
 pub use token::Token;
 
 use crate::base::ends::SocketEnds;
 pub use crate::listen::HttpResponse;
-use crate::listen::{BoundListeners, Closed, Connection, Event, Listeners, Protocol, Terms};
+use crate::listen::{BoundListeners, Closed, Connection, Event, Listeners, Protocol, Terms, http_response};
 use crate::telemetry::Gauge;
 use crate::telemetry::http::Http;
 
@@ -108,16 +111,27 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// Answers a request.
-    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> Self::Answer;
+    fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> Self::Answer;
+}
+
+/// A response in plain text.
+fn plain_text(method: &Method, status: StatusCode, text: impl Into<Bytes>) -> HttpResponse {
+    http_response(method, status, "text/plain; charset=utf-8", text.into())
+}
+
+/// The same response with one more header.
+fn with(mut response: HttpResponse, name: HeaderName, value: HeaderValue) -> HttpResponse {
+    response.headers_mut().insert(name, value);
+    response
 }
 
 /// A request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body<'r> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
     /// The body was not read, because the handler did not ask for it.
     Unread,
     /// The whole body.
-    Whole(&'r [u8]),
+    Whole(Bytes),
     /// The body is longer than the handler's limit.
     TooLong,
     /// The body ended early or is malformed.

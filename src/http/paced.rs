@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -49,8 +50,7 @@ pub(super) struct Paced<S> {
     /// The first wait within or between; `None` before it, so that a connection without a wait reads no clock.
     from: Option<Instant>,
     /// The first bytes of the connection.
-    start: [u8; 3],
-    start_len: usize,
+    start: ArrayVec<u8, 3>,
     /// A timer that ends at the deadline or before. It is reset when it ends, because a reset for every request would
     /// cost more.
     read_by: Pin<Box<Sleep>>,
@@ -74,8 +74,7 @@ impl<S> Paced<S> {
             requests: 0,
             has_begun: false,
             from: None,
-            start: [0; 3],
-            start_len: 0,
+            start: ArrayVec::new(),
             read_by,
             linger: None,
         }
@@ -91,10 +90,8 @@ impl<S> Paced<S> {
     }
 
     fn note(&mut self, octets: &[u8]) {
-        let room = &mut self.start[self.start_len..];
-        let len = room.len().min(octets.len());
-        room[..len].copy_from_slice(&octets[..len]);
-        self.start_len += len;
+        let room = self.start.remaining_capacity();
+        self.start.extend(octets.iter().copied().take(room));
         if !self.has_begun {
             (self.has_begun, self.from) = (true, None);
         }
@@ -104,7 +101,7 @@ impl<S> Paced<S> {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = if !self.has_begun {
             self.place.idle()
-        } else if self.start == *b"PRI" {
+        } else if self.start[..] == *b"PRI" {
             // RFC 9113 §3.4: the client's preface starts with `PRI`. No valid HTTP/1 request starts so.
             REQUEST_TIMEOUT
         } else {

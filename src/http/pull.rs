@@ -12,7 +12,7 @@ use hyper::{Method, StatusCode};
 
 use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
 use super::log::{LogLine, RequestLog};
-use super::{Body, Handler, HttpAnswer, HttpResponse};
+use super::{Body, Handler, HttpAnswer, HttpResponse, with};
 use crate::base::client::Client;
 use crate::base::ends::SocketEnds;
 use crate::base::prefix::Prefix;
@@ -58,7 +58,7 @@ impl Handler for Pull {
     type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = 2 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+    fn respond(&self, head: &Parts, _: &Body, ends: &SocketEnds) -> HttpAnswer {
         let peer = ends.peer.ip();
         let since = Instant::now();
         let (settings, snapshot) = (self.settings.load(), self.published.load());
@@ -185,11 +185,11 @@ impl RunningPull {
 
 fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     let status = StatusCode::from_u16(reply.answer.status()).expect("a reply has a status of HTTP: registry::Answer");
-    let body = match &reply.answer {
-        Answer::Version => "{}",
-        Answer::Healthy => "ok\n",
-        Answer::Redirect(_) | Answer::Methods => "",
-        Answer::Refuse(_, code) => code.body(),
+    let (kind, body) = match &reply.answer {
+        Answer::Version => (Some("application/json"), "{}"),
+        Answer::Healthy => (Some("text/plain; charset=utf-8"), "ok\n"),
+        Answer::Redirect(_) | Answer::Methods => (None, ""),
+        Answer::Refuse(_, code) => (Some("application/json"), code.body()),
     };
     // HEAD has the `Content-Length` of GET, which hyper would not send for HEAD over HTTP/2.
     let sent = if method == Method::HEAD { "" } else { body };
@@ -197,11 +197,6 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, body.len().into());
-    let kind = match &reply.answer {
-        Answer::Version | Answer::Refuse(..) => Some("application/json"),
-        Answer::Healthy => Some("text/plain; charset=utf-8"),
-        Answer::Redirect(_) | Answer::Methods => None,
-    };
     if let Some(kind) = kind {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
@@ -211,17 +206,14 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     match reply.answer {
-        Answer::Version => {
-            headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-        }
+        Answer::Version => with(response, API_VERSION, HeaderValue::from_static("registry/2.0")),
         Answer::Redirect(url) => {
             let url = HeaderValue::try_from(url).expect("a location is printable: registry::route, config");
-            headers.insert(LOCATION, url);
+            with(response, LOCATION, url)
         }
         Answer::Refuse(Status::MethodNotAllowed, _) | Answer::Methods => {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            with(response, ALLOW, HeaderValue::from_static("GET, HEAD"))
         }
-        Answer::Refuse(..) | Answer::Healthy => {}
+        Answer::Refuse(..) | Answer::Healthy => response,
     }
-    response
 }

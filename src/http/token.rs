@@ -7,13 +7,13 @@
 
 use data_encoding::BASE64;
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use ring::digest::{Digest, SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
 /// The hash of a token, which recognizes the token in a request.
 #[derive(Clone, Copy)]
-pub struct Token([u8; SHA256_OUTPUT_LEN]);
+pub struct Token(Digest);
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +35,7 @@ pub(super) enum Presented {
 impl Token {
     /// Hashes the text of a token.
     pub fn new(text: &str) -> Self {
-        Token(hash(text.as_bytes()))
+        Token(digest(&SHA256, text.as_bytes()))
     }
 
     /// Compares the token in a request's headers with this one.
@@ -55,24 +55,25 @@ impl Token {
 
     fn compare(&self, token: &[u8]) -> Presented {
         // The comparison is between hashes, so that its time does not reveal the token's length.
-        if bool::from(hash(token).ct_eq(&self.0)) { Presented::Right } else { Presented::Wrong }
+        if bool::from(digest(&SHA256, token).as_ref().ct_eq(self.0.as_ref())) {
+            Presented::Right
+        } else {
+            Presented::Wrong
+        }
     }
 }
 
 /// The credentials behind a scheme with its space; `None` if there is not exactly one header of this scheme.
-fn credentials<'h>(headers: &'h HeaderMap, scheme: &[u8]) -> Option<&'h [u8]> {
-    // With two headers, a proxy in front of Pharos might use the other one.
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (written, rest) = value.as_bytes().split_at_checked(scheme.len())?;
+pub(super) fn credentials<'h>(headers: &'h HeaderMap, scheme: &[u8]) -> Option<&'h [u8]> {
+    let (written, rest) = only(headers, AUTHORIZATION.as_str())?.split_at_checked(scheme.len())?;
     // RFC 9110 §11.1: the scheme is case-insensitive.
     written.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-fn hash(text: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
-    let mut hash = [0; SHA256_OUTPUT_LEN];
-    hash.copy_from_slice(digest(&SHA256, text).as_ref());
-    hash
+/// The value of the only header of a name. With two, a proxy in front of Pharos might use the other one.
+pub(super) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]

@@ -88,7 +88,8 @@ impl DnsListeners {
                 let http = Arc::new(Http::default());
                 counters.push(Arc::new(DnsOverHttps(http.clone())));
                 let Engine { published, clock, tap, .. } = engine;
-                let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared, tap);
+                let (clock, path) = (move || clock.read(), meant.path.clone());
+                let doh = Doh { published, clock, path, counters: shared, tap };
                 let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
                 let terms = Terms { kind: "HTTPS", clients, tls: Some(over_tls), common: common.clone() };
                 Some(HttpServer::start(bound, terms, doh, http).map_err(Failure::system("start DNS over HTTPS"))?)

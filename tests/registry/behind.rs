@@ -133,7 +133,7 @@ impl Handler for Fake {
     type Answer = pharos::http::HttpResponse;
     const RESPONSE_LEN: usize = 2 * MAX_REFERRERS_LEN;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, _: &SocketEnds) -> Self::Answer {
+    fn respond(&self, head: &Parts, _: &Body, _: &SocketEnds) -> Self::Answer {
         self.0.fetch_add(1, Relaxed);
         let path = head.uri.path();
         let (status, body) = match path.as_bytes().last().unwrap() {

@@ -30,7 +30,7 @@ impl<H: Handler> Handler for Recorder<H> {
     type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = H::RESPONSE_LEN;
 
-    fn respond(&self, head: &Parts, body: Body<'_>, ends: &SocketEnds) -> HttpAnswer {
+    fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> HttpAnswer {
         let HttpAnswer::Now(response) = self.0.respond(head, body, ends).into() else { panic!("nothing is asked for") };
         if let Some(url) = response.headers().get("location") {
             self.1.lock().unwrap().push(url.to_str().unwrap().to_string());

@@ -12,6 +12,7 @@ use serde_json::to_string;
 
 use crate::base::prefix::Prefix;
 use crate::base::special::judged;
+use crate::base::text::shortened;
 use crate::base::when::rfc3339_millis;
 use crate::files::lines::LINE_START;
 use crate::process::Clock;
@@ -27,27 +28,11 @@ const MAX_PATH_LEN: usize = 256;
 /// The length of most lines.
 const USUAL_LEN: usize = 512;
 
-/// The part of a client's address in a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineClient {
-    /// All of it.
-    Whole(IpAddr),
-    /// Its network.
-    Network(Prefix),
-}
-
-impl LineClient {
-    /// The /24 of IPv4, or the /48 of IPv6. An address that embeds IPv4 counts as IPv4, because its /48 would be the same for
-    /// all of these, or have the IPv4 address.
-    pub(super) fn network_of(address: IpAddr) -> Self {
-        let address = judged(address);
-        LineClient::Network(Prefix::holding(address, if address.is_ipv4() { 24 } else { 48 }))
-    }
-
-    /// The address, as IPv4 if IPv6 is only its form.
-    pub(super) fn whole(address: IpAddr) -> Self {
-        LineClient::Whole(address.to_canonical())
-    }
+/// The network of a client: the /24 of IPv4, or the /48 of IPv6. An address that embeds IPv4 counts as IPv4, because its /48
+/// would be the same for all of these, or have the IPv4 address.
+pub(super) fn network_of(address: IpAddr) -> Prefix {
+    let address = judged(address);
+    Prefix::holding(address, if address.is_ipv4() { 24 } else { 48 })
 }
 
 /// The parts of a line that are known when a request arrives.
@@ -60,7 +45,7 @@ pub(super) struct LineHead<'r> {
     /// Provider and region of the client; `None` if the client's address is not known.
     pub(super) name: Option<&'r RegionName>,
     /// The logged part of the client's address.
-    pub(super) client: Option<LineClient>,
+    pub(super) client: Option<&'r str>,
     /// The trace id.
     pub(super) trace: u128,
 }
@@ -85,20 +70,16 @@ impl LogLine {
         let mut value = |key: &str, value: Option<&str>| {
             let _ = write!(text, ",\"{key}\":{}", value.map_or("null".to_string(), escaped));
         };
-        value("method", Some(cut(head.method, MAX_METHOD_LEN)));
+        value("method", Some(shortened(head.method, MAX_METHOD_LEN)));
         value("kind", Some(subject.kind.as_str()));
         value("repository", subject.repository);
         value("digest", subject.digest);
         value("tag", subject.tag);
-        value("path", Some(cut(head.path, MAX_PATH_LEN)).filter(|_| subject.repository.is_none()));
+        value("path", Some(shortened(head.path, MAX_PATH_LEN)).filter(|_| subject.repository.is_none()));
         let label = |label: &'_ str| Some(label.to_string()).filter(|label| !label.is_empty());
         value("provider", head.name.and_then(|name| label(&name.provider)).as_deref());
         value("region", head.name.and_then(|name| label(&name.region)).as_deref());
-        let client = head.client.map(|client| match client {
-            LineClient::Whole(address) => address.to_string(),
-            LineClient::Network(network) => network.to_string(),
-        });
-        value("client", client.as_deref());
+        value("client", head.client);
         LogLine { text, since, mirror: None }
     }
 
@@ -127,15 +108,6 @@ impl LogLine {
 /// A text as JSON.
 fn escaped(text: &str) -> String {
     to_string(text).unwrap_or_else(|_| "null".to_string())
-}
-
-/// The beginning of a text, up to a length in bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let mut at = text.len().min(most);
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    &text[..at]
 }
 
 #[cfg(test)]
@@ -172,10 +144,7 @@ mod tests {
 
     #[test]
     fn a_network_hides_the_host() {
-        let network = |text: &str| match LineClient::network_of(text.parse().unwrap()) {
-            LineClient::Network(prefix) => prefix.to_string(),
-            LineClient::Whole(_) => unreachable!("asked for the network"),
-        };
+        let network = |text: &str| network_of(text.parse().unwrap()).to_string();
         assert_eq!(network("198.51.100.77"), "198.51.100.0/24");
         assert_eq!(network("2001:db8:1:2::3"), "2001:db8:1::/48");
         for form in ["::ffff:198.51.100.77", "2002:c633:644d::1", "64:ff9b::198.51.100.77"] {

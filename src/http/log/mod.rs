@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hyper::http::request::Parts;
 pub(super) use line::LogLine;
-use line::{LineClient, LineHead};
+use line::{LineHead, network_of};
 use tracing::warn;
 use writer::{LogQueue, LogWriter};
 
@@ -74,7 +74,7 @@ impl RequestLog {
         }
         if **self.target.load() != target {
             self.target.store(Arc::new(target.clone()));
-            self.queue.set_target(target);
+            self.queue.order(|orders| orders.target = Some(target));
         }
         self.terms.store(config.map(|config| {
             // A share of 1 is the largest number, because `as` saturates.
@@ -85,7 +85,7 @@ impl RequestLog {
 
     /// Opens the file again.
     pub(crate) fn reopen(&self) {
-        self.queue.reopen();
+        self.queue.order(|orders| orders.reopen = true);
     }
 
     /// Writes the lines that wait, and ends.
@@ -99,7 +99,7 @@ impl RequestLog {
 
     /// The counters of lines.
     pub(crate) fn counters(&self) -> Arc<LogCounters> {
-        self.queue.counters()
+        self.queue.counters.clone()
     }
 
     /// Begins the line of a request; `None` if requests are not logged, or this one is not in the sample. `client` is `None`
@@ -117,14 +117,16 @@ impl RequestLog {
             return None;
         }
         let name = client.map(|address| snapshot.regions().of(address).1);
-        let client = match (terms.clients, client) {
-            (LoggedClients::Nothing, _) | (_, None) => None,
-            (LoggedClients::Network, Some(address)) => Some(LineClient::network_of(address)),
-            (LoggedClients::Whole, Some(address)) => Some(LineClient::whole(address)),
-        };
+        let client = client.and_then(|address| match terms.clients {
+            LoggedClients::Nothing => None,
+            LoggedClients::Network => Some(network_of(address).to_string()),
+            // As IPv4 if IPv6 is only its form.
+            LoggedClients::Whole => Some(address.to_canonical().to_string()),
+        });
         let made = u128::from(self.draw()) << 64 | u128::from(self.draw());
         let trace = trace::of(&head.headers).unwrap_or(made);
-        Some(LogLine::begin(&LineHead { method: head.method.as_str(), path, name, client, trace }, since))
+        let (method, client) = (head.method.as_str(), client.as_deref());
+        Some(LogLine::begin(&LineHead { method, path, name, client, trace }, since))
     }
 
     /// Puts the line of a finished request into the queue.

@@ -30,7 +30,8 @@ const BATCH_LEN: usize = 64 << 10;
 pub(super) struct LogQueue {
     jobs: SyncSender<LogJob>,
     orders: Arc<LogOrders>,
-    counters: Arc<LogCounters>,
+    /// The counters of lines.
+    pub(super) counters: Arc<LogCounters>,
 }
 
 /// An item of the queue.
@@ -50,11 +51,13 @@ struct LogOrders {
     waiting: Mutex<WaitingOrders>,
 }
 
+/// The orders that the thread has not carried out yet.
 #[derive(Debug, Default)]
-struct WaitingOrders {
+pub(super) struct WaitingOrders {
     /// Another destination; `None` inside turns the log off.
-    target: Option<Option<LineTarget>>,
-    reopen: bool,
+    pub(super) target: Option<Option<LineTarget>>,
+    /// True to open the file again.
+    pub(super) reopen: bool,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -73,16 +76,6 @@ impl LogQueue {
         }
     }
 
-    /// Writes to another destination from now on; `None` turns the log off.
-    pub(super) fn set_target(&self, target: Option<LineTarget>) {
-        self.order(|orders| orders.target = Some(target));
-    }
-
-    /// Opens the file again.
-    pub(super) fn reopen(&self) {
-        self.order(|orders| orders.reopen = true);
-    }
-
     /// Ends the thread after the lines that wait.
     pub(super) async fn stop(&self) {
         let (done, ended) = oneshot::channel();
@@ -91,12 +84,8 @@ impl LogQueue {
         let _ = ended.await;
     }
 
-    /// The counters of lines.
-    pub(super) fn counters(&self) -> Arc<LogCounters> {
-        self.counters.clone()
-    }
-
-    fn order(&self, give: impl FnOnce(&mut WaitingOrders)) {
+    /// Gives orders to the thread.
+    pub(super) fn order(&self, give: impl FnOnce(&mut WaitingOrders)) {
         give(&mut self.orders.lock());
         self.orders.is_given.store(true, Release);
         let _ = self.jobs.try_send(LogJob::Wake);
