@@ -63,14 +63,6 @@ pub(super) struct Datagrams {
     pub(super) is_wildcard: bool,
 }
 
-#[cfg(test)]
-impl BoundPorts {
-    /// The addresses.
-    pub(crate) fn addresses(&self) -> &ListenAddresses {
-        &self.addresses
-    }
-}
-
 const PLAIN: &str = "[dns] listen";
 const TLS: &str = "[dns.tls] listen";
 const QUIC: &str = "[dns.quic] listen";
@@ -130,15 +122,12 @@ fn bind_both(
         tries += 1;
         let tcp = listen::bind(&[address], PLAIN)?;
         let taken = tcp.addresses()[0];
-        match (0..threads).map(|_| bind_udp(taken, fragments)).collect() {
+        let udp: io::Result<Vec<_>> = (0..threads).map(|_| bind_udp(taken, fragments)).collect();
+        match udp {
             Ok(udp) => return Ok((tcp, udp)),
-            Err(error) => {
-                let error: io::Error = error;
-                let again = address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && tries < MAX_PORT_TRIES;
-                if !again {
-                    return Err(BindError::new(taken, SocketKind::Udp, PLAIN, error));
-                }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries < MAX_PORT_TRIES => {
             }
+            Err(error) => return Err(BindError::new(taken, SocketKind::Udp, PLAIN, error)),
         }
     }
 }
@@ -166,7 +155,7 @@ mod tests {
     #[test]
     fn udp_and_tcp_share_the_port_that_the_system_chose() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0", "[::1]:0"])).unwrap();
-        let ports: Vec<u16> = bound.addresses().plain.iter().map(SocketAddr::port).collect();
+        let ports: Vec<u16> = bound.addresses.plain.iter().map(SocketAddr::port).collect();
         assert!(ports.iter().all(|port| *port != 0));
         assert_eq!((bound.tcp.addresses().len(), bound.udp.len()), (2, 4));
         for (at, datagrams) in bound.udp.iter().enumerate() {
@@ -177,12 +166,12 @@ mod tests {
     #[test]
     fn a_port_of_our_own_is_told_as_one_of_another_key() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
-        let again = bind(&fixture::dns(&[&bound.addresses().plain[0].to_string()])).unwrap_err();
+        let again = bind(&fixture::dns(&[&bound.addresses.plain[0].to_string()])).unwrap_err();
         assert_eq!(again.transport, SocketKind::Tcp);
         assert_eq!(again.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
         let text = again.to_string();
         let ours = "another key of the configuration has the port";
-        assert_eq!(text, format!("failed to listen on {} (TCP): {ours}", bound.addresses().plain[0]));
+        assert_eq!(text, format!("failed to listen on {} (TCP): {ours}", bound.addresses.plain[0]));
         assert!(again.help().contains("[dns] listen") && !again.help().contains("stop that process"));
     }
 
@@ -197,7 +186,7 @@ mod tests {
     #[test]
     fn a_port_of_an_encrypted_listener_is_told_by_its_option() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
-        let taken = bound.addresses().plain[0];
+        let taken = bound.addresses.plain[0];
         let [cert, key] = ["cert.pem", "key.pem"].map(|name| config::InputFile::at(name, config::FileUse::Pem));
         let files = config::TlsFiles { cert, key };
         let encrypted = |tls: &[SocketAddr], quic: &[SocketAddr]| {
@@ -212,7 +201,7 @@ mod tests {
         assert_eq!((error.address, error.transport, error.option), (taken, SocketKind::Udp, QUIC));
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = encrypted(&[free], &[free]).unwrap();
-        let ListenAddresses { tls, quic, .. } = bound.addresses();
+        let ListenAddresses { tls, quic, .. } = &bound.addresses;
         assert!(tls[0].port() != 0 && quic[0].port() != 0);
     }
 
@@ -226,7 +215,7 @@ mod tests {
     fn an_absent_address_is_left_out_if_it_is_a_default() {
         let of = |listen: &[&str]| bind(&config::DnsConfig { listen_is_default: true, ..fixture::dns(listen) });
         let bound = of(&["127.0.0.1:0", "[2001:db8::1]:0"]).unwrap();
-        assert_eq!((bound.tcp.addresses().len(), bound.addresses().plain.len()), (1, 1));
+        assert_eq!((bound.tcp.addresses().len(), bound.addresses.plain.len()), (1, 1));
         let error = of(&["192.0.2.1:0"]).unwrap_err();
         assert!(error.to_string().ends_with("no network interface has this address"), "{error}");
         assert!(error.help().contains("ip address"));

@@ -45,7 +45,6 @@ use crate::snapshot::{TapTerms, Way};
 use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::tap::{SharedTap, TapReply};
 use crate::tls::Tls;
-use crate::wire::transfer::{self, Transfer};
 use crate::wire::{self, Notice, Peer, Reply, Silence, Transport, update};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
@@ -161,16 +160,6 @@ impl Session<'_> {
             }
         }
     }
-
-    /// The transfer that a message over a stream requests, if it is allowed.
-    fn transfer(&self, message: &[u8], peer: Peer) -> Option<Transfer> {
-        transfer::begin(message, peer, &self.snapshot, self.now)
-    }
-
-    /// The length of the next message of a transfer.
-    fn transfer_next(&self, transfer: &mut Transfer, out: &mut [u8]) -> Option<usize> {
-        transfer.next(self.now.unix, out)
-    }
 }
 
 /// The TLS configurations of the encrypted listeners, each with its own application protocol.
@@ -206,14 +195,14 @@ impl Service {
         common: &Common,
     ) -> io::Result<Self> {
         let BoundPorts { tcp, udp, batch, tls, quic, addresses } = bound;
-        let over = |transport| tcp::DnsStreams::new(engine.clone(), transport, &counters);
+        let over = |transport| tcp::DnsStreams { engine: engine.clone(), transport, shared: counters.shared() };
         let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls, common: common.clone() };
         let mut streams = vec![Listeners::start(tcp, terms("TCP", None), over(Transport::Tcp))?];
         let mut endpoints = None;
         if let Some(certificates) = certificates {
             let terms = terms("TLS", Some(certificates.tls));
             streams.push(Listeners::start(tls, terms, over(Transport::Tls))?);
-            let service = quic::Quic::new(engine.clone(), &counters);
+            let service = quic::Quic { engine: engine.clone(), shared: counters.shared() };
             endpoints =
                 Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone(), common.clone()), service)?);
         }

@@ -19,9 +19,9 @@ use super::tcp::note;
 use super::{Engine, Sender};
 use crate::answer::Keepalive;
 use crate::base::ends::SocketEnds;
-use crate::listen::{Clients, Closed, Common, ConnectionPlace, Event, MESSAGE, QuicConnection, QuicService, QuicTerms};
+use crate::listen::{Clients, Closed, Common, ConnectionPlace, Event, MESSAGE, Protocol, QuicConnection, QuicTerms};
 use crate::telemetry::Gauge;
-use crate::telemetry::dns::{Count, DnsCounters, LostReply, SharedBlock};
+use crate::telemetry::dns::{Count, LostReply, SharedBlock};
 use crate::tls::Tls;
 use crate::wire::{self, Transport};
 
@@ -40,14 +40,8 @@ const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 
 /// DNS over QUIC.
 pub(super) struct Quic {
-    engine: Engine,
-    shared: SharedBlock,
-}
-
-impl Quic {
-    pub(super) fn new(engine: Engine, counters: &DnsCounters) -> Self {
-        Quic { engine, shared: counters.shared() }
-    }
+    pub(super) engine: Engine,
+    pub(super) shared: SharedBlock,
 }
 
 /// The terms of endpoints for DNS.
@@ -56,7 +50,7 @@ pub(super) fn terms(tls: Arc<Tls>, clients: Arc<Clients>, common: Common) -> Qui
     QuicTerms { clients, tls, max_request_len, overload: EXCESSIVE_LOAD, stopped: NO_ERROR, common }
 }
 
-impl QuicService for Quic {
+impl Protocol<QuicConnection> for Quic {
     async fn serve(self: Arc<Self>, connection: QuicConnection) -> Closed {
         let QuicConnection { connection, local, place, stop } = connection;
         serve(&connection, local, &place, &self.engine, &self.shared, &stop).await

@@ -24,7 +24,7 @@ use crate::base::rr::{Rcode, Rtype};
 use crate::listen::ConnectionPlace;
 use crate::snapshot::Snapshot;
 use crate::telemetry::dns::{Closed, Count, LostReply, SharedBlock, TransferEnd};
-use crate::wire::transfer::Transfer;
+use crate::wire::transfer::{self, Transfer};
 use crate::wire::{MAX_STREAM, Peer, Silence, Summary};
 
 /// The longest duration of a message from its first byte to its last: several round trips around the world, with losses.
@@ -230,7 +230,7 @@ impl StreamContext {
         ROOM.with_borrow_mut(|room| {
             while outbound.len() < FLUSH_AT && self.update.is_none() {
                 if let Some(transfer) = &mut self.transfer {
-                    match session.transfer_next(transfer, room) {
+                    match transfer.next(session.now.unix, room) {
                         Some(len) => {
                             outbound.put_u16(len as u16);
                             outbound.put_slice(&room[..len]);
@@ -244,7 +244,8 @@ impl StreamContext {
                 }
                 let Some(message) = whole_message(inbound) else { break };
                 self.counters.query(&peer);
-                self.transfer = if self.gives_zones { session.transfer(message, peer) } else { None };
+                let begin = || transfer::begin(message, peer, &session.snapshot, session.now);
+                self.transfer = self.gives_zones.then(begin).flatten();
                 if let Some(transfer) = &self.transfer {
                     self.counters.reply(transfer.summary(), &session.snapshot);
                     let consumed = PREFIX + message.len();

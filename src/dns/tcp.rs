@@ -12,21 +12,14 @@ use super::stream::{self, StreamContext};
 use super::{Engine, Sender};
 use crate::listen::{Closed, Connection, Event, Protocol};
 use crate::telemetry::Gauge;
-use crate::telemetry::dns::{Count, DnsCounters, SharedBlock, SocketFailure};
+use crate::telemetry::dns::{Count, SharedBlock, SocketFailure};
 use crate::wire::Transport;
 
-/// DNS over one kind of stream.
+/// DNS over TCP, or over TLS.
 pub(super) struct DnsStreams {
-    engine: Engine,
-    transport: Transport,
-    shared: SharedBlock,
-}
-
-impl DnsStreams {
-    /// Answers over TCP, or over TLS.
-    pub(super) fn new(engine: Engine, transport: Transport, counters: &DnsCounters) -> Self {
-        DnsStreams { engine, transport, shared: counters.shared() }
-    }
+    pub(super) engine: Engine,
+    pub(super) transport: Transport,
+    pub(super) shared: SharedBlock,
 }
 
 impl Protocol for DnsStreams {
@@ -81,16 +74,17 @@ mod tests {
     use super::*;
     use crate::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms};
     use crate::process::Vital;
+    use crate::telemetry::dns::DnsCounters;
 
     const GRACE: Duration = Duration::from_secs(10);
 
     fn start(limits: Limits) -> (SocketAddr, Listeners, Arc<DnsCounters>) {
         let bound: BoundPorts = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let counters = Arc::new(DnsCounters::default());
-        let address = bound.addresses().plain[0];
+        let address = bound.addresses.plain[0];
         let terms =
             Terms { kind: "TCP", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
-        let service = DnsStreams::new(fixture::engine(), Transport::Tcp, &counters);
+        let service = DnsStreams { engine: fixture::engine(), transport: Transport::Tcp, shared: counters.shared() };
         let listeners = Listeners::start(bound.tcp, terms, service).unwrap();
         (address, listeners, counters)
     }

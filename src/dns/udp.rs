@@ -354,7 +354,7 @@ mod tests {
         let mut config = fixture::dns(&["127.0.0.1:0"]);
         config.udp_threads = Some(1);
         let bound = bind(&config).unwrap();
-        let address = bound.addresses().plain[0];
+        let address = bound.addresses.plain[0];
         let client = client(address);
         for id in 0..100 {
             client.send_to(&fixture::query(id), address).unwrap();

@@ -12,9 +12,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -22,7 +23,7 @@ use tracing::{error, info, warn};
 use super::bind::{BoundListeners, Listening};
 use super::clients::{Clients, ConnectionPeer, ConnectionPlace};
 use super::stream::{Stream, StreamSocket, TLS_BUFFER};
-use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, ListenersEnd, Protocol};
+use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, Protocol};
 use crate::base::ends::SocketEnds;
 use crate::tls::Tls;
 
@@ -73,17 +74,18 @@ impl Listeners {
         Ok(all)
     }
 
-    /// Stops accepting at once, lets connections finish begun requests, and closes those left after `grace`.
-    pub async fn stop(self, grace: Duration) -> ListenersEnd {
+    /// Stops accepting at once, lets connections finish begun requests, and closes those left after `grace`. Returns
+    /// the number of connections that were cut so.
+    pub async fn stop(self, grace: Duration) -> usize {
         self.stop.cancel();
         self.tasks.close();
         if timeout(grace, self.tasks.wait()).await.is_ok() {
-            return ListenersEnd::Finished;
+            return 0;
         }
         let connections = self.tasks.len();
         self.cut.cancel();
         self.tasks.wait().await;
-        ListenersEnd::Cut { connections }
+        connections
     }
 }
 
@@ -108,12 +110,12 @@ impl Accepting {
                 // An answer is one write, which gains nothing from waiting for more. If this fails, answers are only slower.
                 let _ = stream.set_nodelay(true);
                 let ends = SocketEnds { peer, local: stream.local_addr()? };
-                Ok((StreamSocket::Tcp(stream), ConnectionPeer::Address(peer.ip()), Some(ends)))
+                Ok((Either::Left(stream), ConnectionPeer::Address(peer.ip()), Some(ends)))
             }
             Accepting::Local(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                Ok((StreamSocket::Local(stream), ConnectionPeer::User(user), None))
+                Ok((Either::Right(Either::Right(stream)), ConnectionPeer::User(user), None))
             }
         }
     }
@@ -133,12 +135,7 @@ impl<S: Protocol> Acceptor<S> {
     async fn run(self, socket: Accepting) {
         // The system has no descriptors or memory to accept with. A change is logged, not each failure.
         let (kind, mut is_exhausted) = (self.terms.kind, false);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                accepted = socket.accept() => accepted,
-            };
+        while let Some(accepted) = self.stop.run_until_cancelled(socket.accept()).await {
             match accepted {
                 Ok((stream, peer, ends)) => {
                     if is_exhausted {
@@ -160,10 +157,7 @@ impl<S: Protocol> Acceptor<S> {
                         is_exhausted = true;
                     }
                     self.terms.common.groups.evict_idlest();
-                    tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        () = sleep(EXHAUSTED_PAUSE) => {}
-                    }
+                    self.stop.run_until_cancelled(sleep(EXHAUSTED_PAUSE)).await;
                 }
             }
         }
@@ -175,14 +169,21 @@ impl<S: Protocol> Acceptor<S> {
             return;
         };
         self.service.note(Event::Accepted);
-        let (service, cut) = (self.service.clone(), self.cut.clone());
-        let begin = Begin { tls: self.terms.tls.clone(), place: Arc::new(place), peer, ends, stop: self.stop.clone() };
+        let (service, tls, place) = (self.service.clone(), self.terms.tls.clone(), Arc::new(place));
+        let (stop, cut) = (self.stop.clone(), self.cut.clone());
         self.tasks.spawn(async move {
-            let place = begin.place.clone();
             let open = service.open().hold();
+            let served = async {
+                let socket = match shake_hands(socket, tls, &place, &stop).await {
+                    Ok(socket) => socket,
+                    Err(closed) => return closed,
+                };
+                let (stream, place) = (Stream::new(socket, &place), place.clone());
+                service.clone().serve(Connection { stream, peer, ends, place, stop }).await
+            };
             let closed = tokio::select! {
                 biased;
-                closed = serve(socket, begin, &service) => closed,
+                closed = served => closed,
                 () = place.evicted() => Closed::Evicted,
                 () = cut.cancelled() => Closed::Stop,
             };
@@ -192,37 +193,23 @@ impl<S: Protocol> Acceptor<S> {
     }
 }
 
-/// A connection before its handshake.
-struct Begin {
+/// Makes the handshake of a connection if its listener has TLS.
+async fn shake_hands(
+    socket: StreamSocket,
     tls: Option<Arc<Tls>>,
-    place: Arc<ConnectionPlace>,
-    peer: ConnectionPeer,
-    ends: Option<SocketEnds>,
-    stop: CancellationToken,
-}
-
-async fn serve<S: Protocol>(socket: StreamSocket, begin: Begin, service: &Arc<S>) -> Closed {
-    let Begin { tls, place, peer, ends, stop } = begin;
-    let socket = match (tls, socket) {
-        (Some(tls), StreamSocket::Tcp(stream)) => match stop.run_until_cancelled(shake_hands(stream, &tls)).await {
-            Some(Some(socket)) => {
-                place.touch();
-                socket
-            }
-            Some(None) => return Closed::Handshake,
-            None => return Closed::Stop,
-        },
-        (_, socket) => socket,
+    place: &ConnectionPlace,
+    stop: &CancellationToken,
+) -> Result<StreamSocket, Closed> {
+    let (tls, stream) = match (tls, socket) {
+        (Some(tls), Either::Left(stream)) => (tls, stream),
+        (_, socket) => return Ok(socket),
     };
-    let stream = Stream::new(socket, &place);
-    service.clone().serve(Connection { stream, peer, ends, place, stop }).await
-}
-
-async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<StreamSocket> {
-    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-    let mut stream = timeout(HANDSHAKE_TIMEOUT, handshake).await.ok()?.ok()?;
+    let handshake = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.config()).accept(stream));
+    let shaken = stop.run_until_cancelled(handshake).await.ok_or(Closed::Stop)?;
+    let Ok(Ok(mut stream)) = shaken else { return Err(Closed::Handshake) };
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
-    Some(StreamSocket::Tls(Box::new(stream)))
+    place.touch();
+    Ok(Either::Right(Either::Left(Box::new(stream))))
 }
 
 /// Whether an error of `accept` is about the connection it would have returned.
@@ -279,9 +266,9 @@ mod tests {
     async fn an_acceptor_that_ends_is_reported_and_one_that_is_stopped_is_not() {
         let (vital, mut ends) = Vital::new();
         let (_, stopped) = listeners(&vital);
-        assert_eq!(stopped.stop(Duration::from_secs(10)).await, ListenersEnd::Finished);
+        assert_eq!(stopped.stop(Duration::from_secs(10)).await, 0);
         let (address, _listeners) = listeners(&vital);
-        let _client = TcpStream::connect(address).await.unwrap();
+        let _client = tokio::net::TcpStream::connect(address).await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), ends.next()).await.unwrap();
         assert_eq!(ended.to_string(), "the acceptor of test connections panicked");
     }

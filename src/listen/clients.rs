@@ -179,11 +179,11 @@ impl Clients {
         while !is_exempt && state.shares.get(&client).is_some_and(|share| share.ids.len() >= state.limits.per_client) {
             match state.limits.beyond {
                 BeyondLimit::Refuse => return Err(OverClientLimit),
-                BeyondLimit::CloseIdlest => state.evict_idlest_of(client),
+                BeyondLimit::CloseIdlest => state.evict_first(Some(client), idleness),
             }
         }
         while state.places.len() >= state.limits.connections.max(1) {
-            state.evict_idlest();
+            state.evict_first(None, idleness);
         }
         let id = state.next;
         state.next += 1;
@@ -202,15 +202,6 @@ impl Clients {
         Ok(ConnectionPlace { clients: self.clone(), id, seat })
     }
 
-    /// The connection that has been idle for longest; `None` if there is none.
-    fn idlest(&self) -> Option<Idlest> {
-        let state = self.state();
-        let (id, seat) = state.idlest()?;
-        let active = Some(seat.active_ms.load(Relaxed)).filter(|active_ms| *active_ms > 0);
-        let active = active.map(|active_ms| self.start + Duration::from_millis(active_ms));
-        Some(Idlest { id, active, others: state.places.len() })
-    }
-
     /// Counted from 1: 0 means no activity yet.
     fn now_ms(&self) -> u64 {
         1 + self.start.elapsed().as_millis() as u64
@@ -220,15 +211,6 @@ impl Clients {
     pub(super) fn state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The idlest connection of one group.
-struct Idlest {
-    id: u64,
-    /// The time of its last activity; `None`, which orders first, before the first.
-    active: Option<Instant>,
-    /// The connections of its group.
-    others: usize,
 }
 
 /// All groups of connections of the process, which share its file descriptors.
@@ -252,33 +234,35 @@ impl Groups {
     pub(crate) fn evict_idlest(&self) {
         let groups: Vec<_> =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
-        let idlest = groups.iter().filter_map(|group| Some((group, group.idlest()?)));
-        // Of connections without activity, one of the largest group: a flood takes places from itself.
-        let idlest = idlest.min_by_key(|(_, idlest)| (idlest.active, Reverse(idlest.others)));
-        if let Some((group, idlest)) = idlest {
-            group.state().evict(idlest.id);
+        let idlest = groups.iter().filter_map(|group| {
+            let state = group.state();
+            let id = state.first(None, idleness)?;
+            // `None`, which orders first, before the first activity.
+            let active_ms = Some(state.places[&id].active_ms.load(Relaxed)).filter(|active_ms| *active_ms > 0);
+            let active = active_ms.map(|active_ms| group.start + Duration::from_millis(active_ms));
+            // Of connections without activity, one of the largest group: a flood takes places from itself.
+            Some((active, Reverse(state.places.len()), group, id))
+        });
+        if let Some((.., group, id)) = idlest.min_by_key(|(active, others, ..)| (*active, *others)) {
+            group.state().evict(id);
         }
     }
 }
 
 impl ClientState {
-    /// The connection idle for longest. This scans all connections: at most the limit, once for each connection over it.
-    fn idlest(&self) -> Option<(u64, &Seat)> {
-        let idlest = self.places.iter().min_by_key(|(id, seat)| (seat.active_ms.load(Relaxed), **id));
-        idlest.map(|(id, seat)| (*id, &**seat))
-    }
-
-    fn evict_idlest(&mut self) {
-        if let Some((id, _)) = self.idlest() {
-            self.evict(id);
+    /// The connection of a client, or of all, with the least key. This scans these connections: at most the limit, once for
+    /// each connection over it.
+    fn first<K: Ord>(&self, client: Option<ConnectionPeer>, key: impl Fn(u64, &Seat) -> K) -> Option<u64> {
+        let first = |ids: &mut dyn Iterator<Item = &u64>| ids.min_by_key(|id| key(**id, &self.places[id])).copied();
+        match client {
+            Some(client) => first(&mut self.shares.get(&client)?.ids.iter()),
+            None => first(&mut self.places.keys()),
         }
     }
 
-    /// The same among the connections of one client.
-    fn evict_idlest_of(&mut self, client: ConnectionPeer) {
-        let ids = self.shares.get(&client).map_or(&[][..], |share| &share.ids);
-        let idlest = ids.iter().min_by_key(|id| (self.places[id].active_ms.load(Relaxed), **id));
-        if let Some(id) = idlest.copied() {
+    /// Closes that connection.
+    pub(super) fn evict_first<K: Ord>(&mut self, client: Option<ConnectionPeer>, key: impl Fn(u64, &Seat) -> K) {
+        if let Some(id) = self.first(client, key) {
             self.evict(id);
         }
     }
@@ -302,6 +286,11 @@ impl ClientState {
         }
         Some(seat)
     }
+}
+
+/// The key that is least for the connection that is idle for longest; of several, for the oldest one.
+fn idleness(id: u64, seat: &Seat) -> (u64, u64) {
+    (seat.active_ms.load(Relaxed), id)
 }
 
 impl ConnectionPlace {

@@ -31,7 +31,7 @@ pub use bind::bind;
 pub(crate) use bind::{BindError, BoundListeners, BoundQuic, bind_quic};
 pub use clients::{BeyondLimit, Clients, Limits};
 pub(crate) use clients::{ConnectionPeer, ConnectionPlace, Groups};
-pub(crate) use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
+pub(crate) use quic::{Endpoints, QuicConnection, QuicTerms};
 pub(crate) use quic_socket::is_service_port;
 pub(crate) use stream::Stream;
 pub(crate) use unsent::MESSAGE;
@@ -90,10 +90,10 @@ pub(crate) struct Connection {
     pub(crate) stop: CancellationToken,
 }
 
-/// A protocol on connections.
-pub(crate) trait Protocol: Send + Sync + 'static {
+/// A protocol on connections: each a [`Connection`] or a [`QuicConnection`].
+pub(crate) trait Protocol<C = Connection>: Send + Sync + 'static {
     /// Serves a connection to its end. The future is dropped if the connection is evicted.
-    fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = Closed> + Send;
+    fn serve(self: Arc<Self>, connection: C) -> impl Future<Output = Closed> + Send;
 
     /// Counts an event.
     fn note(&self, event: Event);
@@ -113,16 +113,4 @@ pub(crate) enum Event {
     OverClientLimit,
     /// A connection came to its end.
     Ended(Closed),
-}
-
-/// The end of listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenersEnd {
-    /// Everything in flight was finished.
-    Finished,
-    /// Some connections did not end in time and were cut.
-    Cut {
-        /// The number of these connections.
-        connections: usize,
-    },
 }

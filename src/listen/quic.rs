@@ -29,8 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::bind::BoundQuic;
 use super::clients::{Clients, ConnectionPeer, ConnectionPlace, PER_CONNECTION};
 use super::quic_socket::QuicSocket;
-use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, ListenersEnd};
-use crate::telemetry::Gauge;
+use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, Protocol};
 use crate::tls::Tls;
 
 /// Streams at once on one connection: each is a request.
@@ -78,18 +77,6 @@ pub(crate) struct QuicConnection {
     pub(crate) stop: CancellationToken,
 }
 
-/// A protocol on QUIC connections; as [`super::Protocol`].
-pub(crate) trait QuicService: Send + Sync + 'static {
-    /// Serves a connection to its end. The future is dropped if the connection is evicted.
-    fn serve(self: Arc<Self>, connection: QuicConnection) -> impl Future<Output = Closed> + Send;
-
-    /// Counts an event.
-    fn note(&self, event: Event);
-
-    /// The number of connections that are open.
-    fn open(&self) -> &Gauge;
-}
-
 /// Endpoints and their connections.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -102,7 +89,11 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// Starts to accept; needs a tokio runtime with time and network.
-    pub(crate) fn start<S: QuicService>(bound: BoundQuic, terms: QuicTerms, service: S) -> io::Result<Self> {
+    pub(crate) fn start<S: Protocol<QuicConnection>>(
+        bound: BoundQuic,
+        terms: QuicTerms,
+        service: S,
+    ) -> io::Result<Self> {
         let config = config(&terms)?;
         let mut all = Endpoints {
             endpoints: Vec::new(),
@@ -142,16 +133,17 @@ impl Endpoints {
         }
     }
 
-    /// Stops accepting at once, lets connections finish begun queries, and closes those left after `grace`.
-    pub(crate) async fn stop(self, grace: Duration) -> ListenersEnd {
+    /// Stops accepting at once, lets connections finish begun queries, and closes those left after `grace`. Returns
+    /// the number of connections that were cut so.
+    pub(crate) async fn stop(self, grace: Duration) -> usize {
         self.stop.cancel();
         for endpoint in &self.endpoints {
             endpoint.set_server_config(None);
         }
         self.tasks.close();
-        let mut stopped = ListenersEnd::Finished;
+        let mut cut = 0;
         if timeout(grace, self.tasks.wait()).await.is_err() {
-            stopped = ListenersEnd::Cut { connections: self.tasks.len() };
+            cut = self.tasks.len();
             for endpoint in &self.endpoints {
                 endpoint.close(self.terms.stopped, b"");
             }
@@ -159,7 +151,7 @@ impl Endpoints {
         for endpoint in &self.endpoints {
             let _ = timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
         }
-        stopped
+        cut
     }
 }
 
@@ -198,18 +190,10 @@ struct QuicAcceptor<S> {
     stop: CancellationToken,
 }
 
-impl<S: QuicService> QuicAcceptor<S> {
+impl<S: Protocol<QuicConnection>> QuicAcceptor<S> {
     async fn run(self) {
-        loop {
-            let incoming = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                incoming = self.endpoint.accept() => incoming,
-            };
-            match incoming {
-                Some(incoming) => self.admit(incoming),
-                None => return,
-            }
+        while let Some(Some(incoming)) = self.stop.run_until_cancelled(self.endpoint.accept()).await {
+            self.admit(incoming);
         }
     }
 
@@ -236,7 +220,7 @@ impl<S: QuicService> QuicAcceptor<S> {
     }
 }
 
-async fn serve<S: QuicService>(
+async fn serve<S: Protocol<QuicConnection>>(
     incoming: Incoming,
     bound: SocketAddr,
     place: Arc<ConnectionPlace>,

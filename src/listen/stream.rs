@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::clients::ConnectionPlace;
 use super::unsent::HeldBytes;
@@ -28,16 +29,8 @@ pub(super) const TLS_BUFFER: usize = super::unsent::FREE;
 /// A connection's stream.
 pub(crate) type Stream = WatchedStream<StreamSocket>;
 
-/// The kinds of stream.
-#[derive(Debug)]
-pub(crate) enum StreamSocket {
-    /// TCP in the clear.
-    Tcp(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
-    /// A Unix socket.
-    Local(UnixStream),
-}
+/// The kinds of stream: TCP in the clear, TLS over TCP, or a Unix socket.
+pub(crate) type StreamSocket = Either<TcpStream, Either<Box<TlsStream<TcpStream>>, UnixStream>>;
 
 /// A stream whose writing is watched.
 #[derive(Debug)]
@@ -51,8 +44,8 @@ impl WatchedStream<StreamSocket> {
     /// The version of TLS that was agreed on; `None` if the stream is in the clear.
     pub(crate) fn tls_version(&self) -> Option<ProtocolVersion> {
         match &self.stream {
-            StreamSocket::Tls(stream) => stream.get_ref().1.protocol_version(),
-            StreamSocket::Tcp(_) | StreamSocket::Local(_) => None,
+            Either::Right(Either::Left(stream)) => stream.get_ref().1.protocol_version(),
+            Either::Left(_) | Either::Right(Either::Right(_)) => None,
         }
     }
 }
@@ -116,62 +109,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.watch(cx, outcome, None)
-    }
-}
-
-impl AsyncRead for StreamSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            StreamSocket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            StreamSocket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            StreamSocket::Local(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for StreamSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            StreamSocket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            StreamSocket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            StreamSocket::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            StreamSocket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            StreamSocket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            StreamSocket::Local(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            StreamSocket::Tcp(stream) => stream.is_write_vectored(),
-            StreamSocket::Tls(stream) => stream.is_write_vectored(),
-            StreamSocket::Local(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            StreamSocket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            StreamSocket::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            StreamSocket::Local(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            StreamSocket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            StreamSocket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            StreamSocket::Local(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! another; the sum of all is the budget of the process.
 //! **Not here**: writing and its deadline ([`super::stream`]).
 
+use std::cmp::Reverse;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::clients::{ClientState, Clients, ConnectionPeer, ConnectionPlace, PER_CONNECTION, Seat};
+use super::clients::{ClientState, Clients, ConnectionPlace, PER_CONNECTION, Seat};
 
 /// Unsent bytes of one client: sixteen connections that are full. A resolver that is alive reads its answers.
 const PER_CLIENT: usize = 4 << 20;
@@ -82,21 +83,12 @@ impl MessageRoom {
     /// Keeps the room that a message of this length needs, and gives back the rest.
     ///
     /// A message that is longer than it was expected to be, such as a page of counters, counts whole against the client.
-    pub(crate) fn fill(mut self, len: usize) -> Filled {
+    pub(crate) fn fill(mut self, len: usize) -> Self {
         drop(self.permit.split(self.permit.num_permits().saturating_sub(len)));
         self.held.set(len);
-        Filled { _permit: self.permit, _held: self.held }
+        self
     }
-}
 
-/// Room that a message has taken, until dropped.
-#[derive(Debug)]
-pub(crate) struct Filled {
-    _permit: OwnedSemaphorePermit,
-    _held: HeldBytes,
-}
-
-impl Filled {
     /// The message itself: its room is free when the last part of it has been sent.
     pub(crate) fn guard(self, message: Bytes) -> Bytes {
         Bytes::from_owner(Guarded { message, _room: self })
@@ -105,7 +97,7 @@ impl Filled {
 
 struct Guarded {
     message: Bytes,
-    _room: Filled,
+    _room: MessageRoom,
 }
 
 impl AsRef<[u8]> for Guarded {
@@ -164,26 +156,12 @@ impl ClientState {
                 share.charged = share.charged - before + now;
             }
         }
+        let fullness = |id: u64, seat: &Seat| Reverse((seat.charged.load(SeqCst), id));
         while !seat.is_exempt && self.shares.get(&seat.client).is_some_and(|share| share.charged > PER_CLIENT) {
-            self.evict_fullest_of(seat.client);
+            self.evict_first(Some(seat.client), fullness);
         }
         while self.charged > PER_GROUP {
-            self.evict_fullest();
-        }
-    }
-
-    fn evict_fullest_of(&mut self, client: ConnectionPeer) {
-        let ids = self.shares.get(&client).map_or(&[][..], |share| &share.ids);
-        let fullest = ids.iter().max_by_key(|id| self.places[id].charged.load(SeqCst));
-        if let Some(id) = fullest.copied() {
-            self.evict(id);
-        }
-    }
-
-    fn evict_fullest(&mut self) {
-        let fullest = self.places.iter().max_by_key(|(_, seat)| seat.charged.load(SeqCst));
-        if let Some(id) = fullest.map(|(id, _)| *id) {
-            self.evict(id);
+            self.evict_first(None, fullness);
         }
     }
 }
@@ -192,7 +170,7 @@ impl ClientState {
 mod tests {
     use std::time::Duration;
 
-    use super::super::clients::{BeyondLimit, Limits};
+    use super::super::clients::{BeyondLimit, ConnectionPeer, Limits};
     use super::*;
 
     fn clients() -> Arc<Clients> {
@@ -275,7 +253,7 @@ mod tests {
         drop(sent);
         assert!(charged(&clients).0 == 0 && small.len() == 100);
         // Short messages leave room for others.
-        let many: Vec<Filled> = (0..1000).map(|_| place.try_room(MESSAGE).unwrap().fill(100)).collect();
+        let many: Vec<MessageRoom> = (0..1000).map(|_| place.try_room(MESSAGE).unwrap().fill(100)).collect();
         drop(many);
     }
 

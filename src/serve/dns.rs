@@ -13,7 +13,7 @@ use super::prepare::Prepared;
 use crate::config::{Config, DnsConfig};
 use crate::dns::{self, Certificates, Engine, Service};
 use crate::http::{self, Doh, HttpServer};
-use crate::listen::{self, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
+use crate::listen::{self, Clients, Common, Limits, Listeners, Terms};
 use crate::telemetry::Collect;
 use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::http::{DnsOverHttps, Http};
@@ -127,7 +127,7 @@ impl DnsListeners {
     pub(super) async fn stop(self, grace: Duration) {
         let https = async {
             if let Some(server) = self.https
-                && let ListenersEnd::Cut { connections } = server.stop(grace).await
+                && let connections @ 1.. = server.stop(grace).await
             {
                 warn!("cut {connections} connections of DNS over HTTPS that did not end in time");
             }

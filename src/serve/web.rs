@@ -17,7 +17,7 @@ use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
 use crate::http::{self, AcmeHandler, Admin, BlobAsker, DeskHandler, HttpServer, Pull, RequestLog, Token};
-use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
+use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, Terms};
 use crate::live::{Published, Readiness, UpdateQueue};
 use crate::process::Clock;
 use crate::registry::RegistrySettings;
@@ -249,16 +249,14 @@ impl Web {
         let stop = |server: Option<Listeners>| async move {
             match server {
                 Some(server) => server.stop(grace).await,
-                None => ListenersEnd::Finished,
+                None => 0,
             }
         };
         let log = self.registry.as_ref().map(|registry| registry.log.clone());
         let ends =
             tokio::join!(stop(self.registry.map(|registry| registry.server)), stop(self.acme.map(|acme| acme.server)));
-        for end in [ends.0, ends.1] {
-            if let ListenersEnd::Cut { connections } = end {
-                warn!("cut {connections} HTTP connections that did not end in time");
-            }
+        for connections in [ends.0, ends.1].into_iter().filter(|cut| *cut > 0) {
+            warn!("cut {connections} HTTP connections that did not end in time");
         }
         if let Some(log) = log {
             log.stop().await;
