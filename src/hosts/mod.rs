@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::base::time::Ttl;
 use crate::config::Config;
 use crate::files::state;
 use crate::live::{Published, Stopped, Updates};
@@ -184,10 +185,10 @@ impl HostKeeper {
                 // A host is due when the TTL of its addresses expires. A host without addresses, or with expired ones, is
                 // due at once.
                 let age = known.at.map_or(u64::MAX, |at| unix.0.saturating_sub(at.0));
-                let schedule = match u32::try_from(age).ok().and_then(|age| known.ttl.0.checked_sub(age)) {
-                    Some(left) => HostSchedule::fresh(left, now),
-                    None => HostSchedule::at(now),
-                };
+                let mut schedule = HostSchedule::at(now);
+                if let Some(left) = u32::try_from(age).ok().and_then(|age| known.ttl.0.checked_sub(age)) {
+                    schedule.succeeded(Ttl(left), now);
+                }
                 Host { known: known.clone(), schedule, is_asked: false, trouble: None, said: None }
             };
             let entry = match before.remove(&host) {
@@ -205,7 +206,7 @@ impl HostKeeper {
     fn next_due(&self) -> Option<Instant> {
         // If all lookups are in use, the next one waits until one ends.
         let idle = self.hosts.values().filter(|host| !host.is_asked);
-        idle.map(|host| host.schedule.due()).min().filter(|_| self.running.len() < MAX_AT_ONCE)
+        idle.map(|host| host.schedule.due).min().filter(|_| self.running.len() < MAX_AT_ONCE)
     }
 
     fn start_due(&mut self) {
@@ -214,7 +215,7 @@ impl HostKeeper {
             if self.running.len() >= MAX_AT_ONCE {
                 return;
             }
-            if host.is_asked || host.schedule.due() > now {
+            if host.is_asked || host.schedule.due > now {
                 continue;
             }
             host.is_asked = true;
@@ -312,9 +313,9 @@ fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Opt
         (Some(_), None) => info!("host {name} is resolved again"),
         _ => {}
     }
-    let (v4, v6) = ((&addresses.v4, &host.known.v4), (&addresses.v6, &host.known.v6));
+    let has_moved = (&addresses.v4, &addresses.v6) != (&host.known.v4, &host.known.v6);
     let is_quiet = host.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
-    if (v4.0 != v4.1 || v6.0 != v6.1) && is_quiet {
+    if has_moved && is_quiet {
         host.said = Some(Instant::now());
         info!("host {name} has moved to {}, from {}", list(addresses), list(&host.known));
     }

@@ -4,13 +4,13 @@
 //! after failures, the pauses grow exponentially up to a limit.
 //! **Not here**: the bounds of a TTL ([`crate::mirror`]).
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::base::time::Ttl;
+use crate::process;
 
 /// The longest pause after a failed lookup, in seconds, unless the least TTL is longer. A repair is noticed within half a
 /// minute, and two queries in that time are no load for a resolver.
@@ -22,7 +22,8 @@ const JITTER_PART: u32 = 10;
 /// The due time of one host.
 #[derive(Clone, Debug)]
 pub(super) struct HostSchedule {
-    due: Instant,
+    /// The time of the next lookup.
+    pub(super) due: Instant,
     /// The number of consecutive failures.
     failures: u32,
 }
@@ -33,23 +34,12 @@ impl HostSchedule {
         HostSchedule { due, failures: 0 }
     }
 
-    /// A schedule that is due `left` seconds after `now`, with jitter.
-    pub(super) fn fresh(left: u32, now: Instant) -> Self {
-        let mut schedule = HostSchedule::at(now);
-        schedule.succeeded(Ttl(left), now);
-        schedule
-    }
-
-    /// The time of the next lookup.
-    pub(super) fn due(&self) -> Instant {
-        self.due
-    }
-
     /// Schedules the next lookup after a success: when the TTL expires, with jitter.
     pub(super) fn succeeded(&mut self, ttl: Ttl, now: Instant) {
         self.failures = 0;
         let ttl = Duration::from_secs(ttl.0.into());
-        self.due = now + ttl + (ttl / JITTER_PART).mul_f64(part());
+        let part = process::seed() as f64 / u64::MAX as f64;
+        self.due = now + ttl + (ttl / JITTER_PART).mul_f64(part);
     }
 
     /// Schedules the next lookup after a failure or a partial success. The least TTL in `ttl` is the first pause.
@@ -59,11 +49,6 @@ impl HostSchedule {
         self.failures = self.failures.saturating_add(1);
         self.due = now + Duration::from_secs(wait.into());
     }
-}
-
-/// A random number from 0 to 1, good enough for jitter: each [`RandomState`] of the standard library has another key.
-fn part() -> f64 {
-    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]
@@ -76,7 +61,7 @@ mod tests {
         for _ in 0..100 {
             let mut schedule = HostSchedule::at(now);
             schedule.succeeded(Ttl(60), now);
-            let wait = schedule.due() - now;
+            let wait = schedule.due - now;
             assert!((60.0..=66.0).contains(&wait.as_secs_f64()), "{wait:?}");
             seen.push(wait);
         }
@@ -90,14 +75,14 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..6 {
             schedule.failed(&(2..=3600), now);
-            waits.push((schedule.due() - now).as_secs());
-            now = schedule.due();
+            waits.push((schedule.due - now).as_secs());
+            now = schedule.due;
         }
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
         schedule.succeeded(Ttl(2), now);
         schedule.failed(&(2..=3600), now);
-        assert_eq!((schedule.due() - now).as_secs(), 2);
+        assert_eq!((schedule.due - now).as_secs(), 2);
         schedule.failed(&(600..=3600), now);
-        assert_eq!((schedule.due() - now).as_secs(), 600, "never sooner than the least TTL");
+        assert_eq!((schedule.due - now).as_secs(), 600, "never sooner than the least TTL");
     }
 }

@@ -26,7 +26,7 @@ use crate::config::{ProxyConfig, Resolver};
 use crate::files;
 use crate::load::hosts::ask::HostAsker;
 use crate::tls::{self, Identity, Roots};
-use route::{HostError, OutgoingRoute, RouteAddresses};
+use route::{HostError, OutgoingRoute};
 
 /// The settings of a client.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ where
             identity.present_to_servers(&mut tls);
         }
         let asker = HostAsker::new(settings.resolver).map_err(|why| format!("there is no resolver to ask: {why}"))?;
-        let route = OutgoingRoute::new(RouteAddresses(asker), settings.proxy, settings.connect_timeout);
+        let route = OutgoingRoute::new(asker, settings.proxy, settings.connect_timeout);
         let secure = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let mut client = Client::builder(TokioExecutor::new());
         match settings.idle {

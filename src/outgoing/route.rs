@@ -28,13 +28,13 @@ type Running<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// Connects to the host of a URL.
 #[derive(Clone, Debug)]
 pub(super) struct OutgoingRoute {
-    tcp: HttpConnector<RouteAddresses>,
+    tcp: HttpConnector<HostAsker>,
     proxies: Arc<Matcher>,
 }
 
 impl OutgoingRoute {
-    pub(super) fn new(addresses: RouteAddresses, proxy: &ProxyConfig, timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(addresses);
+    pub(super) fn new(asker: HostAsker, proxy: &ProxyConfig, timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(asker);
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(timeout));
         // Requests are small writes, for which Nagle's algorithm only waits.
@@ -78,10 +78,6 @@ impl Service<Uri> for OutgoingRoute {
     }
 }
 
-/// Addresses of hosts, by the resolvers of the configuration.
-#[derive(Clone, Debug)]
-pub(super) struct RouteAddresses(pub(super) HostAsker);
-
 /// The reason why a host has no address.
 #[derive(Debug)]
 pub(super) struct HostError(String);
@@ -94,7 +90,7 @@ impl fmt::Display for HostError {
 
 impl Error for HostError {}
 
-impl Service<Name> for RouteAddresses {
+impl Service<Name> for HostAsker {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = io::Error;
     type Future = Running<Self::Response, Self::Error>;
@@ -104,7 +100,7 @@ impl Service<Name> for RouteAddresses {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let asker = self.0.clone();
+        let asker = self.clone();
         Box::pin(async move {
             let mut found: Vec<IpAddr> = Vec::new();
             let mut trouble = None;
