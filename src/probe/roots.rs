@@ -4,38 +4,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use tracing::warn;
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::InputFile;
 use crate::files;
 use crate::process::Clock;
-use crate::tls::{self, BadRoot, Roots};
+use crate::tls::Roots;
 
 /// The longest time to read the system's roots, some 150 files.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads the roots; diagnostics if there are none.
 pub(crate) fn roots(file: Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>> {
-    let mut store = Roots::default();
-    match file {
+    let store = match file {
         Some(input) => {
-            let path = &input.path;
-            for certificate in read(input)? {
-                store.add(certificate).map_err(|BadRoot| {
-                    problem(path, "holds a certificate that cannot be a root: it is damaged, or not X.509 version 3")
-                })?;
-            }
-            if store.is_empty() {
-                return Err(problem(path, "holds no certificate"));
-            }
+            let unusable = |why: String| problem(&input.path, &why);
+            let read = input.read().map_err(|error| unusable(format!("cannot be read: {error}")))?;
+            Roots::of_pem(&read.bytes).map_err(unusable)?
         }
         None => {
             // `SSL_CERT_FILE` may name any file.
             let system = Path::new("the root certificates of this system");
             let found = files::within(system, SYSTEM_DEADLINE, |_| rustls_native_certs::load_native_certs());
             let found = found.map_err(|error| no_roots(format!("this system's root certificates: {error}")))?;
+            let mut store = Roots::default();
             // Other certificates of the system may be of old versions, and are no roots for the web.
             for certificate in found.certs {
                 let _ = store.add(certificate);
@@ -43,8 +36,9 @@ pub(crate) fn roots(file: Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnost
             if store.is_empty() {
                 return Err(no_roots("this system has no root certificates".to_string()));
             }
+            store
         }
-    }
+    };
     let invalid = store.invalid_at(Clock::unix());
     if !invalid.is_empty() {
         warn!("{}", not_trusted(&invalid));
@@ -61,12 +55,6 @@ fn not_trusted(names: &[String]) -> String {
     let more = names.len().saturating_sub(MAX_NAMES);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("roots that have expired or are not valid yet are not trusted: {shown}{more}")
-}
-
-fn read(input: &InputFile) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
-    let path = &input.path;
-    let read = input.read().map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
-    tls::certificates(&read.bytes).map_err(|why| problem(path, &format!("cannot be used: {why}")))
 }
 
 fn no_roots(message: String) -> Vec<Diagnostic> {

@@ -14,7 +14,7 @@ use super::Identity;
 use super::facts::{self, KeyKind, LEAST_RSA_BITS, LeafFacts as Leaf};
 use super::fault::certificate_fault;
 use super::life::{Life, Phase};
-use super::pem::{self, PemError, PemSection};
+use super::pem::{self, CERTIFICATE, PemError, PemSection};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config::{InputFile, TlsFiles};
 use crate::files::{self, Contents, FileFacts, FileKind, ReadError};
@@ -22,9 +22,6 @@ use crate::mirror::CertificateFault;
 
 /// The code of a key that cannot be used.
 pub(super) const BAD_KEY: &str = "tls-bad-key";
-
-/// The label of a certificate in PEM.
-const CERTIFICATE: &str = "CERTIFICATE";
 
 /// The most labels of a file that a message repeats, and the longest of them in bytes.
 const MAX_LABELS: usize = 3;
@@ -132,18 +129,8 @@ pub(super) fn read(path: &Path) -> Result<Contents, IdentityProblem> {
 pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityProblem> {
     let sections = pem::sections(bytes).map_err(|error| IdentityFault::NotPem { error, object: "x509" }.at(path))?;
     let labels = labels(&sections);
-    let chain = certificates_of(sections);
+    let chain = pem::certificates(sections);
     if chain.is_empty() { Err(IdentityFault::NoCertificate { labels }.at(path)) } else { Ok(chain) }
-}
-
-/// The certificates of a PEM file, or why it is not one.
-pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    pem::sections(bytes).map(certificates_of).map_err(|error| error.to_string())
-}
-
-fn certificates_of(sections: Vec<PemSection>) -> Vec<CertificateDer<'static>> {
-    let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
-    certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect()
 }
 
 /// The first private key of a PEM file.

@@ -11,6 +11,10 @@
 use std::fmt;
 
 use data_encoding::BASE64;
+use rustls::pki_types::CertificateDer;
+
+/// The label of a certificate.
+pub(super) const CERTIFICATE: &str = "CERTIFICATE";
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -79,6 +83,12 @@ impl PemError {
             PemError::Unbegun { .. } | PemError::NotBase64 { .. } => "the file is damaged; copy it again".to_string(),
         }
     }
+}
+
+/// The certificates among sections.
+pub(super) fn certificates(sections: Vec<PemSection>) -> Vec<CertificateDer<'static>> {
+    let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
+    certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect()
 }
 
 /// The sections of a file; text between them is skipped, as other programs do.

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 
 use super::facts;
 use super::life::{Life, Phase};
+use super::pem;
 
 /// Trusted roots.
 #[derive(Debug, Default)]
@@ -44,6 +45,18 @@ struct CurrentStore {
 pub struct BadRoot;
 
 impl Roots {
+    /// The certificates of a PEM file as roots. The error is the predicate of a sentence about the file.
+    pub(crate) fn of_pem(bytes: &[u8]) -> Result<Roots, String> {
+        let mut roots = Roots::default();
+        let sections = pem::sections(bytes).map_err(|error| format!("cannot be used: {error}"))?;
+        for certificate in pem::certificates(sections) {
+            roots.add(certificate).map_err(|BadRoot| {
+                "holds a certificate that cannot be a root: it is damaged, or not X.509 version 3".to_string()
+            })?;
+        }
+        if roots.is_empty() { Err("holds no certificate".to_string()) } else { Ok(roots) }
+    }
+
     /// Adds a root, also one that is not valid now: it may become so.
     pub fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), BadRoot> {
         let mut parsed = RootCertStore::empty();

@@ -102,7 +102,8 @@ impl Gateway {
             idle: Some(IDLE),
         });
         let account = settings.access.account.as_ref().map(|(name, file)| {
-            let password = text_of(file)?.trim_end_matches(['\r', '\n']).to_string();
+            let password = String::from_utf8(read(file)?).map_err(|_| unusable(file, "is not text"))?;
+            let password = password.trim_end_matches(['\r', '\n']).to_string();
             Ok(EtcdAccount { name: name.clone(), password, token: Mutex::default() })
         });
         let member =
@@ -314,19 +315,7 @@ fn parse<A: DeserializeOwned>(authority: &str, body: &[u8]) -> Result<A, StoreEr
 fn credentials(access: &EtcdAccess, system: Arc<Roots>) -> Result<(Arc<Roots>, Option<tls::Identity>), StoreError> {
     let roots = match &access.ca {
         None => system,
-        Some(file) => {
-            let unusable = |why: &str| StoreError::Setting(format!("`{}` {why}", file.file));
-            let read = file.read().map_err(|error| unusable(&format!("cannot be read: {error}")))?;
-            let found = tls::certificates(&read.bytes).map_err(|why| unusable(&format!("cannot be used: {why}")))?;
-            let mut roots = Roots::default();
-            for certificate in found {
-                roots.add(certificate).map_err(|_| unusable("holds a certificate that cannot be a root"))?;
-            }
-            if roots.is_empty() {
-                return Err(unusable("holds no certificate"));
-            }
-            Arc::new(roots)
-        }
+        Some(file) => Arc::new(Roots::of_pem(&read(file)?).map_err(|why| unusable(file, &why))?),
     };
     let Some(files) = &access.identity else { return Ok((roots, None)) };
     let (identity, _) = tls::load(files, Clock::unix()).map_err(|problems| {
@@ -336,8 +325,11 @@ fn credentials(access: &EtcdAccess, system: Arc<Roots>) -> Result<(Arc<Roots>, O
     Ok((roots, Some(identity)))
 }
 
-fn text_of(file: &InputFile) -> Result<String, StoreError> {
-    let unusable = |why: String| StoreError::Setting(format!("`{}` {why}", file.file));
-    let read = file.read().map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    String::from_utf8(read.bytes).map_err(|_| unusable("is not text".to_string()))
+fn read(file: &InputFile) -> Result<Vec<u8>, StoreError> {
+    let read = file.read().map_err(|error| unusable(file, &format!("cannot be read: {error}")))?;
+    Ok(read.bytes)
+}
+
+fn unusable(file: &InputFile, why: &str) -> StoreError {
+    StoreError::Setting(format!("`{}` {why}", file.file))
 }
