@@ -33,33 +33,27 @@ impl FolderEngine {
         max_len: usize,
     ) -> Result<StoreRead, StoreError> {
         let of = name.to_string();
-        let read = self.run(move |shared, _| shared.read(&of, max_len as u64)).await?;
-        Ok(match read.map_err(|error| fault(error, name, max_len))? {
-            None => StoreRead::Missing,
-            Some(bytes) => {
-                let version = StoreVersion::of(&files::digest_of(&bytes));
-                match known == Some(&version) {
-                    true => StoreRead::Same,
-                    false => StoreRead::Changed { bytes: bytes.into(), version },
-                }
-            }
-        })
+        let read = self.run(name, max_len, move |shared, _| shared.read(&of, max_len as u64)).await?;
+        let Some(bytes) = read else { return Ok(StoreRead::Missing) };
+        let version = StoreVersion::of(&files::digest_of(&bytes));
+        match known == Some(&version) {
+            true => Ok(StoreRead::Same),
+            false => Ok(StoreRead::Changed { bytes: bytes.into(), version }),
+        }
     }
 
     pub(super) async fn list(&self, folder: &ObjectName) -> Result<Vec<ListedObject>, StoreError> {
         let of = folder.to_string();
-        let listed = self.run(move |shared, _| shared.list(&of, MAX_LISTED)).await?;
-        let listed = listed.map_err(|error| fault(error, folder, 0))?.into_iter();
+        let listed = self.run(folder, 0, move |shared, _| shared.list(&of, MAX_LISTED)).await?;
         let object = |found: files::shared::SharedObject| {
             Some(ListedObject { name: found.name.parse().ok()?, version: StoreVersion::of(&found.digest) })
         };
-        Ok(listed.filter_map(object).collect())
+        Ok(listed.into_iter().filter_map(object).collect())
     }
 
     pub(super) async fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<StoreVersion, StoreError> {
         let (of, content) = (name.to_string(), bytes.to_vec());
-        let written = self.run(move |shared, caller| shared.write(&of, &content, &|| caller.waits())).await?;
-        written.map_err(|error| fault(error, name, 0))?;
+        self.run(name, 0, move |shared, caller| shared.write(&of, &content, &|| caller.waits())).await?;
         Ok(StoreVersion::of(&files::digest_of(bytes)))
     }
 
@@ -74,8 +68,7 @@ impl FolderEngine {
         let write = move |shared: &SharedFolder, caller: &Waiter| {
             shared.write_if(&of, &content, expected.as_deref(), &|| caller.waits())
         };
-        let is_written = self.run(write).await?.map_err(|error| fault(error, name, 0))?;
-        Ok(match is_written {
+        Ok(match self.run(name, 0, write).await? {
             true => StoreWrite::Done(StoreVersion::of(&files::digest_of(bytes))),
             false => StoreWrite::Conflict,
         })
@@ -83,22 +76,24 @@ impl FolderEngine {
 
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         let of = name.to_string();
-        self.run(move |shared, _| shared.remove(&of)).await?.map_err(|error| fault(error, name, 0))
+        self.run(name, 0, move |shared, _| shared.remove(&of)).await
     }
 
-    /// Does work on the folder, and waits until the deadline at most.
+    /// Does work on an object of the folder, and waits until the deadline at most.
     async fn run<T: Send + 'static>(
         &self,
+        name: &ObjectName,
+        max_len: usize,
         job: impl FnOnce(&SharedFolder, &Waiter) -> Result<T, SharedError> + Send + 'static,
-    ) -> Result<Result<T, SharedError>, StoreError> {
+    ) -> Result<T, StoreError> {
         let (shared, deadline) = (self.shared.clone(), self.deadline);
         let unusable = |why: String| StoreError::Folder { path: self.shared.path().display().to_string(), why };
         let within = move || {
             let path = shared.path().to_path_buf();
             files::within(&path, deadline, move |caller| job(&shared, caller))
         };
-        let done = work::submit(Lane::Store, within).await;
-        done.map_err(|lost| unusable(lost.to_string()))?.map_err(|expired| unusable(expired.to_string()))
+        let done = work::submit(Lane::Store, within).await.map_err(|lost| unusable(lost.to_string()))?;
+        done.map_err(|expired| unusable(expired.to_string()))?.map_err(|error| fault(error, name, max_len))
     }
 }
 

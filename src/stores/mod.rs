@@ -35,7 +35,8 @@ use crate::config::{EtcdAccess, ProxyConfig, Resolver, StoreUrl};
 use crate::tls::Roots;
 pub use environment::StoreEnvironment;
 pub use error::StoreError;
-use etcd::{EtcdEngine, EtcdWatch};
+pub use etcd::StoreWatch;
+use etcd::{Consistency, EtcdEngine};
 use folder::FolderEngine;
 pub use name::{BadObjectName, MAX_NAME, ObjectName, StoreVersion};
 use objects::ObjectEngine;
@@ -141,6 +142,17 @@ enum Engine {
     Folder(FolderEngine),
 }
 
+/// A call of the store's engine, within the deadline of the store.
+macro_rules! call {
+    ($store:ident, $engine:ident => $call:expr) => {
+        match &$store.engine {
+            Engine::Objects($engine) => $store.within($call).await,
+            Engine::Etcd($engine) => $store.within($call).await,
+            Engine::Folder($engine) => $store.within($call).await,
+        }
+    };
+}
+
 impl Store {
     /// Prepares a store without a request to it. It reads certificates, passwords and credential files, so it waits for the
     /// disk.
@@ -182,7 +194,7 @@ impl Store {
     ) -> Result<StoreRead, StoreError> {
         match &self.engine {
             Engine::Objects(engine) => self.within(engine.read(name, known, max_len)).await,
-            Engine::Etcd(engine) => self.within(engine.read(name, known, max_len)).await,
+            Engine::Etcd(engine) => self.within(engine.read(Consistency::Serializable, name, known, max_len)).await,
             Engine::Folder(engine) => self.within(engine.read(name, known, max_len)).await,
         }
     }
@@ -196,18 +208,14 @@ impl Store {
         max_len: usize,
     ) -> Result<StoreRead, StoreError> {
         match &self.engine {
-            Engine::Etcd(engine) => self.within(engine.read_latest(name, known, max_len)).await,
+            Engine::Etcd(engine) => self.within(engine.read(Consistency::Linearizable, name, known, max_len)).await,
             Engine::Objects(_) | Engine::Folder(_) => self.read(name, known, max_len).await,
         }
     }
 
     /// Lists the objects below a folder, in the order of their names. Keys of other forms are left out.
     pub async fn list(&self, folder: &ObjectName) -> Result<Vec<ListedObject>, StoreError> {
-        let mut found = match &self.engine {
-            Engine::Objects(engine) => self.within(engine.list(folder)).await?,
-            Engine::Etcd(engine) => self.within(engine.list(folder)).await?,
-            Engine::Folder(engine) => self.within(engine.list(folder)).await?,
-        };
+        let mut found = call!(self, engine => engine.list(folder))?;
         found.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
     }
@@ -215,11 +223,7 @@ impl Store {
     /// Writes an object, whatever there is.
     pub async fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<StoreVersion, StoreError> {
         self.check_len(name, bytes)?;
-        match &self.engine {
-            Engine::Objects(engine) => self.within(engine.write(name, bytes)).await,
-            Engine::Etcd(engine) => self.within(engine.write(name, bytes)).await,
-            Engine::Folder(engine) => self.within(engine.write(name, bytes)).await,
-        }
+        call!(self, engine => engine.write(name, bytes))
     }
 
     /// Writes an object if it has the expected version or, for `None`, if there is none. After an error the object may have
@@ -231,26 +235,18 @@ impl Store {
         expected: Option<&StoreVersion>,
     ) -> Result<StoreWrite, StoreError> {
         self.check_len(name, bytes)?;
-        match &self.engine {
-            Engine::Objects(engine) => self.within(engine.write_if(name, bytes, expected)).await,
-            Engine::Etcd(engine) => self.within(engine.write_if(name, bytes, expected)).await,
-            Engine::Folder(engine) => self.within(engine.write_if(name, bytes, expected)).await,
-        }
+        call!(self, engine => engine.write_if(name, bytes, expected))
     }
 
     /// Deletes an object, if it exists.
     pub async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Objects(engine) => self.within(engine.delete(name)).await,
-            Engine::Etcd(engine) => self.within(engine.delete(name)).await,
-            Engine::Folder(engine) => self.within(engine.delete(name)).await,
-        }
+        call!(self, engine => engine.delete(name))
     }
 
     /// Watches the objects below a folder. `None` if the store has no watches, so that its callers look at intervals.
     pub fn watch(&self, folder: &ObjectName) -> Option<StoreWatch> {
         match &self.engine {
-            Engine::Etcd(engine) => Some(StoreWatch(engine.watch(folder))),
+            Engine::Etcd(engine) => Some(engine.watch(folder)),
             Engine::Objects(_) | Engine::Folder(_) => None,
         }
     }
@@ -284,17 +280,5 @@ impl Store {
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.url.fmt(f)
-    }
-}
-
-/// A watch of the objects below a folder. It is opened by the first [`StoreWatch::next`].
-#[derive(Debug)]
-pub struct StoreWatch(EtcdWatch);
-
-impl StoreWatch {
-    /// Waits until something changes, for `every` at most. The caller then reads. A change between two calls is not lost. A
-    /// watch that was silent for the whole interval is replaced by one at the next member, before the caller reads.
-    pub async fn next(&mut self, every: Duration) -> WatchEvent {
-        self.0.next(every).await
     }
 }

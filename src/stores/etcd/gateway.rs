@@ -5,19 +5,20 @@
 //! **Not here**: the requests ([`super`]).
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::message::{AuthenticateRequest, AuthenticateResponse, ErrorResponse};
+use super::message::{AuthenticateResponse, ErrorResponse};
 use crate::config::{EtcdAccess, InputFile};
 use crate::outgoing::{OutgoingClient, OutgoingError, OutgoingSettings, SendFault, collect};
 use crate::process::Clock;
@@ -50,8 +51,9 @@ pub(super) enum Repeat {
 
 /// The members of one etcd.
 pub(super) struct Gateway {
-    /// The URLs of the members, without a path.
-    members: Vec<Member>,
+    scheme: &'static str,
+    /// The hosts of the members, with their ports.
+    members: Vec<Arc<str>>,
     /// The member that is asked first.
     preferred: AtomicUsize,
     client: OutgoingClient<Full<Bytes>>,
@@ -59,22 +61,17 @@ pub(super) struct Gateway {
     deadline: Duration,
 }
 
-struct Member {
-    authority: Arc<str>,
-    base: String,
-}
-
 /// A user, and the token of the last authentication. Tokens of etcd hold for some minutes.
 struct EtcdAccount {
     name: Arc<str>,
     password: String,
-    token: Mutex<Option<String>>,
+    token: ArcSwapOption<String>,
 }
 
 /// Shows no password and no token.
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.members.iter().map(|member| &member.authority)).finish()
+        f.debug_list().entries(&self.members).finish()
     }
 }
 
@@ -91,7 +88,11 @@ enum Failed {
 }
 
 impl Gateway {
-    pub(super) fn new(scheme: &str, members: &[Arc<str>], settings: &StoreSettings) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        scheme: &'static str,
+        members: &[Arc<str>],
+        settings: &StoreSettings,
+    ) -> Result<Self, StoreError> {
         let (roots, identity) = credentials(&settings.access, settings.roots.clone())?;
         let client = OutgoingClient::new(OutgoingSettings {
             roots,
@@ -104,12 +105,11 @@ impl Gateway {
         let account = settings.access.account.as_ref().map(|(name, file)| {
             let password = String::from_utf8(read(file)?).map_err(|_| unusable(file, "is not text"))?;
             let password = password.trim_end_matches(['\r', '\n']).to_string();
-            Ok(EtcdAccount { name: name.clone(), password, token: Mutex::default() })
+            Ok(EtcdAccount { name: name.clone(), password, token: ArcSwapOption::empty() })
         });
-        let member =
-            |authority: &Arc<str>| Member { authority: authority.clone(), base: format!("{scheme}://{authority}") };
         Ok(Gateway {
-            members: members.iter().map(member).collect(),
+            scheme,
+            members: members.to_vec(),
             preferred: AtomicUsize::new(0),
             client: client.map_err(StoreError::Setting)?,
             account: account.transpose()?,
@@ -118,17 +118,14 @@ impl Gateway {
     }
 
     /// Calls a method, and reads a response of `max_len` bytes at most. A longer one is [`StoreError::TooLong`] without a name.
-    pub(super) async fn call<Q: Serialize, A: DeserializeOwned>(
+    pub(super) async fn call<A: DeserializeOwned>(
         &self,
         path: &str,
-        request: &Q,
+        request: &Value,
         repeat: Repeat,
         max_len: usize,
     ) -> Result<A, StoreError> {
-        let request = json(request)?;
-        let read = async |_: &Member, response: Response<Incoming>| {
-            collect(response.into_body(), max_len).await.map_err(|error| (error.fault, error))
-        };
+        let request = Bytes::from(request.to_string());
         let mut last = StoreError::NoQuorum { after: self.deadline };
         let ends = Instant::now() + self.deadline;
         let first = self.preferred.load(Ordering::Relaxed);
@@ -139,7 +136,7 @@ impl Gateway {
             let share = ends.saturating_duration_since(Instant::now()) / (count - tried) as u32;
             let ask = async {
                 let response = self.send(member, path, &request).await?;
-                read(member, response).await.map_err(|(fault, error)| match fault {
+                collect(response.into_body(), max_len).await.map_err(|error| match error.fault {
                     SendFault::TooLong => Failed::Refused(StoreError::TooLong { name: String::new(), max_len }),
                     _ => Failed::Member(unreachable(member, &error)),
                 })
@@ -147,7 +144,7 @@ impl Gateway {
             let failed = match tokio::time::timeout(share, ask).await {
                 Ok(Ok(body)) => {
                     self.preferred.store(at, Ordering::Relaxed);
-                    return parse(&member.authority, &body);
+                    return parse(member, &body);
                 }
                 Ok(Err(failed)) => failed,
                 Err(_) => Failed::Member(StoreError::NoQuorum { after: self.deadline }),
@@ -168,21 +165,19 @@ impl Gateway {
     }
 
     /// Opens a stream of messages at the preferred member. After a failure the next call takes another member.
-    pub(super) async fn open<Q: Serialize>(&self, path: &str, request: &Q) -> Result<Incoming, StoreError> {
-        let request = json(request)?;
+    pub(super) async fn open(&self, path: &str, request: &Value) -> Result<Incoming, StoreError> {
+        let request = Bytes::from(request.to_string());
         let at = self.preferred.load(Ordering::Relaxed) % self.members.len();
         let opened = tokio::time::timeout(self.deadline, self.send(&self.members[at], path, &request)).await;
-        match opened {
-            Ok(Ok(response)) => Ok(response.into_body()),
+        let error = match opened {
+            Ok(Ok(response)) => return Ok(response.into_body()),
             Ok(Err(Failed::Unsent(error) | Failed::Member(error) | Failed::Token(error) | Failed::Refused(error))) => {
-                self.prefer_next();
-                Err(error)
+                error
             }
-            Err(_) => {
-                self.prefer_next();
-                Err(StoreError::NoQuorum { after: self.deadline })
-            }
-        }
+            Err(_) => StoreError::NoQuorum { after: self.deadline },
+        };
+        self.prefer_next();
+        Err(error)
     }
 
     /// Asks another member first from now on.
@@ -192,11 +187,11 @@ impl Gateway {
     }
 
     /// Sends a request to a member; a second time if the token has lapsed.
-    async fn send(&self, member: &Member, path: &str, request: &Bytes) -> Result<Response<Incoming>, Failed> {
+    async fn send(&self, member: &str, path: &str, request: &Bytes) -> Result<Response<Incoming>, Failed> {
         let token = self.token(member).await?;
         match self.send_once(member, path, request, token.as_deref()).await {
             Err(Failed::Token(_)) if token.is_some() => {
-                self.account.iter().for_each(EtcdAccount::forget);
+                self.account.iter().for_each(|account| account.token.store(None));
                 let token = self.token(member).await?;
                 self.send_once(member, path, request, token.as_deref()).await
             }
@@ -205,14 +200,13 @@ impl Gateway {
     }
 
     /// The token of the user, which is fetched if there is none; `None` without a user.
-    async fn token(&self, member: &Member) -> Result<Option<String>, Failed> {
+    async fn token(&self, member: &str) -> Result<Option<Arc<String>>, Failed> {
         let Some(account) = &self.account else { return Ok(None) };
-        if let Some(token) = account.known() {
+        if let Some(token) = account.token.load_full() {
             return Ok(Some(token));
         }
-        let request = AuthenticateRequest { name: &account.name, password: &account.password };
-        let request = json(&request).map_err(Failed::Refused)?;
-        let sent = self.send_once(member, "/v3/auth/authenticate", &request, None).await;
+        let request = json!({ "name": &*account.name, "password": account.password });
+        let sent = self.send_once(member, "/v3/auth/authenticate", &request.to_string().into(), None).await;
         // No request of the caller was sent yet, whatever happened.
         let response = sent.map_err(|failed| match failed {
             Failed::Member(error) => Failed::Unsent(error),
@@ -220,19 +214,20 @@ impl Gateway {
         })?;
         let body = collect(response.into_body(), MAX_ERROR).await;
         let body = body.map_err(|error| Failed::Unsent(unreachable(member, &error)))?;
-        let answer: AuthenticateResponse = parse(&member.authority, &body).map_err(Failed::Refused)?;
-        *account.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.token.clone());
-        Ok(Some(answer.token))
+        let answer: AuthenticateResponse = parse(member, &body).map_err(Failed::Refused)?;
+        let token = Arc::new(answer.token);
+        account.token.store(Some(token.clone()));
+        Ok(Some(token))
     }
 
     async fn send_once(
         &self,
-        member: &Member,
+        member: &str,
         path: &str,
         request: &Bytes,
-        token: Option<&str>,
+        token: Option<&String>,
     ) -> Result<Response<Incoming>, Failed> {
-        let mut head = Request::post(format!("{}{path}", member.base))
+        let mut head = Request::post(format!("{}://{member}{path}", self.scheme))
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, concat!("pharos/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = token {
@@ -242,7 +237,7 @@ impl Gateway {
         let request = request.map_err(|error| Failed::Refused(StoreError::Setting(error.to_string())))?;
         let response = self.client.send(request).await.map_err(|error| match error.fault {
             SendFault::Host | SendFault::Connect => Failed::Unsent(unreachable(member, &error)),
-            SendFault::Tls => Failed::Unsent(StoreError::Tls { host: member.authority.to_string(), why: error.why }),
+            SendFault::Tls => Failed::Unsent(StoreError::Tls { host: member.to_string(), why: error.why }),
             SendFault::Broken | SendFault::TooLong => Failed::Member(unreachable(member, &error)),
         })?;
         if response.status() == StatusCode::OK {
@@ -254,20 +249,10 @@ impl Gateway {
     }
 }
 
-impl EtcdAccount {
-    fn known(&self) -> Option<String> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn forget(&self) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
 /// The meaning of a response other than 200.
-fn refusal(member: &Member, status: StatusCode, body: &[u8]) -> Failed {
+fn refusal(member: &str, status: StatusCode, body: &[u8]) -> Failed {
     let Ok(answer) = serde_json::from_slice::<ErrorResponse>(body) else {
-        let why = format!("{} answered {status}", member.authority);
+        let why = format!("{member} answered {status}");
         return match status.is_server_error() {
             true => Failed::Member(StoreError::Failing(why)),
             false => Failed::Refused(StoreError::Strange(why)),
@@ -275,7 +260,7 @@ fn refusal(member: &Member, status: StatusCode, body: &[u8]) -> Failed {
     };
     let words = if answer.message.is_empty() { &answer.error } else { &answer.message };
     let shown: String = words.chars().filter(|letter| !letter.is_control()).take(MAX_WORDS).collect();
-    let why = format!("{} says: {shown}", member.authority);
+    let why = format!("{member} says: {shown}");
     // Versions differ in their codes for the same words.
     let says = |part: &str| words.contains(part);
     match answer.code {
@@ -298,17 +283,12 @@ fn refusal(member: &Member, status: StatusCode, body: &[u8]) -> Failed {
     }
 }
 
-fn unreachable(member: &Member, error: &OutgoingError) -> StoreError {
-    StoreError::Unreachable { host: member.authority.to_string(), why: error.why.clone() }
+fn unreachable(member: &str, error: &OutgoingError) -> StoreError {
+    StoreError::Unreachable { host: member.to_string(), why: error.why.clone() }
 }
 
-fn json(message: &impl Serialize) -> Result<Bytes, StoreError> {
-    let text = serde_json::to_vec(message).map_err(|error| StoreError::Setting(error.to_string()))?;
-    Ok(text.into())
-}
-
-fn parse<A: DeserializeOwned>(authority: &str, body: &[u8]) -> Result<A, StoreError> {
-    serde_json::from_slice(body).map_err(|_| StoreError::Strange(format!("{authority} sends no JSON of etcd")))
+fn parse<A: DeserializeOwned>(member: &str, body: &[u8]) -> Result<A, StoreError> {
+    serde_json::from_slice(body).map_err(|_| StoreError::Strange(format!("{member} sends no JSON of etcd")))
 }
 
 /// The roots for members, and the certificate that is presented to them.

@@ -2,33 +2,34 @@
 //!
 //! The forms are those of etcd 3.4 and later, whose paths begin with `/v3`.
 
-use std::fmt;
-
 use data_encoding::BASE64;
-use serde::de::{Error as _, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+/// Bytes as text.
+pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64.encode(bytes.as_ref())
+}
+
+/// A read of a key by its member alone, or by a quorum. If no revision is newer than `known`, the response has the count of keys,
+/// and no key.
+pub(super) fn read_request(key: &str, is_serializable: bool, known: Option<Revision>) -> Value {
+    let mut request = json!({ "key": base64(key), "serializable": is_serializable, "keys_only": false });
+    if let Some(Revision(known)) = known {
+        request["min_mod_revision"] = json!((known + 1).to_string());
+    }
+    request
+}
+
+/// A write.
+pub(super) fn put_request(key: &str, bytes: &[u8]) -> Value {
+    json!({ "key": base64(key), "value": base64(bytes) })
+}
 
 /// Bytes in base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Base64(pub(super) Vec<u8>);
-
-impl From<Vec<u8>> for Base64 {
-    fn from(bytes: Vec<u8>) -> Self {
-        Base64(bytes)
-    }
-}
-
-impl From<String> for Base64 {
-    fn from(text: String) -> Self {
-        Base64(text.into_bytes())
-    }
-}
-
-impl Serialize for Base64 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(&self.0))
-    }
-}
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,46 +42,12 @@ impl<'de> Deserialize<'de> for Base64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Revision(pub(super) u64);
 
-impl Serialize for Revision {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
 impl<'de> Deserialize<'de> for Revision {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
-        impl Visitor<'_> for Number {
-            type Value = Revision;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or one as text")
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Revision, E> {
-                Ok(Revision(number))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Revision, E> {
-                text.parse().map(Revision).map_err(|_| E::custom("a revision is not a number"))
-            }
-        }
-        deserializer.deserialize_any(Number)
+        let value = Value::deserialize(deserializer)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        number.map(Revision).ok_or_else(|| D::Error::custom("a revision is no number, nor one as text"))
     }
-}
-
-/// A read of a key, or of keys up to `range_end`.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct RangeRequest {
-    pub(super) key: Base64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) range_end: Option<Base64>,
-    pub(super) serializable: bool,
-    pub(super) keys_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) limit: Option<Revision>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) min_mod_revision: Option<Revision>,
 }
 
 /// The response to a read.
@@ -105,23 +72,13 @@ pub(super) struct KeyValue {
     pub(super) mod_revision: Revision,
 }
 
-/// A write.
-#[derive(Debug, Serialize)]
-pub(super) struct PutRequest {
-    pub(super) key: Base64,
-    pub(super) value: Base64,
-}
-
-/// A removal.
-#[derive(Debug, Serialize)]
-pub(super) struct DeleteRequest {
-    pub(super) key: Base64,
-}
-
-/// The response to a write or a removal.
+/// The response to a write, a transaction or a removal.
 #[derive(Debug, Deserialize)]
 pub(super) struct WriteResponse {
     pub(super) header: ResponseHeader,
+    /// True if the condition of a transaction held.
+    #[serde(default)]
+    pub(super) succeeded: bool,
 }
 
 /// The header of a response.
@@ -130,49 +87,6 @@ pub(super) struct ResponseHeader {
     /// The revision of etcd after the request.
     #[serde(default)]
     pub(super) revision: Revision,
-}
-
-/// A write under one condition.
-#[derive(Debug, Serialize)]
-pub(super) struct TxnRequest {
-    pub(super) compare: [Compare; 1],
-    pub(super) success: [RequestOp; 1],
-}
-
-/// The condition: the revision of the last write of a key.
-#[derive(Debug, Serialize)]
-pub(super) struct Compare {
-    pub(super) key: Base64,
-    pub(super) target: &'static str,
-    pub(super) result: &'static str,
-    pub(super) mod_revision: Revision,
-}
-
-/// An operation of a transaction.
-#[derive(Debug, Serialize)]
-pub(super) struct RequestOp {
-    pub(super) request_put: PutRequest,
-}
-
-/// The response to a transaction.
-#[derive(Debug, Deserialize)]
-pub(super) struct TxnResponse {
-    pub(super) header: ResponseHeader,
-    #[serde(default)]
-    pub(super) succeeded: bool,
-}
-
-/// A request for a watch.
-#[derive(Debug, Serialize)]
-pub(super) struct WatchRequest {
-    pub(super) create_request: WatchRange,
-}
-
-/// The keys of a watch.
-#[derive(Debug, Serialize)]
-pub(super) struct WatchRange {
-    pub(super) key: Base64,
-    pub(super) range_end: Base64,
 }
 
 /// A line of a watch.
@@ -194,13 +108,6 @@ pub(super) struct WatchResult {
     /// The changes.
     #[serde(default)]
     pub(super) events: Vec<serde::de::IgnoredAny>,
-}
-
-/// A request for the token of a user.
-#[derive(Serialize)]
-pub(super) struct AuthenticateRequest<'a> {
-    pub(super) name: &'a str,
-    pub(super) password: &'a str,
 }
 
 /// The token of a user.
@@ -239,15 +146,9 @@ mod tests {
 
     #[test]
     fn messages_have_the_form_of_the_gateway() {
-        let request = RangeRequest {
-            key: "a/b".to_string().into(),
-            serializable: true,
-            min_mod_revision: Some(Revision(8)),
-            ..RangeRequest::default()
-        };
         assert_eq!(
-            serde_json::to_string(&request).unwrap(),
-            r#"{"key":"YS9i","serializable":true,"keys_only":false,"min_mod_revision":"8"}"#
+            read_request("a/b", true, Some(Revision(7))),
+            json!({ "key": "YS9i", "serializable": true, "keys_only": false, "min_mod_revision": "8" })
         );
         let text =
             r#"{"header":{"revision":"9"},"kvs":[{"key":"YS9i","mod_revision":"9","value":"AAE="}],"count":"1"}"#;

@@ -15,15 +15,14 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 
+use serde_json::json;
+
 use super::error::StoreError;
 use super::name::{ObjectName, StoreVersion, name_of};
 use super::{ListedObject, MAX_LISTED, StoreRead, StoreSettings, StoreWrite};
 use gateway::{Gateway, Repeat};
-use message::{
-    Compare, DeleteRequest, PutRequest, RangeRequest, RangeResponse, RequestOp, Revision, TxnRequest, TxnResponse,
-    WriteResponse, end_of_prefix,
-};
-pub(super) use watch::EtcdWatch;
+use message::{RangeResponse, Revision, WriteResponse, base64, end_of_prefix, put_request, read_request};
+pub use watch::StoreWatch;
 
 /// The bytes of a response beside its values, and those of an entry of a list.
 const FRAME_LEN: usize = 4 << 10;
@@ -38,7 +37,7 @@ pub(super) struct EtcdEngine {
 
 /// The members that may answer a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consistency {
+pub(super) enum Consistency {
     /// One member, by its own state.
     Serializable,
     /// A quorum.
@@ -47,7 +46,7 @@ enum Consistency {
 
 impl EtcdEngine {
     pub(super) fn new(
-        scheme: &str,
+        scheme: &'static str,
         members: &[Arc<str>],
         prefix: &Arc<str>,
         settings: &StoreSettings,
@@ -57,36 +56,13 @@ impl EtcdEngine {
 
     pub(super) async fn read(
         &self,
-        name: &ObjectName,
-        known: Option<&StoreVersion>,
-        max_len: usize,
-    ) -> Result<StoreRead, StoreError> {
-        self.read_as(Consistency::Serializable, name, known, max_len).await
-    }
-
-    pub(super) async fn read_latest(
-        &self,
-        name: &ObjectName,
-        known: Option<&StoreVersion>,
-        max_len: usize,
-    ) -> Result<StoreRead, StoreError> {
-        self.read_as(Consistency::Linearizable, name, known, max_len).await
-    }
-
-    async fn read_as(
-        &self,
         consistency: Consistency,
         name: &ObjectName,
         known: Option<&StoreVersion>,
         max_len: usize,
     ) -> Result<StoreRead, StoreError> {
-        let request = RangeRequest {
-            key: name.key(&self.prefix).into(),
-            serializable: consistency == Consistency::Serializable,
-            // Without a newer revision the response has the count of keys, and no key.
-            min_mod_revision: known.map(|version| Revision(revision_of(version).0 + 1)),
-            ..RangeRequest::default()
-        };
+        let is_serializable = consistency == Consistency::Serializable;
+        let request = read_request(&name.key(&self.prefix), is_serializable, known.map(revision_of));
         let too_long = || StoreError::TooLong { name: name.to_string(), max_len };
         let bound = max_len.div_ceil(3).saturating_mul(4).saturating_add(FRAME_LEN);
         let response = self.gateway.call("/v3/kv/range", &request, Repeat::Allowed, bound).await;
@@ -106,14 +82,13 @@ impl EtcdEngine {
 
     pub(super) async fn list(&self, folder: &ObjectName) -> Result<Vec<ListedObject>, StoreError> {
         let (start, end) = self.below(folder);
-        let request = RangeRequest {
-            key: start.into(),
-            range_end: Some(end.into()),
-            serializable: true,
-            keys_only: true,
-            limit: Some(Revision(MAX_LISTED as u64 + 1)),
-            ..RangeRequest::default()
-        };
+        let request = json!({
+            "key": base64(start),
+            "range_end": base64(end),
+            "serializable": true,
+            "keys_only": true,
+            "limit": (MAX_LISTED + 1).to_string(),
+        });
         let too_many = || StoreError::TooMany { folder: folder.to_string(), max: MAX_LISTED };
         let bound = (MAX_LISTED + 1) * ENTRY_LEN;
         let response = self.gateway.call("/v3/kv/range", &request, Repeat::Allowed, bound).await;
@@ -132,7 +107,7 @@ impl EtcdEngine {
     }
 
     pub(super) async fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<StoreVersion, StoreError> {
-        let request = PutRequest { key: name.key(&self.prefix).into(), value: bytes.to_vec().into() };
+        let request = put_request(&name.key(&self.prefix), bytes);
         let response: WriteResponse = self.gateway.call("/v3/kv/put", &request, Repeat::Allowed, FRAME_LEN).await?;
         Ok(version_of(response.header.revision))
     }
@@ -145,12 +120,15 @@ impl EtcdEngine {
     ) -> Result<StoreWrite, StoreError> {
         let key = name.key(&self.prefix);
         // A key that does not exist has revision 0.
-        let mod_revision = expected.map_or(Revision(0), revision_of);
-        let request = TxnRequest {
-            compare: [Compare { key: key.clone().into(), target: "MOD", result: "EQUAL", mod_revision }],
-            success: [RequestOp { request_put: PutRequest { key: key.into(), value: bytes.to_vec().into() } }],
-        };
-        let response: TxnResponse = self.gateway.call("/v3/kv/txn", &request, Repeat::Unsent, FRAME_LEN).await?;
+        let Revision(revision) = expected.map_or(Revision(0), revision_of);
+        let is_expected = json!({
+            "key": base64(&key),
+            "target": "MOD",
+            "result": "EQUAL",
+            "mod_revision": revision.to_string(),
+        });
+        let request = json!({ "compare": [is_expected], "success": [{ "request_put": put_request(&key, bytes) }] });
+        let response: WriteResponse = self.gateway.call("/v3/kv/txn", &request, Repeat::Unsent, FRAME_LEN).await?;
         Ok(match response.succeeded {
             true => StoreWrite::Done(version_of(response.header.revision)),
             false => StoreWrite::Conflict,
@@ -158,14 +136,14 @@ impl EtcdEngine {
     }
 
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        let request = DeleteRequest { key: name.key(&self.prefix).into() };
+        let request = json!({ "key": base64(name.key(&self.prefix)) });
         let _: WriteResponse = self.gateway.call("/v3/kv/deleterange", &request, Repeat::Allowed, FRAME_LEN).await?;
         Ok(())
     }
 
-    pub(super) fn watch(&self, folder: &ObjectName) -> EtcdWatch {
+    pub(super) fn watch(&self, folder: &ObjectName) -> StoreWatch {
         let (start, end) = self.below(folder);
-        EtcdWatch::new(self.gateway.clone(), start, end)
+        StoreWatch::new(self.gateway.clone(), start, end)
     }
 
     /// The first key below a folder, and the first behind these.
