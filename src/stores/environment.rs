@@ -1,6 +1,7 @@
 //! The variables of the environment that name endpoints and credentials of clouds.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The starts of the names of such variables, as the clouds' own programs have them.
 const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
@@ -34,10 +35,10 @@ impl StoreEnvironment {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The variables whose names start with a prefix: the name in lower case, and the value.
-    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (String, &str)> {
+    /// The values of the variables whose names start with a prefix and are, in lower case, keys of a cloud.
+    pub(super) fn keys<K: FromStr>(&self, prefix: &str) -> impl Iterator<Item = (K, &str)> {
         let found = self.0.iter().filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty());
-        found.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        found.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
     }
 }
 

@@ -16,8 +16,9 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{BackoffConfig, ClientConfigKey, Error, ObjectStore, RetryConfig};
 
+use super::fault::innermost;
+use super::profile;
 use super::service::CloudService;
-use super::{fault, profile};
 use crate::config::Cloud;
 use crate::stores::environment::StoreEnvironment;
 use crate::stores::{StoreError, StoreSettings};
@@ -54,17 +55,16 @@ pub(super) fn open(
             builder.with_http_connector(service).build().map(|store| Box::new(store) as _)
         }
     };
-    opened
-        .map_err(|error| StoreError::Setting(format!("the environment does not describe the store: {}", words(&error))))
+    opened.map_err(|error| {
+        StoreError::Setting(format!("the environment does not describe the store: {}", innermost(&error)))
+    })
 }
 
 fn s3(environment: &StoreEnvironment) -> Result<AmazonS3Builder, StoreError> {
     // Servers with the API of S3 lack requests for several objects at once, and tags.
     let mut builder = AmazonS3Builder::new().with_disable_bulk_delete(true).with_disable_tagging(true);
-    for (name, value) in environment.with_prefix("AWS_") {
-        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
+    for (key, value) in environment.keys::<AmazonS3ConfigKey>("AWS_") {
+        builder = builder.with_config(key, value);
     }
     let has_credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE"]
         .into_iter()
@@ -86,10 +86,8 @@ fn google(environment: &StoreEnvironment) -> GoogleCloudStorageBuilder {
     if let Some(path) = environment.value("SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }
-    for (name, value) in environment.with_prefix("GOOGLE_") {
-        if let Ok(key) = name.parse::<GoogleConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
+    for (key, value) in environment.keys::<GoogleConfigKey>("GOOGLE_") {
+        builder = builder.with_config(key, value);
     }
     builder
 }
@@ -105,19 +103,8 @@ fn azure(environment: &StoreEnvironment) -> Result<MicrosoftAzureBuilder, StoreE
     if let Some(endpoint) = environment.value("IDENTITY_ENDPOINT") {
         builder = builder.with_msi_endpoint(endpoint);
     }
-    for (name, value) in environment.with_prefix("AZURE_") {
-        if let Ok(key) = name.parse::<AzureConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
+    for (key, value) in environment.keys::<AzureConfigKey>("AZURE_") {
+        builder = builder.with_config(key, value);
     }
     Ok(builder)
-}
-
-/// The innermost text of an error: the others say which cloud it is.
-fn words(error: &Error) -> String {
-    let mut cause: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    fault::line(&cause.to_string())
 }

@@ -1,38 +1,44 @@
 //! The causes of failed requests to a bucket, with the remedies of each cloud.
 
 use std::error::Error as StdError;
+use std::iter;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use object_store::Error;
 
-use super::service::{CloudRefusal, PlainHttp, Unsent, is_metadata, names_bucket};
+use super::service::{CloudFault, CloudRefusal, is_metadata, names_bucket};
 use crate::config::Cloud;
-use crate::outgoing::SendFault;
+use crate::outgoing::{OutgoingError, SendFault};
 use crate::stores::StoreError;
 
 /// The error of a request.
 pub(super) fn store_error(cloud: Cloud, bucket: &str, error: &Error) -> StoreError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    let mut innermost: &(dyn StdError + 'static) = error;
-    while let Some(error) = cause {
-        if let Some(refusal) = error.downcast_ref::<CloudRefusal>() {
-            return refused(cloud, bucket, refusal);
-        }
-        if let Some(unsent) = error.downcast_ref::<Unsent>() {
-            return not_sent(cloud, unsent);
-        }
-        if error.is::<PlainHttp>() {
-            return StoreError::Setting(plain_http(cloud));
-        }
-        innermost = error;
-        cause = error.source();
+    if let Some(fault) = chain(error).find_map(|error| error.downcast_ref::<CloudFault>()) {
+        return match fault {
+            CloudFault::Refused(refusal) => refused(cloud, bucket, refusal),
+            CloudFault::Unsent { host, error } => not_sent(cloud, host, error),
+            CloudFault::PlainHttp => StoreError::Setting(plain_http(cloud)),
+            CloudFault::NoList(_) => StoreError::Strange(fault.to_string()),
+        };
     }
+    let why = innermost(error);
     match error {
-        Error::PermissionDenied { .. } => StoreError::Denied(line(&innermost.to_string())),
-        Error::Unauthenticated { .. } => StoreError::Credentials(line(&innermost.to_string())),
-        _ => StoreError::Strange(line(&innermost.to_string())),
+        Error::PermissionDenied { .. } => StoreError::Denied(why),
+        Error::Unauthenticated { .. } => StoreError::Credentials(why),
+        _ => StoreError::Strange(why),
     }
+}
+
+/// An error and its causes.
+fn chain(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    iter::successors(Some(error as &(dyn StdError + 'static)), |&error| error.source())
+}
+
+/// The innermost text of an error: the others say which cloud it is. Its first line, because messages of libraries may have more.
+pub(super) fn innermost(error: &Error) -> String {
+    let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_string()
 }
 
 /// The error of a call that did not end in time.
@@ -76,8 +82,8 @@ fn refused(cloud: Cloud, bucket: &str, refusal: &CloudRefusal) -> StoreError {
     }
 }
 
-fn not_sent(cloud: Cloud, Unsent { host, error }: &Unsent) -> StoreError {
-    let (host, why) = (host.clone(), error.why.clone());
+fn not_sent(cloud: Cloud, host: &str, error: &OutgoingError) -> StoreError {
+    let (host, why) = (host.to_string(), error.why.clone());
     match error.fault {
         _ if is_metadata(&host) => StoreError::Credentials(no_credentials(cloud, &host)),
         SendFault::Tls => StoreError::Tls { host, why },
@@ -114,15 +120,9 @@ fn plain_http(cloud: Cloud) -> String {
     format!("the endpoint is plain http; write `https://…`, or set `{variable}=true` if the network is trusted")
 }
 
-/// The first line of a text, because messages of libraries may have more.
-pub(super) fn line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outgoing::OutgoingError;
 
     #[test]
     fn a_machine_without_a_role_is_told_the_variables() {
@@ -133,9 +133,8 @@ mod tests {
             let error = late(Cloud::S3, after, Some(host.to_string()));
             assert_eq!(matches!(&error, StoreError::Credentials(why) if why.contains("AWS_ACCESS_KEY_ID")), is_service);
             assert_eq!(matches!(error, StoreError::Deadline { .. }), !is_service);
-            let send =
-                |fault| Unsent { host: host.to_string(), error: OutgoingError { fault, why: "refused".to_string() } };
-            let error = not_sent(Cloud::Google, &send(SendFault::Connect));
+            let refused = OutgoingError { fault: SendFault::Connect, why: "refused".to_string() };
+            let error = not_sent(Cloud::Google, host, &refused);
             let says_variable = error.to_string().contains("GOOGLE_APPLICATION_CREDENTIALS");
             assert_eq!(says_variable, is_service, "{error}");
         }

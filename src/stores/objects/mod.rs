@@ -130,7 +130,7 @@ impl ObjectEngine {
 
     /// The error of a call that did not end in time.
     pub(super) fn late(&self, after: Duration) -> StoreError {
-        fault::late(self.cloud, after, self.awaited.host())
+        fault::late(self.cloud, after, self.awaited.load_full().map(Arc::unwrap_or_clone))
     }
 
     async fn put(&self, name: &ObjectName, bytes: &[u8], mode: PutMode) -> Result<PutResult, Error> {

@@ -1,17 +1,17 @@
 //! Requests of `object_store`, sent by our own client.
 //!
 //! **Invariants**: a redirect is not followed; plain HTTP is refused unless the settings allow it; the body of a response has at
-//! most [`MAX_REPLY`] bytes or, for an object, its own bound. A refusal becomes a [`CloudRefusal`] at once, because `object_store` keeps
+//! most [`MAX_REPLY`] bytes or, for an object, its own bound. A fault becomes a [`CloudFault`] at once, because `object_store` keeps
 //! only its text.
 //! **Not here**: the meaning of a refusal ([`super::fault`]).
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HeaderValue, USER_AGENT};
@@ -39,19 +39,7 @@ const MAX_WORDS: usize = 300;
 pub(super) struct BodyBound(pub(super) usize);
 
 /// The host of the request under way, for the error of a call that does not end in time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Awaited(Arc<Mutex<Option<String>>>);
-
-impl Awaited {
-    /// The host; `None` if no request is under way.
-    pub(super) fn host(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, host: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = host;
-    }
-}
+pub(super) type Awaited = Arc<ArcSwapOption<String>>;
 
 /// A response that refuses a request.
 #[derive(Clone, Debug)]
@@ -78,48 +66,36 @@ impl fmt::Display for CloudRefusal {
     }
 }
 
-impl Error for CloudRefusal {}
-
-/// A request that was not sent, or has no response.
+/// The reason why a request has no response that `object_store` can read.
 #[derive(Clone, Debug)]
-pub(super) struct Unsent {
-    /// The host.
-    pub(super) host: String,
-    /// The reason.
-    pub(super) error: OutgoingError,
+pub(super) enum CloudFault {
+    /// The response refuses the request.
+    Refused(CloudRefusal),
+    /// The request was not sent, or has no response.
+    Unsent {
+        /// The host.
+        host: String,
+        /// The reason.
+        error: OutgoingError,
+    },
+    /// Plain HTTP, where only https is allowed.
+    PlainHttp,
+    /// A list of this host without the element of lists. `object_store` would read any other page as an empty list.
+    NoList(String),
 }
 
-impl fmt::Display for Unsent {
+impl fmt::Display for CloudFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.host, self.error)
+        match self {
+            CloudFault::Refused(refusal) => refusal.fmt(f),
+            CloudFault::Unsent { host, error } => write!(f, "{host}: {error}"),
+            CloudFault::PlainHttp => f.write_str("the endpoint is plain http"),
+            CloudFault::NoList(host) => write!(f, "{host} sends another page than a list"),
+        }
     }
 }
 
-impl Error for Unsent {}
-
-/// Plain HTTP, where only https is allowed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainHttp;
-
-impl fmt::Display for PlainHttp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the endpoint is plain http")
-    }
-}
-
-impl Error for PlainHttp {}
-
-/// A list without the element of lists. `object_store` would read any other page as an empty list.
-#[derive(Clone, Debug)]
-pub(super) struct NoList(String);
-
-impl fmt::Display for NoList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sends another page than a list", self.0)
-    }
-}
-
-impl Error for NoList {}
+impl Error for CloudFault {}
 
 /// Sends requests; it also makes the services for credentials, which share its connections.
 #[derive(Clone, Debug)]
@@ -145,7 +121,7 @@ impl CloudService {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri().clone();
         if !self.allows_http && uri.scheme_str() != Some("https") {
-            return Err(HttpError::new(HttpErrorKind::Unknown, PlainHttp));
+            return Err(HttpError::new(HttpErrorKind::Unknown, CloudFault::PlainHttp));
         }
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let bound = request.extensions().get().map_or(MAX_REPLY, |BodyBound(bound)| *bound);
@@ -158,7 +134,7 @@ impl CloudService {
             let has = |element: &[u8]| text.windows(element.len()).any(|part| part == element);
             return match has(b"<ListBucketResult") || has(b"<EnumerationResults") {
                 true => Ok(HttpResponse::from_parts(head, HttpResponseBody::from(text))),
-                false => Err(HttpError::new(HttpErrorKind::Unknown, NoList(host))),
+                false => Err(HttpError::new(HttpErrorKind::Unknown, CloudFault::NoList(host))),
             };
         }
         if is_usable(head.status, &uri) {
@@ -178,7 +154,7 @@ impl CloudService {
             || matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         // `Interrupted` is repeated if the request has the same effect twice.
         let kind = if may_pass { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
-        Err(HttpError::new(kind, refusal))
+        Err(HttpError::new(kind, CloudFault::Refused(refusal)))
     }
 }
 
@@ -186,16 +162,16 @@ impl HttpService for CloudService {
     fn call<'life0, 'async_trait>(
         &'life0 self,
         request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'async_trait>>
+    ) -> BoxFuture<'async_trait, Result<HttpResponse, HttpError>>
     where
         'life0: 'async_trait,
         Self: 'async_trait,
     {
         Box::pin(async move {
-            self.awaited.set(request.uri().authority().map(ToString::to_string));
+            self.awaited.store(request.uri().authority().map(|host| Arc::new(host.to_string())));
             let response = self.send(request).await;
             // A call that is given up leaves its host for the error.
-            self.awaited.set(None);
+            self.awaited.store(None);
             response
         })
     }
@@ -241,7 +217,7 @@ fn unsent(host: &str, error: OutgoingError) -> HttpError {
         SendFault::Broken => HttpErrorKind::Interrupted,
         SendFault::Host | SendFault::Tls | SendFault::TooLong => HttpErrorKind::Unknown,
     };
-    HttpError::new(kind, Unsent { host: host.to_string(), error })
+    HttpError::new(kind, CloudFault::Unsent { host: host.to_string(), error })
 }
 
 /// Reads the code and the message of a refusal: XML of storage, or JSON of services for tokens.
