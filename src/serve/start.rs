@@ -122,7 +122,7 @@ impl Services {
         let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_mut()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
         let about_fleet = |(service, forget): (FleetService, _)| {
-            let (standing, rollout) = (service.standing(), service.rollout());
+            let FleetService { standing, rollout, .. } = service;
             FleetAbout { standing, awaiting, rollout, forget }
         };
         let about = About {

@@ -328,9 +328,7 @@ impl DocumentExchange {
         let voters: Arc<[ProbedAddresses]> = self.roster.voters(now, stale_ms).cloned().collect();
         self.ground.views.peers.send_if_modified(|peers| {
             let is_new = *peers != voters;
-            if is_new {
-                *peers = voters;
-            }
+            *peers = voters;
             is_new
         });
     }

@@ -74,8 +74,10 @@ pub(crate) struct FleetGround {
 
 /// The running exchange.
 pub(crate) struct FleetService {
-    standing: watch::Receiver<Arc<FleetStanding>>,
-    rollout: watch::Receiver<Arc<RolloutStanding>>,
+    /// The state of the fleet.
+    pub(crate) standing: watch::Receiver<Arc<FleetStanding>>,
+    /// The state of the rollout.
+    pub(crate) rollout: watch::Receiver<Arc<RolloutStanding>>,
     counters: Arc<FleetCounters>,
     clock: Clock,
 }
@@ -104,16 +106,6 @@ impl FleetService {
         tokio::spawn(vital.guard("exchange of the fleet", exchange.run(forget)));
         tokio::spawn(vital.guard("rollout of the fleet", task.run()));
         FleetService { standing, rollout: rollouts, counters, clock }
-    }
-
-    /// The state of the fleet.
-    pub(crate) fn standing(&self) -> watch::Receiver<Arc<FleetStanding>> {
-        self.standing.clone()
-    }
-
-    /// The state of the rollout.
-    pub(crate) fn rollout(&self) -> watch::Receiver<Arc<RolloutStanding>> {
-        self.rollout.clone()
     }
 
     /// The metrics.

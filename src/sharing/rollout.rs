@@ -6,10 +6,10 @@
 
 use std::future::pending;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -64,14 +64,7 @@ enum WorkEnd {
 struct BundleWork {
     /// The record of the bundle, if it is accepted.
     in_force: BundleInForce,
-    end: Pin<Box<dyn Future<Output = WorkEnd> + Send>>,
-}
-
-/// The bundle in force, and the service around its load.
-struct ServingBundle {
-    in_force: BundleInForce,
-    /// The counts at the moment from which its service is judged.
-    from: ServiceCounts,
+    end: BoxFuture<'static, WorkEnd>,
 }
 
 /// The rollout of bundles at this server.
@@ -84,10 +77,11 @@ pub(super) struct RolloutTask {
     clock: Clock,
     peers: watch::Receiver<Arc<FleetStanding>>,
     standing: watch::Sender<Arc<RolloutStanding>>,
-    rollout: Option<Rollout>,
+    /// The record as it is to be on the disk.
+    record: KeptRollout,
     version: Option<StoreVersion>,
-    serving: Option<ServingBundle>,
-    rejects: Option<RejectedBundle>,
+    /// The counts at the moment from which the service of the bundle in force is judged.
+    from: ServiceCounts,
     /// The reason why the pointer in the store changes nothing.
     fault: Option<DocumentFault>,
     /// The reason why the bundle was not fetched, and the moment of the next attempt.
@@ -103,26 +97,24 @@ impl RolloutTask {
         peers: watch::Receiver<Arc<FleetStanding>>,
         standing: watch::Sender<Arc<RolloutStanding>>,
     ) -> Self {
-        let KeptRollout { rollout, in_force, rejects } = ground.last.clone();
-        let mut task = RolloutTask {
+        let meter = ServiceMeter::new(exchange.published.clone(), exchange.dns.clone(), exchange.clock);
+        let task = RolloutTask {
+            record: ground.last.clone(),
             ground,
             name: exchange.name.clone(),
             key: exchange.key.clone(),
             store: exchange.store.clone(),
-            meter: ServiceMeter::new(exchange.published.clone(), exchange.dns.clone(), exchange.clock),
+            from: meter.now(),
+            meter,
             clock: exchange.clock,
             peers,
             standing,
-            rollout,
             version: None,
-            serving: None,
-            rejects,
             fault: None,
             unfetched: None,
             work: None,
             state: RolloutState::None,
         };
-        task.serving = in_force.map(|in_force| task.served(in_force));
         // The first document of this process already has the bundle.
         task.show();
         task
@@ -168,9 +160,9 @@ impl RolloutTask {
             Ok(rollout) => {
                 self.clear_fault();
                 self.version = Some(version);
-                if self.rollout.as_ref() != Some(&rollout) {
+                if self.record.rollout.as_ref() != Some(&rollout) {
                     self.unfetched = None;
-                    self.rollout = Some(rollout);
+                    self.record.rollout = Some(rollout);
                     self.keep().await;
                 }
             }
@@ -184,7 +176,7 @@ impl RolloutTask {
 
     /// Notes that the object is not in the store any more, if it was.
     fn note_loss(&mut self) {
-        if self.rollout.is_some() && self.fault.replace(DocumentFault::Gone) != Some(DocumentFault::Gone) {
+        if self.record.rollout.is_some() && self.fault.replace(DocumentFault::Gone) != Some(DocumentFault::Gone) {
             self.version = None;
             warn!(
                 "the rollout is not in the store any more: the bundle in force stays, but a server that starts without it serves its own \
@@ -202,7 +194,7 @@ impl RolloutTask {
 
     /// The highest serial that this server, or another one, has accepted.
     fn least_serial(&self) -> u64 {
-        let own = self.rollout.as_ref().map_or(0, |rollout| rollout.serial);
+        let own = self.serial();
         let standing = self.peers.borrow();
         let heard = standing.servers.iter().filter_map(|peer| peer.heard.as_ref());
         heard.map(|(document, _)| document.rollout.serial).fold(own, u64::max)
@@ -210,11 +202,11 @@ impl RolloutTask {
 
     /// Takes the next step, and begins work if that is to load.
     async fn advance(&mut self) {
-        let Some(rollout) = self.rollout.clone() else { return };
+        let Some(rollout) = self.record.rollout.clone() else { return };
         let (state, waits) = match self.decide(&rollout) {
             RolloutStep::Served => (RolloutState::Served, None),
             RolloutStep::Adopt => {
-                self.serving = Some(self.served(self.in_force(&rollout)));
+                self.serve(self.in_force(&rollout));
                 self.keep().await;
                 (RolloutState::Served, None)
             }
@@ -263,10 +255,8 @@ impl RolloutTask {
         self.standing.send_if_modified(|standing| {
             let waits = waits.map(Into::into);
             let is_new = standing.state != state || standing.waits != waits;
-            if is_new {
-                let before = RolloutStanding::clone(standing);
-                *standing = Arc::new(RolloutStanding { state, waits, ..before });
-            }
+            let before = RolloutStanding::clone(standing);
+            *standing = Arc::new(RolloutStanding { state, waits, ..before });
             is_new
         });
     }
@@ -308,24 +298,24 @@ impl RolloutTask {
             WorkEnd::Judged(None) => {}
             WorkEnd::Judged(Some(BundleOutcome::Accepted(generation))) => {
                 info!("bundle {bundle} of the fleet is served with generation {}", generation.0);
-                self.rejects = None;
-                let before = self.serving.replace(self.served(in_force));
+                self.record.rejects = None;
+                let before = self.serve(in_force);
                 self.keep().await;
                 self.clean(bundle, before).await;
             }
             WorkEnd::Judged(Some(BundleOutcome::Rejected(reason))) => {
                 let reason = shortened(&shown(&reason), MAX_REJECTION_LEN).to_string();
                 error!("bundle {bundle} of the fleet is rejected: {reason}; the configuration before it is served");
-                self.rejects = Some(RejectedBundle { bundle, push, reason });
+                self.record.rejects = Some(RejectedBundle { bundle, push, reason });
                 self.keep().await;
             }
         }
     }
 
     /// Removes all bundles but the one in force and the one before.
-    async fn clean(&mut self, bundle: crate::fleet::ContentDigest, before: Option<ServingBundle>) {
+    async fn clean(&mut self, bundle: crate::fleet::ContentDigest, before: Option<BundleInForce>) {
         let mut named = vec![bundle];
-        named.extend(before.map(|before| before.in_force.bundle));
+        named.extend(before.map(|before| before.bundle));
         let kept = self.ground.kept.clone();
         if let Ok(Err(error)) = work::submit(Lane::Fetch, move || kept.retain(&named)).await {
             warn!("bundles that are not served any more were not removed: {error}");
@@ -334,10 +324,8 @@ impl RolloutTask {
 
     /// Keeps the record.
     async fn keep(&mut self) {
-        let in_force = self.serving.as_ref().map(|serving| serving.in_force.clone());
-        let kept = KeptRollout { rollout: self.rollout.clone(), in_force, rejects: self.rejects.clone() };
         // A failure is logged, and shown by `pharos status`.
-        let _ = self.ground.record.keep(kept.to_json()).await;
+        let _ = self.ground.record.keep(self.record.to_json()).await;
     }
 
     /// The record of the bundle of a rollout that is in force from now on.
@@ -345,29 +333,30 @@ impl RolloutTask {
         BundleInForce { bundle: rollout.bundle.clone(), push: rollout.push, before: self.meter.lately() }
     }
 
-    /// A bundle that is served from now on.
-    fn served(&self, in_force: BundleInForce) -> ServingBundle {
-        ServingBundle { in_force, from: self.meter.now() }
+    /// Notes that a bundle is served from now on, and returns the one before.
+    fn serve(&mut self, in_force: BundleInForce) -> Option<BundleInForce> {
+        self.from = self.meter.now();
+        self.record.in_force.replace(in_force)
+    }
+
+    /// The serial of the last rollout; 0 for none.
+    fn serial(&self) -> u64 {
+        self.record.rollout.as_ref().map_or(0, |rollout| rollout.serial)
     }
 
     /// The part of this server's document.
     fn report(&self) -> RolloutReport {
-        let served = |serving: &ServingBundle| {
-            let BundleInForce { bundle, push, before } = serving.in_force.clone();
-            let (since, for_ms) = self.meter.since(serving.from);
+        let KeptRollout { in_force, rejects, .. } = self.record.clone();
+        let served = |BundleInForce { bundle, push, before }| {
+            let (since, for_ms) = self.meter.since(self.from);
             ServedBundle { bundle, push, for_ms, before, since }
         };
-        RolloutReport {
-            serial: self.rollout.as_ref().map_or(0, |rollout| rollout.serial),
-            deaf: self.ground.is_deaf,
-            serves: self.serving.as_ref().map(served),
-            rejects: self.rejects.clone(),
-        }
+        RolloutReport { serial: self.serial(), deaf: self.ground.is_deaf, serves: in_force.map(served), rejects }
     }
 
     /// Shows the state to operators and to the exchange, which is woken if another server acts on the difference.
     fn show(&self) {
-        let (report, rollout) = (self.report(), self.rollout.clone().map(Arc::new));
+        let (report, rollout) = (self.report(), self.record.rollout.clone().map(Arc::new));
         self.standing.send_if_modified(|standing| {
             let fault = self.fault.map(|fault| fault.to_string().into());
             let is_new =

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::files;
@@ -74,13 +74,10 @@ impl SourceCopies {
         }
         loop {
             let now = own.borrow_and_update().clone();
-            let retry = match self.settle(&now).await {
-                true => None,
-                false => Some(Instant::now() + RETRY),
-            };
+            let is_done = self.settle(&now).await;
             tokio::select! {
                 Ok(()) = own.changed() => {}
-                () = reached(retry) => {}
+                () = sleep(RETRY), if !is_done => {}
             }
         }
     }
@@ -188,12 +185,4 @@ struct UnsentCopy {
 
 fn object(digest: &ContentDigest) -> ObjectName {
     digest.source_object().parse().expect("a digest is a part of an object's name")
-}
-
-/// Waits for a time; for ever if there is none.
-async fn reached(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
-    }
 }
