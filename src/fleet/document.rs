@@ -261,10 +261,7 @@ impl OverrideForm {
         let action = match (self.set, self.removed) {
             (Some(order), None) => OverrideAction::Set(order.order()?),
             (None, Some(RemovalForm { who, reason })) => {
-                let reason = match reason {
-                    Some(text) => Some(Reason::parse(&text).ok()?),
-                    None => None,
-                };
+                let reason = reason.map(|text| Reason::parse(&text)).transpose().ok()?;
                 OverrideAction::Removed { who: Operator::from(who.as_str()), reason }
             }
             _ => return None,

@@ -15,9 +15,13 @@ use ring::hmac;
 
 use super::MAX_DOCUMENT_LEN;
 use crate::base::text::hex;
+use crate::base::words::words;
 
 /// The bytes before the MAC, between it and the document, and after the document.
 const FRAME: [&str; 3] = ["{\"mac\":\"", "\",\"document\":", "}"];
+
+/// The length of a key in bytes.
+const KEY_LEN: usize = 32;
 
 /// The length of a MAC in hexadecimal digits.
 const MAC_LEN: usize = 64;
@@ -35,31 +39,13 @@ impl fmt::Debug for FleetKey {
 impl FleetKey {
     /// Parses 64 hexadecimal digits; `None` for another text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text.trim();
-        if digits.len() != 64 {
-            return None;
-        }
-        Some(FleetKey(hmac::Key::new(hmac::HMAC_SHA256, &from_hex(digits)?)))
-    }
-
-    /// Signs bytes as the content of the object of this name.
-    fn sign(&self, object: &str, bytes: &[u8]) -> hmac::Tag {
-        let mut context = self.context(object);
-        context.update(bytes);
-        context.sign()
-    }
-
-    fn context(&self, object: &str) -> hmac::Context {
-        let mut context = hmac::Context::with_key(&self.0);
-        // No name of an object has a zero byte, so that name and content cannot be taken for another pair.
-        context.update(object.as_bytes());
-        context.update(&[0]);
-        context
+        let key = from_hex(text.trim()).filter(|key| key.len() == KEY_LEN)?;
+        Some(FleetKey(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
     /// Puts JSON in a frame with its MAC.
     pub(crate) fn seal(&self, object: &str, json: &str) -> Vec<u8> {
-        let mac = hex(self.sign(object, json.as_bytes()).as_ref());
+        let mac = hex(hmac::sign(&self.0, &signed_bytes(object, json.as_bytes())).as_ref());
         [FRAME[0], &mac, FRAME[1], json, FRAME[2]].concat().into_bytes()
     }
 
@@ -75,51 +61,45 @@ impl FleetKey {
             Some((from_hex(std::str::from_utf8(mac).ok()?)?, json))
         };
         let (mac, json) = framed().ok_or(DocumentFault::Broken)?;
-        let message = [object.as_bytes(), &[0], json].concat();
-        hmac::verify(&self.0, &message, &mac).map_err(|_| DocumentFault::Forged)?;
+        hmac::verify(&self.0, &signed_bytes(object, json), &mac).map_err(|_| DocumentFault::Forged)?;
         Ok(json)
     }
 }
 
-/// The reason why a document changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum DocumentFault {
-    /// It is longer than [`MAX_DOCUMENT_LEN`].
-    TooLong,
-    /// It has no frame, because it was cut or another program wrote it.
-    Broken,
-    /// Its MAC is not that of the fleet's key.
-    Forged,
-    /// Its MAC is right, but its content cannot be read. A later version may have written it.
-    Unreadable,
-    /// It is the document of another server.
-    OtherServer,
-    /// It is older than the last document of its server.
-    Replayed,
-    /// Its changes are further ahead of this server's clock than [`super::MAX_AHEAD_MS`].
-    Ahead,
-    /// The fleet has [`super::MAX_SERVERS`] servers already.
-    TooMany,
-    /// It was read before, and is not in the store any more.
-    Gone,
+words! {
+    /// The reason why a document changes nothing.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum DocumentFault {
+        /// It is longer than [`MAX_DOCUMENT_LEN`].
+        TooLong = "it is longer than 256 KiB",
+        /// It has no frame, because it was cut or another program wrote it.
+        Broken = "it is cut, or not a document of a fleet",
+        /// Its MAC is not that of the fleet's key.
+        Forged = "its signature is not by our `key-file`; compare the keys of both servers",
+        /// Its MAC is right, but its content cannot be read. A later version may have written it.
+        Unreadable = "it is not in the format of this version; compare the versions of both servers",
+        /// It is the document of another server.
+        OtherServer = "it is that of another server",
+        /// It is older than the last document of its server.
+        Replayed = "it is older than one that was read before",
+        /// Its changes are further ahead of this server's clock than [`super::MAX_AHEAD_MS`].
+        Ahead = "its changes are more than 10 minutes ahead of our clock; compare both clocks",
+        /// The fleet has [`super::MAX_SERVERS`] servers already.
+        TooMany = "there are 256 servers already; `pharos fleet forget` removes one that is gone",
+        /// It was read before, and is not in the store any more.
+        Gone = "it is not in the store any more",
+    }
 }
 
 impl fmt::Display for DocumentFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DocumentFault::TooLong => "it is longer than 256 KiB",
-            DocumentFault::Broken => "it is cut, or not a document of a fleet",
-            DocumentFault::Forged => "its signature is not by our `key-file`; compare the keys of both servers",
-            DocumentFault::Unreadable => {
-                "it is not in the format of this version; compare the versions of both servers"
-            }
-            DocumentFault::OtherServer => "it is that of another server",
-            DocumentFault::Replayed => "it is older than one that was read before",
-            DocumentFault::Ahead => "its changes are more than 10 minutes ahead of our clock; compare both clocks",
-            DocumentFault::Gone => "it is not in the store any more",
-            DocumentFault::TooMany => "there are 256 servers already; `pharos fleet forget` removes one that is gone",
-        })
+        f.write_str(self.as_str())
     }
+}
+
+/// The bytes under the MAC. No name of an object has a zero byte, so that name and content cannot be taken for another pair.
+fn signed_bytes(object: &str, json: &[u8]) -> Vec<u8> {
+    [object.as_bytes(), &[0], json].concat()
 }
 
 fn from_hex(digits: &str) -> Option<Vec<u8>> {
