@@ -97,7 +97,7 @@ pub struct Thresholds {
 }
 
 /// The state of one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Track {
     /// The last verdict; `None` before the first.
     pub(crate) last: Option<Verdict>,
@@ -106,9 +106,10 @@ pub struct Track {
     hold_down_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TrackState {
     /// Nothing has been observed.
+    #[default]
     Unknown,
     Up {
         since: Moment,
@@ -138,12 +139,6 @@ impl Memory {
     /// The memory of a verdict of which nothing else is known.
     pub(crate) fn of(verdict: Verdict) -> Self {
         Memory { verdict, health: verdict.health(), moment: UnixTime(0), hold_down_ms: 0 }
-    }
-}
-
-impl Default for Track {
-    fn default() -> Self {
-        Track { last: None, state: TrackState::Unknown, hold_down_ms: 0 }
     }
 }
 
@@ -196,11 +191,7 @@ impl Track {
 
     /// Whether the next probe should come soon: it is failing, or down.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        match self.state {
-            TrackState::Unknown => true,
-            TrackState::Up { bad, .. } => bad > 0,
-            TrackState::Down { .. } => true,
-        }
+        !matches!(self.state, TrackState::Up { bad: 0, .. })
     }
 
     /// The least time for which its health stays the same, in milliseconds, given probes `every_ms` apart.

@@ -24,7 +24,7 @@ pub use protocol::HttpVersion;
 pub(crate) use protocol::ProtocolTracks;
 pub use redirects::{RedirectFault, Redirects};
 pub(crate) use redirects::{RedirectTarget, is_redirect};
-pub use template::{BadTemplate, BlobValues, Template, TemplateValues, UrlTemplate};
+pub use template::{BadTemplate, BlobValues, HttpsUrl, Template, TemplateValues, UrlTemplate};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -176,11 +176,7 @@ pub struct AddressStanding {
 impl Standing {
     /// That of a mirror all of whose addresses have one health.
     pub fn all(mirror: &Mirror, health: Health) -> Self {
-        Standing::new(mirror, AddressStanding { health, stable_secs: None })
-    }
-
-    /// That of a mirror all of whose addresses stand like this.
-    pub(crate) fn new(mirror: &Mirror, each: AddressStanding) -> Self {
+        let each = AddressStanding { health, stable_secs: None };
         Standing { v4: vec![each; mirror.v4.len()], v6: vec![each; mirror.v6.len()], forced: None }
     }
 
@@ -208,23 +204,14 @@ impl Standing {
         })
     }
 
-    /// The standing of a mirror that clients reach by its own host. A client resolves the host and takes either family, so
-    /// both families have the health of the better one.
-    pub(crate) fn of_either_family(&self) -> Self {
-        let best = self.v4.iter().chain(&self.v6).min_by_key(|address| address.health);
-        let one: Vec<AddressStanding> = best.copied().into_iter().collect();
-        Standing { v4: one.clone(), v6: one, forced: self.forced }
-    }
-
-    /// The same for a redirect-only mirror. If mirrors are not probed (`fresh` is up), its host is not resolved here, and it counts
-    /// as up, unless an operator says otherwise.
+    /// The standing of a redirect-only mirror. A client resolves its host and takes either family, so both families have the health
+    /// of the better one. If mirrors are not probed (`fresh` is up), the host is not resolved here, and the mirror counts as up,
+    /// unless an operator says otherwise.
     pub(crate) fn for_redirects(&self, fresh: Health) -> Self {
-        let merged = self.of_either_family();
-        if !merged.v4.is_empty() || fresh != Health::Up {
-            return merged;
-        }
-        let one = vec![AddressStanding { health: Health::Up, stable_secs: None }];
-        Standing { v4: one.clone(), v6: one, ..merged }
+        let best = self.v4.iter().chain(&self.v6).min_by_key(|address| address.health).copied();
+        let unresolved = || (fresh == Health::Up).then(AddressStanding::default);
+        let one: Vec<AddressStanding> = best.or_else(unresolved).into_iter().collect();
+        Standing { v4: one.clone(), v6: one, forced: self.forced }
     }
 
     /// Whether the address of this index is given when the mirror is: none that is worse than its best.

@@ -8,6 +8,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::template::HttpsUrl;
+
 /// The treatment of redirects for a blob.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Redirects {
@@ -21,18 +23,8 @@ pub enum Redirects {
     },
 }
 
-/// The target of a redirect, always https.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RedirectTarget {
-    /// The host, in lower case.
-    pub(crate) host: Arc<str>,
-    /// The port.
-    pub(crate) port: u16,
-    /// The host, and the port if it is not 443.
-    pub(crate) authority: Arc<str>,
-    /// Path and query, with a slash at the beginning.
-    pub(crate) path: String,
-}
+/// The target of a redirect.
+pub(crate) type RedirectTarget = HttpsUrl<String>;
 
 /// The reason why a redirect is not followed to a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]

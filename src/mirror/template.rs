@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::words::{Worded as _, words};
+
 /// A text with placeholders, such as `/containers/images/{digest}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
@@ -19,32 +21,24 @@ enum TemplatePart {
     Value(Placeholder),
 }
 
-/// A placeholder of a [`Template`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Placeholder {
-    /// `sha256:` and the hash.
-    Digest,
-    /// `sha256`
-    Algorithm,
-    /// The hash alone.
-    Hex,
-    /// The repository.
-    Name,
-    /// The path of the request, without the slash at its beginning.
-    Path,
-    /// The part of the path after the prefix of a rule; for the API, after `/v2/`.
-    Rest,
+words! {
+    /// A placeholder of a [`Template`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum Placeholder {
+        /// `sha256:` and the hash.
+        Digest = "digest",
+        /// `sha256`
+        Algorithm = "algorithm",
+        /// The hash alone.
+        Hex = "hex",
+        /// The repository.
+        Name = "name",
+        /// The path of the request, without the slash at its beginning.
+        Path = "path",
+        /// The part of the path after the prefix of a rule; for the API, after `/v2/`.
+        Rest = "rest",
+    }
 }
-
-/// Every placeholder with its word.
-const PLACEHOLDERS: [(&str, Placeholder); 6] = [
-    ("digest", Placeholder::Digest),
-    ("algorithm", Placeholder::Algorithm),
-    ("hex", Placeholder::Hex),
-    ("name", Placeholder::Name),
-    ("path", Placeholder::Path),
-    ("rest", Placeholder::Rest),
-];
 
 /// The values for the placeholders of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,12 +91,11 @@ impl Template {
             if word.contains('{') {
                 return Err(BadTemplate::Brace);
             }
-            let known = PLACEHOLDERS.iter().find(|(known, _)| *known == word);
-            let (_, placeholder) = known.ok_or_else(|| BadTemplate::Unknown(word.to_string()))?;
+            let placeholder = Placeholder::parse(word).ok_or_else(|| BadTemplate::Unknown(word.to_string()))?;
             if !before.is_empty() {
                 parts.push(TemplatePart::Text(before.into()));
             }
-            parts.push(TemplatePart::Value(*placeholder));
+            parts.push(TemplatePart::Value(placeholder));
             rest = behind;
         }
         if !rest.is_empty() {
@@ -157,17 +150,14 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
             TemplatePart::Text(text) => f.write_str(text),
-            TemplatePart::Value(value) => {
-                let word = PLACEHOLDERS.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word);
-                write!(f, "{{{word}}}")
-            }
+            TemplatePart::Value(value) => write!(f, "{{{}}}", value.as_str()),
         })
     }
 }
 
-/// The URL of content at a mirror, always https.
+/// A URL, always https. `P` is the type of its path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UrlTemplate {
+pub struct HttpsUrl<P> {
     /// The host, in lower case.
     pub host: Arc<str>,
     /// The port.
@@ -175,8 +165,11 @@ pub struct UrlTemplate {
     /// The host, and the port if it is not 443.
     pub authority: Arc<str>,
     /// Path and query, with a slash at the beginning.
-    pub path: Template,
+    pub path: P,
 }
+
+/// The URL of content at a mirror.
+pub type UrlTemplate = HttpsUrl<Template>;
 
 impl UrlTemplate {
     /// The URL with these values; `None` if a value is missing.

@@ -55,7 +55,7 @@ pub(crate) fn refusal(error: &Error) -> String {
         Error::InvalidCertificate(reason) => {
             format!("its certificate is refused: {}", certificate_fault(reason, None))
         }
-        other => format!("the TLS handshake fails: {}", handshake_fault(other)),
+        other => format!("the TLS handshake fails: {}", handshake_fault(other).as_str()),
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     fn no_alert_reaches_a_person_by_its_name_in_the_library() {
         for code in 0..=u8::MAX {
             let alert = AlertDescription::from(code);
-            let text = handshake_fault(&Error::AlertReceived(alert)).to_string();
+            let text = handshake_fault(&Error::AlertReceived(alert)).as_str();
             assert!(!text.contains(&format!("{alert:?}")), "{text}");
         }
     }

@@ -89,42 +89,46 @@ pub enum CanaryMethod {
     Get,
 }
 
-/// The reason why TCP failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectFault {
-    /// Nothing listens.
-    Refused,
-    /// There is no route.
-    Unreachable,
-    /// The connection was reset.
-    Reset,
-    /// The system gave up.
-    TimedOut,
-    /// Something else.
-    Other,
+words! {
+    /// The reason why TCP failed, each with its words in the sentence.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ConnectFault {
+        /// Nothing listens.
+        Refused = "connection refused",
+        /// There is no route.
+        Unreachable = "no route to the address",
+        /// The connection was reset.
+        Reset = "connection reset",
+        /// The system gave up.
+        TimedOut = "no answer",
+        /// Something else.
+        Other = "the system gives no reason",
+    }
 }
 
-/// The reason why a handshake failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeFault {
-    /// The answer is not TLS.
-    NotTls,
-    /// The connection ended.
-    Closed,
-    /// The server has no certificate for the name in SNI.
-    UnknownName,
-    /// No version in common.
-    Version,
-    /// No cipher suite, group or signature scheme in common.
-    Cipher,
-    /// The server requires a certificate of the client.
-    ClientCertificate,
-    /// No application protocol in common.
-    Protocol,
-    /// The server reports a fault of its own.
-    ServerError,
-    /// Something else.
-    Other,
+words! {
+    /// The reason why a handshake failed, each with its words in the sentence.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum HandshakeFault {
+        /// The answer is not TLS.
+        NotTls = "the port does not speak TLS",
+        /// The connection ended.
+        Closed = "the server closes the connection",
+        /// The server has no certificate for the name in SNI.
+        UnknownName = "the server has no certificate for this name",
+        /// No version in common.
+        Version = "no TLS version in common",
+        /// No cipher suite, group or signature scheme in common.
+        Cipher = "no cipher suite or key exchange in common",
+        /// The server requires a certificate of the client.
+        ClientCertificate = "the server requires a certificate of the client",
+        /// No application protocol in common.
+        Protocol = "the server does not offer the application protocol",
+        /// The server reports a fault of its own.
+        ServerError = "the server reports an internal error",
+        /// Something else.
+        Other = "the server breaks it off",
+    }
 }
 
 /// The reason why clients refuse a certificate.
@@ -173,23 +177,25 @@ pub enum Untrusted {
     Unknown,
 }
 
-/// The reason why there is no complete response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpFault {
-    /// The answer is not HTTP.
-    NotHttp,
-    /// The stream or the connection of HTTP/2 ended with an error.
-    Http2,
-    /// The server demands HTTP/1.1 after it selected HTTP/2.
-    Http1Required,
-    /// The connection ended.
-    Closed,
-    /// The response is longer than any right one.
-    TooMuch,
-    /// TLS ended the connection after the handshake.
-    Tls(HandshakeFault),
-    /// Something else.
-    Other,
+words! {
+    /// The reason why there is no complete response, each with its sentence.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum HttpFault {
+        /// The answer is not HTTP.
+        NotHttp = "does not speak HTTP",
+        /// The stream or the connection of HTTP/2 ended with an error.
+        Http2 = "ends the HTTP/2 stream with an error",
+        /// The server demands HTTP/1.1 after it selected HTTP/2.
+        Http1Required = "selects HTTP/2, and then demands HTTP/1.1",
+        /// The connection ended.
+        Closed = "closes the connection before the HTTP response is complete",
+        /// The response is longer than any right one.
+        TooMuch = "sends more than any right HTTP response has",
+        /// TLS ended the connection after the handshake.
+        Tls(HandshakeFault) = "the TLS connection fails",
+        /// Something else.
+        Other = "the HTTP connection fails",
+    }
 }
 
 /// The fault in the answer to a range request.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
+use super::{CanaryMethod, Cause, CertificateFault, HttpFault, RangeFault, Untrusted};
 use crate::base::when::rfc3339;
 use crate::mirror::RedirectFault;
 
@@ -13,12 +13,12 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Own(error) => write!(f, "this machine cannot make a connection: {error}"),
-            Cause::Connect(fault) => write!(f, "cannot connect: {fault}"),
+            Cause::Connect(fault) => write!(f, "cannot connect: {}", fault.as_str()),
             Cause::ConnectTimeout => f.write_str("no connection in time"),
             Cause::HandshakeTimeout => f.write_str("connects, but the TLS handshake does not end in time"),
             Cause::HttpTimeout => f.write_str("no complete HTTP response in time"),
             Cause::Handshake(fault) | Cause::Http(HttpFault::Tls(fault)) => {
-                write!(f, "the TLS handshake fails: {fault}")
+                write!(f, "the TLS handshake fails: {}", fault.as_str())
             }
             Cause::Certificate(fault) => write!(f, "clients do not accept its certificate: {fault}"),
             Cause::Expiring { end, is_leaf: true } => write!(f, "its certificate ends at {}", rfc3339(*end)),
@@ -68,34 +68,6 @@ fn meaning(status: u16, asked: CanaryMethod) -> &'static str {
     }
 }
 
-impl fmt::Display for ConnectFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ConnectFault::Refused => "connection refused",
-            ConnectFault::Unreachable => "no route to the address",
-            ConnectFault::Reset => "connection reset",
-            ConnectFault::TimedOut => "no answer",
-            ConnectFault::Other => "the system gives no reason",
-        })
-    }
-}
-
-impl fmt::Display for HandshakeFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            HandshakeFault::NotTls => "the port does not speak TLS",
-            HandshakeFault::Closed => "the server closes the connection",
-            HandshakeFault::UnknownName => "the server has no certificate for this name",
-            HandshakeFault::Version => "no TLS version in common",
-            HandshakeFault::Cipher => "no cipher suite or key exchange in common",
-            HandshakeFault::ClientCertificate => "the server requires a certificate of the client",
-            HandshakeFault::Protocol => "the server does not offer the application protocol",
-            HandshakeFault::ServerError => "the server reports an internal error",
-            HandshakeFault::Other => "the server breaks it off",
-        })
-    }
-}
-
 impl fmt::Display for CertificateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -141,15 +113,8 @@ impl fmt::Display for Untrusted {
 
 impl fmt::Display for HttpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HttpFault::NotHttp => f.write_str("does not speak HTTP"),
-            HttpFault::Http2 => f.write_str("ends the HTTP/2 stream with an error"),
-            HttpFault::Http1Required => f.write_str("selects HTTP/2, and then demands HTTP/1.1"),
-            HttpFault::Closed => f.write_str("closes the connection before the HTTP response is complete"),
-            HttpFault::TooMuch => f.write_str("sends more than any right HTTP response has"),
-            HttpFault::Tls(fault) => write!(f, "the TLS connection fails: {fault}"),
-            HttpFault::Other => f.write_str("the HTTP connection fails"),
-        }
+        f.write_str(self.as_str())?;
+        if let HttpFault::Tls(fault) = self { write!(f, ": {}", fault.as_str()) } else { Ok(()) }
     }
 }
 
