@@ -166,7 +166,7 @@ fn label_words(labels: &BTreeSet<(LabelKind, String)>) -> Option<String> {
             0 => {}
             len => {
                 let more = if len > SHOWN { format!(" and {} more", len - SHOWN) } else { String::new() };
-                words.push(format!("{} {}{more}", kind.row().name, of_kind[..len.min(SHOWN)].join(" ")));
+                words.push(format!("{} {}{more}", kind.as_str(), of_kind[..len.min(SHOWN)].join(" ")));
             }
         }
     }
@@ -200,7 +200,7 @@ fn family_text(horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> 
     });
     let row = |one: &LabelMove| {
         vec![
-            one.kind.row().name.to_string(),
+            one.kind.as_str().to_string(),
             one.label.clone().unwrap_or_else(|| "(none)".into()),
             words::amount(of, one.addresses),
         ]
@@ -241,7 +241,7 @@ fn to_json(found: &Moves) -> Value {
         let of =
             |counts: [u128; 2]| json!({ "IPv4": count(Family::V4, counts[0]), "IPv6": count(Family::V6, counts[1]) });
         let labels = |labels: &BTreeSet<(LabelKind, String)>| {
-            labels.iter().map(|(kind, label)| json!({ "kind": kind.row().name, "label": label })).collect::<Vec<_>>()
+            labels.iter().map(|(kind, label)| json!({ "kind": kind.as_str(), "label": label })).collect::<Vec<_>>()
         };
         json!({
             "source": &*source.source,
@@ -268,7 +268,7 @@ fn to_json(found: &Moves) -> Value {
 fn family_json(family: &FamilyMoves) -> Value {
     let of = family.family;
     let mirror = |one: &inspect::MirrorMove| json!({ "from": one.from.name(), "to": one.to.name(), "addresses": count(of, one.addresses) });
-    let label = |one: &LabelMove| json!({ "kind": one.kind.row().name, "label": one.label, "addresses": count(of, one.addresses) });
+    let label = |one: &LabelMove| json!({ "kind": one.kind.as_str(), "label": one.label, "addresses": count(of, one.addresses) });
     let range = |one: &RangeMove| {
         json!({
             "first": one.first.to_string(),

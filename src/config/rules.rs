@@ -14,7 +14,7 @@ use super::table::Table;
 use super::{NetworkKind, Number, Placed, PlacedText, Ranking, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
-use crate::networks::{Group, KINDS, KindRow, LabelKind, LabelValue, ValueForm};
+use crate::networks::{Group, KindRow, LabelKind, LabelValue, ValueForm};
 
 section! {
     /// The keys of a rule, without the conditions on labels.
@@ -60,7 +60,7 @@ fn report_both_of_rule(keys: &RuleKeys, table: &Table<'_, '_>) {
 pub(super) struct RuleSpec {
     keys: RuleKeys,
     /// The conditions on labels, in the order of the kinds.
-    labels: Vec<(&'static KindRow, WrittenValues)>,
+    labels: Vec<(LabelKind, WrittenValues)>,
 }
 
 /// The values of a condition as written.
@@ -76,9 +76,9 @@ impl Rows for RuleSpec {
 
 impl Section for RuleSpec {
     fn read(mut table: Table<'_, '_>) -> Self {
-        let labels = KINDS.iter().filter_map(|kind| {
+        let labels = LabelKind::ALL.into_iter().filter_map(|kind| {
             let value = table.value(&row(kind))?;
-            let values = match kind.form {
+            let values = match kind.row().form {
                 ValueForm::Number { least, greatest } => WrittenValues::Numbers(value.numbers(range(least, greatest))),
                 _ => WrittenValues::Texts(value.texts()),
             };
@@ -96,22 +96,23 @@ impl Section for RuleSpec {
 /// The rows of a rule: its own keys, then one for each kind of label.
 const ROWS: [Row; RuleKeys::PART.rows.len() + LabelKind::COUNT] = {
     let own = RuleKeys::PART.rows;
-    let mut rows = [row(&KINDS[0]); RuleKeys::PART.rows.len() + LabelKind::COUNT];
+    let mut rows = [row(LabelKind::Label); RuleKeys::PART.rows.len() + LabelKind::COUNT];
     let mut at = 0;
     while at < rows.len() {
-        rows[at] = if at < own.len() { own[at] } else { row(&KINDS[at - own.len()]) };
+        rows[at] = if at < own.len() { own[at] } else { row(LabelKind::ALL[at - own.len()]) };
         at += 1;
     }
     rows
 };
 
 /// The row of the condition on a kind.
-const fn row(kind: &KindRow) -> Row {
-    match kind.form {
+const fn row(kind: LabelKind) -> Row {
+    let KindRow { form, example, doc, .. } = *kind.row();
+    match form {
         ValueForm::Number { least, greatest } => {
-            numbers(kind.name, range(least, greatest)).example(kind.example).doc(kind.doc).row()
+            numbers(kind.as_str(), range(least, greatest)).example(example).doc(doc).row()
         }
-        form => texts(kind.name, form.words()).example(kind.example).doc(kind.doc).row(),
+        form => texts(kind.as_str(), form.words()).example(example).doc(doc).row(),
     }
 }
 
@@ -189,8 +190,8 @@ impl Check<'_> {
     pub(super) fn check_rule(&mut self, spec: &RuleSpec, mirrors: &MirrorsConfig) -> RuleConfig {
         let mut conditions: Vec<ConditionConfig> = Vec::new();
         conditions.extend(self.check_network_condition(spec));
-        for (kind, written) in spec.labels.iter().filter(|(kind, _)| kind.group != Group::Entry) {
-            conditions.push(ConditionConfig::Label { kind: kind.kind, values: self.check_values(kind.form, written) });
+        for (kind, written) in spec.labels.iter().filter(|(kind, _)| kind.row().group != Group::Entry) {
+            conditions.push(ConditionConfig::Label { kind: *kind, values: self.check_values(*kind, written) });
         }
         RuleConfig {
             conditions,
@@ -202,8 +203,8 @@ impl Check<'_> {
         }
     }
 
-    fn check_values(&mut self, form: ValueForm, written: &WrittenValues) -> Vec<Placed<LabelValue>> {
-        let parse = match form {
+    fn check_values(&mut self, kind: LabelKind, written: &WrittenValues) -> Vec<Placed<LabelValue>> {
+        let parse = match kind.row().form {
             ValueForm::Word => value::provider,
             ValueForm::Country => value::country,
             ValueForm::Continent => value::continent,
@@ -224,7 +225,7 @@ impl Check<'_> {
     }
 
     fn check_network_condition(&mut self, spec: &RuleSpec) -> Option<ConditionConfig> {
-        let written = spec.labels.iter().find(|(kind, _)| kind.group == Group::Entry);
+        let written = spec.labels.iter().find(|(kind, _)| kind.row().group == Group::Entry);
         let Some(networks) = &spec.keys.network else {
             if let Some((_, WrittenValues::Texts(labels))) = written
                 && let Some(label) = labels.first()
@@ -237,7 +238,7 @@ impl Check<'_> {
             }
             return None;
         };
-        let labels = written.map(|(kind, written)| self.check_values(kind.form, written)).unwrap_or_default();
+        let labels = written.map(|(kind, written)| self.check_values(*kind, written)).unwrap_or_default();
         let mut sources: Vec<Placed<SourceId>> = Vec::new();
         for name in networks {
             match self.networks.find(name) {

@@ -86,7 +86,7 @@ fn show(conditions: &[ConditionConfig]) -> String {
             let sources: String = sources.iter().map(|source| format!(" {}", source.value.0)).collect();
             format!("network{sources}{}", values("", labels))
         }
-        ConditionConfig::Label { kind, values: list } => values(kind.row().name, list),
+        ConditionConfig::Label { kind, values: list } => values(kind.as_str(), list),
     };
     conditions.iter().map(one).collect::<Vec<_>>().join(", ")
 }

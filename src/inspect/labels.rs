@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: the JSON has a key for each kind, null if it has no value; an unknown key, which another version may
 //! write, is ignored.
-//! **Not here**: the kinds ([`crate::networks::KINDS`]).
+//! **Not here**: the kinds ([`crate::networks::LabelKind`]).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::base::geo::Coordinates;
-use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Labels, ValueForm};
+use crate::networks::{LabelKind, LabelValue, Labels, ValueForm};
 
 /// The key of the coordinates.
 const COORDINATES: &str = "coordinates";
@@ -38,26 +38,26 @@ impl LabelsView {
         view
     }
 
-    fn rows(&self) -> impl Iterator<Item = (&'static KindRow, Option<&LabelValue>)> {
-        KINDS.iter().zip(self.values.iter().map(Option::as_ref))
+    fn by_kind(&self) -> impl Iterator<Item = (LabelKind, Option<&LabelValue>)> {
+        LabelKind::ALL.into_iter().zip(self.values.iter().map(Option::as_ref))
     }
 
     /// The labels in a row: `provider aws, region us-east-1`. Empty if there are none.
     pub(crate) fn words(&self) -> String {
-        let value = |(row, value): (&KindRow, Option<&LabelValue>)| Some(format!("{}{}", row.prefix, value?));
+        let value = |(kind, value): (LabelKind, Option<&LabelValue>)| Some(kind.shown(value?));
         let place = self.coordinates.map(|(north, east)| format!("at {north}, {east}"));
-        self.rows().filter_map(value).chain(place).collect::<Vec<_>>().join(", ")
+        self.by_kind().filter_map(value).chain(place).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Serialize for LabelsView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(LabelKind::COUNT + 1))?;
-        for (row, value) in self.rows() {
+        for (kind, value) in self.by_kind() {
             match value {
-                Some(LabelValue::Text(text)) => map.serialize_entry(row.name, &**text)?,
-                Some(LabelValue::Number(number)) => map.serialize_entry(row.name, number)?,
-                None => map.serialize_entry(row.name, &())?,
+                Some(LabelValue::Text(text)) => map.serialize_entry(kind.as_str(), &**text)?,
+                Some(LabelValue::Number(number)) => map.serialize_entry(kind.as_str(), number)?,
+                None => map.serialize_entry(kind.as_str(), &())?,
             }
         }
         map.serialize_entry(COORDINATES, &self.coordinates)?;
@@ -68,18 +68,13 @@ impl Serialize for LabelsView {
 impl<'de> Deserialize<'de> for LabelsView {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let map: BTreeMap<String, Value> = Deserialize::deserialize(deserializer)?;
-        let value = |row: &KindRow| match (map.get(row.name)?, row.form) {
+        let value = |kind: LabelKind| match (map.get(kind.as_str())?, kind.row().form) {
             (Value::Number(number), ValueForm::Number { .. }) => Some(u32::try_from(number.as_u64()?).ok()?.into()),
             (Value::String(text), _) => Some((&**text).into()),
             _ => None,
         };
-        let mut view = LabelsView::default();
-        for row in KINDS {
-            view.values[row.kind as usize] = value(row);
-        }
         let degrees = |at: usize| map.get(COORDINATES)?.get(at)?.as_f64();
-        view.coordinates = degrees(0).zip(degrees(1));
-        Ok(view)
+        Ok(LabelsView { values: LabelKind::ALL.map(value), coordinates: degrees(0).zip(degrees(1)) })
     }
 }
 

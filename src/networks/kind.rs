@@ -2,46 +2,45 @@
 //!
 //! A new kind needs a variant, a row, and code in the loader of the file that has such labels (`load::networks`).
 //!
-//! **Invariants**: [`KINDS`] has a row for each variant, in their order; that is also the order of keys in JSON and of words
-//! in `explain`.
+//! **Invariants**: the order of the variants is that of keys in JSON and of words in `explain`.
 //! **Not here**: the labels of an address ([`super::Labels`]), the check of a value's form (`config`).
 
-/// A kind of label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LabelKind {
-    /// The label behind the prefix in a hand-written list.
-    Label,
-    /// The cloud provider: `aws`, `gcp`, `azure`, `oci`, or the one that the configuration sets.
-    Provider,
-    /// The provider's region, as the provider writes it.
-    Region,
-    /// A site of the provider, as the provider writes it: a region's own, or one away from it.
-    Zone,
-    /// The number of the autonomous system that announces the prefix.
-    Asn,
-    /// ISO 3166-1 alpha-2, upper case.
-    Country,
-    /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
-    Continent,
-    /// ISO 3166-2, like `US-CA`.
-    Subdivision,
+use std::fmt;
+
+use crate::base::words::words;
+
+words! {
+    /// A kind of label. Its word is the key of a rule's condition, and of the value in the JSON of `explain`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum LabelKind {
+        /// The label behind the prefix in a hand-written list.
+        Label = "label",
+        /// The cloud provider: `aws`, `gcp`, `azure`, `oci`, or the one that the configuration sets.
+        Provider = "provider",
+        /// The provider's region, as the provider writes it.
+        Region = "region",
+        /// A site of the provider, as the provider writes it: a region's own, or one away from it.
+        Zone = "zone",
+        /// The number of the autonomous system that announces the prefix.
+        Asn = "asn",
+        /// ISO 3166-1 alpha-2, upper case.
+        Country = "country",
+        /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
+        Continent = "continent",
+        /// ISO 3166-2, like `US-CA`.
+        Subdivision = "subdivision",
+    }
 }
 
 /// Properties of a kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KindRow {
-    /// The kind.
-    pub(crate) kind: LabelKind,
-    /// The key of a rule's condition, and of the value in the JSON of `explain`.
-    pub(crate) name: &'static str,
     /// The form of its values.
     pub(crate) form: ValueForm,
     /// The labels that come from one source together.
     pub(crate) group: Group,
     /// The noun for one value and for several.
     pub(crate) nouns: [&'static str; 2],
-    /// The text before a value in `explain`.
-    pub(crate) prefix: &'static str,
     /// The networks that have such labels: the remedy if no network has any.
     pub(crate) source: &'static str,
     /// The code of the warning about a value that no network has.
@@ -107,124 +106,97 @@ impl Group {
     pub(super) const COUNT: usize = Group::Place as usize + 1;
 }
 
-/// Every kind.
-pub(crate) const KINDS: &[KindRow] = &[
-    KindRow {
-        kind: LabelKind::Label,
-        name: "label",
-        form: ValueForm::Text,
-        group: Group::Entry,
-        nouns: ["label", "labels"],
-        prefix: "label ",
-        source: "a `list`",
-        unknown: "unknown-label",
-        doc: "Condition: the entry of the client in `network`, which must be a list, has one of these labels.",
-        example: "\"office\"",
-    },
-    KindRow {
-        kind: LabelKind::Provider,
-        name: "provider",
-        form: ValueForm::Word,
-        group: Group::Provider,
-        nouns: ["provider", "providers"],
-        prefix: "provider ",
-        source: "a feed, or `provider = \"…\"` at a network",
-        unknown: "unknown-provider",
-        doc: "Condition: one of these providers, as feeds name them.",
-        example: "\"aws\"",
-    },
-    KindRow {
-        kind: LabelKind::Region,
-        name: "region",
-        form: ValueForm::Text,
-        group: Group::Provider,
-        nouns: ["region", "regions"],
-        prefix: "region ",
-        source: "a provider's feed",
-        unknown: "unknown-region",
-        doc: "Condition: one of these regions, as feeds name them.",
-        example: "[\"us-east-1\", \"us-east-2\"]",
-    },
-    KindRow {
-        kind: LabelKind::Zone,
-        name: "zone",
-        form: ValueForm::Text,
-        group: Group::Provider,
-        nouns: ["zone", "zones"],
-        prefix: "zone ",
-        source: "the AWS feed",
-        unknown: "unknown-zone",
-        doc: "Condition: one of these zones, as the AWS feed names them (`network_border_group`): a local zone or Wavelength \
-              zone, or a region without its zones. `region` goes on to match the zones of the region.\n\n\
-              A zone can be far from its region: Lagos belongs to the region of Cape Town.",
-        example: "\"af-south-1-los-1\"",
-    },
-    KindRow {
-        kind: LabelKind::Asn,
-        name: "asn",
-        form: ValueForm::Number { least: 1, greatest: u32::MAX },
-        group: Group::Announcer,
-        nouns: ["autonomous system", "autonomous systems"],
-        prefix: "AS",
-        source: "an ASN database (`mmdb`)",
-        unknown: "unknown-asn",
-        doc: "Condition: one of these autonomous systems.\n\n\
-              0 is never announced (RFC 7607); numbers have 32 bits (RFC 6793).",
-        example: "[64512, 64513]",
-    },
-    KindRow {
-        kind: LabelKind::Country,
-        name: "country",
-        form: ValueForm::Country,
-        group: Group::Place,
-        nouns: ["country", "countries"],
-        prefix: "country ",
-        source: "a Country or City database (`mmdb`), or a geofeed",
-        unknown: "unknown-country",
-        doc: "Condition: one of these countries (ISO 3166-1).",
-        example: "[\"DE\", \"FR\"]",
-    },
-    KindRow {
-        kind: LabelKind::Continent,
-        name: "continent",
-        form: ValueForm::Continent,
-        group: Group::Place,
-        nouns: ["continent", "continents"],
-        prefix: "continent ",
-        source: "a Country or City database (`mmdb`), or a geofeed",
-        unknown: "unknown-continent",
-        doc: "Condition: one of these continents.",
-        example: "\"EU\"",
-    },
-    KindRow {
-        kind: LabelKind::Subdivision,
-        name: "subdivision",
-        form: ValueForm::Subdivision,
-        group: Group::Place,
-        nouns: ["subdivision", "subdivisions"],
-        prefix: "subdivision ",
-        source: "a City database (`mmdb`), or a geofeed",
-        unknown: "unknown-subdivision",
-        doc: "Condition: one of these subdivisions (ISO 3166-2).",
-        example: "\"US-CA\"",
-    },
-];
-
-const _: () = {
-    let mut at = 0;
-    while at < KINDS.len() {
-        assert!(KINDS[at].kind as usize == at, "a row is out of order");
-        at += 1;
-    }
-};
-
 impl LabelKind {
     /// The number of kinds.
-    pub(crate) const COUNT: usize = KINDS.len();
+    pub(crate) const COUNT: usize = LabelKind::ALL.len();
 
     /// The row of the kind.
     pub(crate) const fn row(self) -> &'static KindRow {
-        &KINDS[self as usize]
+        match self {
+            LabelKind::Label => &KindRow {
+                form: ValueForm::Text,
+                group: Group::Entry,
+                nouns: ["label", "labels"],
+                source: "a `list`",
+                unknown: "unknown-label",
+                doc: "Condition: the entry of the client in `network`, which must be a list, has one of these labels.",
+                example: "\"office\"",
+            },
+            LabelKind::Provider => &KindRow {
+                form: ValueForm::Word,
+                group: Group::Provider,
+                nouns: ["provider", "providers"],
+                source: "a feed, or `provider = \"…\"` at a network",
+                unknown: "unknown-provider",
+                doc: "Condition: one of these providers, as feeds name them.",
+                example: "\"aws\"",
+            },
+            LabelKind::Region => &KindRow {
+                form: ValueForm::Text,
+                group: Group::Provider,
+                nouns: ["region", "regions"],
+                source: "a provider's feed",
+                unknown: "unknown-region",
+                doc: "Condition: one of these regions, as feeds name them.",
+                example: "[\"us-east-1\", \"us-east-2\"]",
+            },
+            LabelKind::Zone => &KindRow {
+                form: ValueForm::Text,
+                group: Group::Provider,
+                nouns: ["zone", "zones"],
+                source: "the AWS feed",
+                unknown: "unknown-zone",
+                doc: "Condition: one of these zones, as the AWS feed names them (`network_border_group`): a local zone or Wavelength \
+                      zone, or a region without its zones. `region` goes on to match the zones of the region.\n\n\
+                      A zone can be far from its region: Lagos belongs to the region of Cape Town.",
+                example: "\"af-south-1-los-1\"",
+            },
+            LabelKind::Asn => &KindRow {
+                form: ValueForm::Number { least: 1, greatest: u32::MAX },
+                group: Group::Announcer,
+                nouns: ["autonomous system", "autonomous systems"],
+                source: "an ASN database (`mmdb`)",
+                unknown: "unknown-asn",
+                doc: "Condition: one of these autonomous systems.\n\n\
+                      0 is never announced (RFC 7607); numbers have 32 bits (RFC 6793).",
+                example: "[64512, 64513]",
+            },
+            LabelKind::Country => &KindRow {
+                form: ValueForm::Country,
+                group: Group::Place,
+                nouns: ["country", "countries"],
+                source: "a Country or City database (`mmdb`), or a geofeed",
+                unknown: "unknown-country",
+                doc: "Condition: one of these countries (ISO 3166-1).",
+                example: "[\"DE\", \"FR\"]",
+            },
+            LabelKind::Continent => &KindRow {
+                form: ValueForm::Continent,
+                group: Group::Place,
+                nouns: ["continent", "continents"],
+                source: "a Country or City database (`mmdb`), or a geofeed",
+                unknown: "unknown-continent",
+                doc: "Condition: one of these continents.",
+                example: "\"EU\"",
+            },
+            LabelKind::Subdivision => &KindRow {
+                form: ValueForm::Subdivision,
+                group: Group::Place,
+                nouns: ["subdivision", "subdivisions"],
+                source: "a City database (`mmdb`), or a geofeed",
+                unknown: "unknown-subdivision",
+                doc: "Condition: one of these subdivisions (ISO 3166-2).",
+                example: "\"US-CA\"",
+            },
+        }
+    }
+
+    /// A value with its kind, as `explain` shows it: `region us-east-1`.
+    pub(crate) fn shown(self, value: impl fmt::Display) -> String {
+        match self {
+            LabelKind::Asn => format!("AS{value}"),
+            kind => format!("{} {value}", kind.as_str()),
+        }
     }
 
     /// True for a part of a provider, like a region: two providers may have values of one name.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Networks;
-use super::kind::{Group, KINDS, LabelKind, ValueForm};
+use super::kind::{Group, LabelKind, ValueForm};
 use crate::base::geo::Coordinates;
 use crate::base::ids::{LabelsId, SourceId};
 
@@ -40,14 +40,8 @@ impl<T: fmt::Display> fmt::Display for LabelValue<T> {
     }
 }
 
-impl<'a> From<&'a str> for LabelValue<&'a str> {
+impl<'a, T: From<&'a str>> From<&'a str> for LabelValue<T> {
     fn from(text: &'a str) -> Self {
-        LabelValue::Text(text)
-    }
-}
-
-impl From<&str> for LabelValue {
-    fn from(text: &str) -> Self {
         LabelValue::Text(text.into())
     }
 }
@@ -113,7 +107,7 @@ impl<'a> Labels<'a> {
 
     /// The kinds with their values, in the order of the kinds.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LabelKind, LabelValue<&'a str>)> {
-        KINDS.iter().filter_map(|row| Some((row.kind, self.value(row.kind)?)))
+        LabelKind::ALL.into_iter().filter_map(|kind| Some((kind, self.value(kind)?)))
     }
 }
 
@@ -138,8 +132,8 @@ impl LabelSets {
     pub(super) fn set(&self, id: LabelsId) -> Labels<'_> {
         let packed = &self.sets[id.index()];
         let mut labels = Labels::default().at(packed.coordinates);
-        for row in KINDS {
-            labels.values[row.kind as usize] = self.unpack(row.kind, packed.values[row.kind as usize]);
+        for (kind, value) in LabelKind::ALL.into_iter().zip(packed.values) {
+            labels.values[kind as usize] = self.unpack(kind, value);
         }
         labels
     }
@@ -241,10 +235,11 @@ impl<'a> AddressLabels<'a> {
             entries.filter_map(|(source, id)| Some((&source.labels, &source.labels.sets[(*id)?.index()])))
         };
         for (at, (sets, packed)) in sets().enumerate() {
-            for (row, value) in KINDS.iter().zip(packed.values) {
-                let known = &mut first[row.group as usize];
-                if value != 0 && row.group != Group::Entry && known.is_none_or(|first| first == at) {
-                    labels.values[row.kind as usize] = sets.unpack(row.kind, value);
+            for (kind, value) in LabelKind::ALL.into_iter().zip(packed.values) {
+                let group = kind.row().group;
+                let known = &mut first[group as usize];
+                if value != 0 && group != Group::Entry && known.is_none_or(|first| first == at) {
+                    labels.values[kind as usize] = sets.unpack(kind, value);
                     *known = Some(at);
                 }
             }
@@ -287,7 +282,7 @@ mod tests {
         };
         let networks = Networks { sources: sources.iter().map(source).collect() };
         let facts = networks.facts(&entries);
-        let words = facts.labels.iter().map(|(kind, value)| format!("{}{value}", kind.row().prefix));
+        let words = facts.labels.iter().map(|(kind, value)| kind.shown(value));
         (words.collect(), facts.labels.coordinates)
     }
 

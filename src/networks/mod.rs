@@ -13,7 +13,7 @@ mod labels;
 mod overlay;
 
 pub use kind::LabelKind;
-pub(crate) use kind::{Group, KINDS, KindRow, ValueForm};
+pub(crate) use kind::{Group, KindRow, ValueForm};
 pub use labels::Labels;
 pub(crate) use labels::{AddressLabels, LabelValue};
 pub(crate) use overlay::{Combination, Combinations, Overlay, overlay};
@@ -99,16 +99,8 @@ impl Source {
     /// The entry of an address: the longest prefix that holds it.
     pub(crate) fn entry_at(&self, address: IpAddr) -> Option<FoundEntry> {
         match address {
-            IpAddr::V4(v4) => longest(&self.v4, v4.to_bits()).map(|entry| FoundEntry {
-                prefix: Prefix::V4(entry.block),
-                labels: entry.labels,
-                line: entry.line,
-            }),
-            IpAddr::V6(v6) => longest(&self.v6, v6.to_bits()).map(|entry| FoundEntry {
-                prefix: Prefix::V6(entry.block),
-                labels: entry.labels,
-                line: entry.line,
-            }),
+            IpAddr::V4(v4) => longest(&self.v4, v4.to_bits(), Prefix::V4),
+            IpAddr::V6(v6) => longest(&self.v6, v6.to_bits(), Prefix::V6),
         }
     }
 }
@@ -116,10 +108,12 @@ impl Source {
 /// Finds the longest prefix by a search for every prefix of the address, the longest first.
 ///
 /// That is one binary search per length, however deeply prefixes nest. Only `explain` does this; serving uses a table.
-fn longest<A: Bits>(entries: &[Entry<A>], address: A) -> Option<&Entry<A>> {
+fn longest<A: Bits>(entries: &[Entry<A>], address: A, family: fn(Block<A>) -> Prefix) -> Option<FoundEntry> {
     (0..=A::WIDTH).rev().find_map(|len| {
         let wanted = Block::holding(address, len);
-        entries.binary_search_by_key(&wanted, |entry| entry.block).ok().map(|at| &entries[at])
+        let at = entries.binary_search_by_key(&wanted, |entry| entry.block).ok()?;
+        let Entry { block, labels, line } = entries[at];
+        Some(FoundEntry { prefix: family(block), labels, line })
     })
 }
 

@@ -6,7 +6,7 @@ use super::unmapped::unmapped_regions;
 use super::{named_values, near, texts};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, sort_by_place};
 use crate::config::{ConditionConfig, Config, HorizonConfig, Placed, Ranking, RuleConfig};
-use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Networks, ValueForm};
+use crate::networks::{KindRow, LabelKind, LabelValue, Networks, ValueForm};
 
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
 ///
@@ -15,8 +15,8 @@ pub(crate) fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnost
     let known = KnownValues::of(networks);
     let mut problems = Vec::new();
     let mut silent = BTreeSet::new();
-    for row in KINDS.iter().filter(|row| matches!(row.form, ValueForm::Number { .. })) {
-        problems.extend(unknown_numbers(row, config, &known, &mut silent));
+    for kind in LabelKind::ALL.into_iter().filter(|kind| matches!(kind.row().form, ValueForm::Number { .. })) {
+        problems.extend(unknown_numbers(kind, config, &known, &mut silent));
     }
     for horizon in &config.horizons {
         for rule in &horizon.rules {
@@ -54,8 +54,8 @@ impl<'n> KnownValues<'n> {
         let mut known = KnownValues::default();
         for source in &networks.sources {
             known.of_sources.push(source.values(LabelKind::Label));
-            for row in KINDS {
-                known.values[row.kind as usize].extend(source.values(row.kind));
+            for kind in LabelKind::ALL {
+                known.values[kind as usize].extend(source.values(kind));
             }
             // Databases of cities have hundreds of thousands of sets, and no provider.
             if source.values(LabelKind::Provider).is_empty() {
@@ -63,9 +63,9 @@ impl<'n> KnownValues<'n> {
             }
             for labels in source.all_labels() {
                 let Some(provider) = labels.text(LabelKind::Provider) else { continue };
-                for row in KINDS.iter().filter(|row| row.kind.is_of_provider()) {
-                    let values = known.of_providers[row.kind as usize].entry(provider).or_default();
-                    values.extend(labels.value(row.kind));
+                for kind in LabelKind::ALL.into_iter().filter(|kind| kind.is_of_provider()) {
+                    let values = known.of_providers[kind as usize].entry(provider).or_default();
+                    values.extend(labels.value(kind));
                 }
             }
         }
@@ -78,10 +78,10 @@ impl<'n> KnownValues<'n> {
 }
 
 /// Numbers that no network knows: one problem for each number, wherever it is named.
-fn unknown_numbers(row: &KindRow, config: &Config, known: &KnownValues<'_>, silent: &mut Silent) -> Vec<Diagnostic> {
+fn unknown_numbers(kind: LabelKind, config: &Config, known: &KnownValues<'_>, silent: &mut Silent) -> Vec<Diagnostic> {
     let rules = config.horizons.iter().flat_map(|horizon| &horizon.rules);
-    let named = rules.filter_map(|rule| named_values(rule, row.kind)).flatten();
-    let known = known.of_kind(row.kind);
+    let named = rules.filter_map(|rule| named_values(rule, kind)).flatten();
+    let known = known.of_kind(kind);
     let mut unknown_places: BTreeMap<LabelValue<&str>, Vec<&Place>> = BTreeMap::new();
     for value in named.filter(|value| !known.contains(&value.value.borrowed())) {
         unknown_places.entry(value.value.borrowed()).or_default().push(&value.place);
@@ -92,11 +92,11 @@ fn unknown_numbers(row: &KindRow, config: &Config, known: &KnownValues<'_>, sile
             .into_values()
             .flatten()
             .min_by_key(|place| (place.file.clone(), place.line, place.columns.start));
-        return first.and_then(|place| unknown(row, "", place, Some(silent), String::new())).into_iter().collect();
+        return first.and_then(|place| unknown(kind, "", place, Some(silent), String::new())).into_iter().collect();
     }
     let problem = |(number, places): (LabelValue<&str>, Vec<&Place>)| {
-        let help = format!("check the number; {} known: {}", row.nouns[1], known.len());
-        let problem = unknown(row, &number.to_string(), places[0], None, help)?;
+        let help = format!("check the number; {} known: {}", kind.row().nouns[1], known.len());
+        let problem = unknown(kind, &number.to_string(), places[0], None, help)?;
         Some(match places[1..] {
             [] => problem,
             [second] => problem.related(second.clone(), "and here"),
@@ -140,14 +140,14 @@ fn check_rule(
         match condition {
             ConditionConfig::Label { kind, .. } if matches!(kind.row().form, ValueForm::Number { .. }) => {}
             ConditionConfig::Label { kind, values } if kind.is_of_provider() => {
-                check_parts(kind.row(), rule, values, known, silent, problems);
+                check_parts(*kind, rule, values, known, silent, problems);
             }
             ConditionConfig::Label { kind, values } => {
-                let (row, all) = (kind.row(), known.of_kind(*kind));
+                let all = known.of_kind(*kind);
                 for value in unknown_values(values, all) {
-                    let help = help(row, &value.value.to_string(), all);
+                    let help = help(*kind, &value.value.to_string(), all);
                     let nothing = all.is_empty().then_some(&mut *silent);
-                    problems.extend(unknown(row, &value.value.to_string(), &value.place, nothing, help));
+                    problems.extend(unknown(*kind, &value.value.to_string(), &value.place, nothing, help));
                 }
             }
             ConditionConfig::Network { sources, labels } => {
@@ -175,20 +175,26 @@ fn unknown_values<'v>(
     values.iter().filter(|value| !all.contains(&value.value.borrowed()))
 }
 
-fn help(row: &KindRow, value: &str, all: &Values<'_>) -> String {
-    did_you_mean(value, &format!("known {}", row.nouns[1]), texts(all))
+fn help(kind: LabelKind, value: &str, all: &Values<'_>) -> String {
+    did_you_mean(value, &format!("known {}", kind.row().nouns[1]), texts(all))
 }
 
 /// A value that no source knows. If no source knows any value of the kind (`silent`), one warning says so instead.
-fn unknown(row: &KindRow, value: &str, place: &Place, silent: Option<&mut Silent>, help: String) -> Option<Diagnostic> {
-    let [one, several] = row.nouns;
+fn unknown(
+    kind: LabelKind,
+    value: &str,
+    place: &Place,
+    silent: Option<&mut Silent>,
+    help: String,
+) -> Option<Diagnostic> {
+    let KindRow { nouns: [one, several], unknown, source, .. } = *kind.row();
     match silent {
         None => Some(
-            Diagnostic::warning(row.unknown, format!("no network knows {one} `{value}`"))
+            Diagnostic::warning(unknown, format!("no network knows {one} `{value}`"))
                 .at(place.clone(), "met by no client")
                 .help(help),
         ),
-        Some(silent) => silent.insert(one).then(|| no_source(several, place, "met by no client", row.source)),
+        Some(silent) => silent.insert(one).then(|| no_source(several, place, "met by no client", source)),
     }
 }
 
@@ -208,7 +214,7 @@ fn by_distance(horizon: &HorizonConfig) -> impl Iterator<Item = &Place> {
 /// Checks regions, and other parts of a provider. The known values are those of the rule's providers, or of all providers
 /// if the rule names no provider.
 fn check_parts(
-    row: &KindRow,
+    kind: LabelKind,
     rule: &RuleConfig,
     values: &[Placed<LabelValue>],
     known: &KnownValues<'_>,
@@ -224,19 +230,19 @@ fn check_parts(
         // The regions of unknown providers cannot be checked.
         return;
     }
-    let of_providers = &known.of_providers[row.kind as usize];
+    let of_providers = &known.of_providers[kind as usize];
     let all: Values<'_> =
         texts(&providers).into_iter().filter_map(|provider| of_providers.get(provider)).flatten().copied().collect();
     for value in unknown_values(values, &all) {
         let elsewhere = of_providers.iter().find(|(_, values)| values.contains(&value.value.borrowed()));
         let help = match elsewhere {
             Some((provider, _)) => {
-                format!("`{}` is a {} of `{provider}`, which this rule does not name", value.value, row.nouns[0])
+                format!("`{}` is a {} of `{provider}`, which this rule does not name", value.value, kind.row().nouns[0])
             }
-            None => help(row, &value.value.to_string(), &all),
+            None => help(kind, &value.value.to_string(), &all),
         };
-        let nothing = known.of_kind(row.kind).is_empty().then_some(&mut *silent);
-        problems.extend(unknown(row, &value.value.to_string(), &value.place, nothing, help));
+        let nothing = known.of_kind(kind).is_empty().then_some(&mut *silent);
+        problems.extend(unknown(kind, &value.value.to_string(), &value.place, nothing, help));
     }
 }
 

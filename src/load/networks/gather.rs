@@ -13,7 +13,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
 use crate::base::prefix::{Prefix, PrefixError};
 use crate::config::{Network, NetworkKind};
-use crate::networks::{Conflict, KINDS, LabelKind, Labels, Source, SourceBuilder};
+use crate::networks::{Conflict, LabelKind, Labels, Source, SourceBuilder};
 
 /// The largest share of a geofeed's entries that is left out: one in this many. With more, the file is refused, because a
 /// damaged file, or one of another format, has many bad lines, and a slip of its author has few.
@@ -250,7 +250,7 @@ fn contradictions(source: &Source, text: &SourceText<'_>, conflicts: &[Conflict]
 /// The values of two sets of labels, of the first kind whose values differ.
 fn differences(one: &Labels<'_>, other: &Labels<'_>) -> [String; 2] {
     let differs = |kind: &LabelKind| one.value(*kind) != other.value(*kind);
-    let kind = KINDS.iter().map(|row| row.kind).find(differs).unwrap_or(LabelKind::Label);
+    let kind = LabelKind::ALL.into_iter().find(differs).unwrap_or(LabelKind::Label);
     [one, other].map(|labels| match labels.value(kind) {
         Some(value) => format!("`{value}`"),
         None => format!("no {}", kind.row().nouns[0]),
