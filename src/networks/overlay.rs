@@ -46,10 +46,7 @@ pub(crate) fn overlay<A: Bits>(
         for (sweep, labels) in sweeps.iter_mut().zip(&mut current) {
             let (found, until) = sweep.advance(at);
             *labels = found;
-            next = match (next, until) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            next = next.into_iter().chain(until).min();
         }
         let combination = combinations.intern(&current);
         if forced || ranges.last().is_none_or(|(_, last)| *last != combination) {
@@ -125,11 +122,7 @@ impl<'a, A: Bits> Sweep<'a, A> {
         }
         let begins = self.rest.first().map(|entry| entry.block.first());
         let ends = self.open.last().and_then(|entry| entry.block.last().next());
-        let until = match (begins, ends) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        (self.open.last().map(|entry| entry.labels), until)
+        (self.open.last().map(|entry| entry.labels), begins.into_iter().chain(ends).min())
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Derived, Live, Snapshot};
+use super::{Change, Live, Snapshot};
 use crate::base::time::Generation;
 use crate::mirror::Mirror;
 use crate::zone::Zone;
@@ -17,7 +17,7 @@ use crate::zone::Zone;
 #[derive(Debug)]
 pub struct Next {
     snapshot: Snapshot,
-    /// Whether [`Derived`] follows from the rest. Its mirrors always do.
+    /// Whether [`super::Derived`] follows from the rest. Its mirrors always do.
     is_derived: bool,
     /// True if the dynamic records of zones are those that follow from the rest.
     is_overlaid: bool,
@@ -97,7 +97,7 @@ impl Next {
             snapshot = snapshot.overlay();
         }
         if !is_derived {
-            snapshot.derived = Derived::from(&snapshot.compiled, &snapshot.live, snapshot.derived.mirrors);
+            snapshot = snapshot.derive();
         }
         snapshot
     }

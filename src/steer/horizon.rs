@@ -250,11 +250,6 @@ impl Horizon {
         FoundRange { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
     }
 
-    /// The number of rules, the default not counted.
-    pub(crate) fn rule_count(&self) -> usize {
-        self.rules.len()
-    }
-
     /// The winner for a client with these facts; for `explain` and `check`, off the query path.
     pub(crate) fn winner(&self, facts: &AddressLabels<'_>) -> Won {
         winner(&self.rules, facts)

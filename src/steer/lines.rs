@@ -134,7 +134,8 @@ impl TreeKey for u64 {
 /// Ranges by their first addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Ranges<A: Packed> {
-    lines: A::Lines,
+    /// The ranges by the keys of their first addresses.
+    pub(super) lines: A::Lines,
     /// The bits behind the key, by position, of the starts that have any.
     lows: Box<[(u32, u64)]>,
 }
@@ -185,17 +186,6 @@ impl<A: Packed> Ranges<A> {
         self.lines.advance(address.split().0, from)
     }
 
-    /// The range behind another; `None` behind the last.
-    #[inline]
-    pub(super) fn next(&self, place: TreePlace) -> Option<TreePlace> {
-        self.lines.next(place)
-    }
-
-    /// The place of the range of a position.
-    pub(super) fn place(&self, position: usize) -> TreePlace {
-        self.lines.place(position)
-    }
-
     /// The first address of a range.
     #[inline]
     pub(super) fn start(&self, place: TreePlace) -> A {
@@ -210,25 +200,9 @@ impl<A: Packed> Ranges<A> {
         found.map_or(0, |found| self.lows[found].1)
     }
 
-    /// The plan of a range.
-    #[inline]
-    pub(super) fn plan(&self, place: TreePlace) -> PlanId {
-        self.lines.plan(place)
-    }
-
-    /// The number of ranges.
-    pub(super) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
     /// The bytes taken.
     pub(super) fn memory(&self) -> usize {
         self.lines.memory() + size_of_val(&*self.lows)
-    }
-
-    /// The memory areas that queries read.
-    pub(super) fn areas(&self) -> [Range<*const u8>; 2] {
-        self.lines.areas()
     }
 }
 

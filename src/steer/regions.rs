@@ -84,16 +84,10 @@ impl RegionTable {
 }
 
 /// The ranges of one family, in address order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Spans<A> {
     firsts: Box<[A]>,
     ids: Box<[u16]>,
-}
-
-impl<A> Default for Spans<A> {
-    fn default() -> Self {
-        Spans { firsts: Box::default(), ids: Box::default() }
-    }
 }
 
 impl<A: Bits> Spans<A> {

@@ -15,9 +15,11 @@
 //! **Not here**: the reason for a plan ([`super::horizon`]); the place of a range in memory, and the search for it
 //! ([`super::lines`]).
 
+use std::cmp::Reverse;
+
 use arrayvec::ArrayVec;
 
-use super::lines::{Descent, Packed, Ranges, TreePlace};
+use super::lines::{Descent, Lines as _, Packed, Ranges, TreePlace};
 use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block};
 
@@ -79,7 +81,7 @@ impl<A: Packed> RangeTable<A> {
 
     /// The number of ranges.
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        self.ranges.lines.len()
     }
 
     /// The bytes that the table takes, per its own arrays.
@@ -89,7 +91,7 @@ impl<A: Packed> RangeTable<A> {
 
     /// The memory areas that queries read.
     pub(crate) fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
-        self.ranges.areas()
+        self.ranges.lines.areas()
     }
 
     /// Takes the first step towards an address, for a caller that prefetches: the point to go on from, and the place to
@@ -107,13 +109,13 @@ impl<A: Packed> RangeTable<A> {
 
     /// All ranges in address order.
     pub fn ranges(&self) -> impl Iterator<Item = TableRange<A>> + '_ {
-        (0..self.len()).map(|at| self.range(self.ranges.place(at)))
+        (0..self.len()).map(|at| self.range(self.ranges.lines.place(at)))
     }
 
     /// The plan of one address.
     #[inline]
     pub fn plan_at(&self, address: A) -> PlanId {
-        self.ranges.plan(self.ranges.find(address, None))
+        self.ranges.lines.plan(self.ranges.find(address, None))
     }
 
     /// The range that holds an address.
@@ -141,7 +143,7 @@ impl<A: Packed> RangeTable<A> {
         let scope = start.previous().map(common).max(next.map(common)).unwrap_or(0);
         let plan = match next {
             Some(next) if next <= address.fill(source) => self.most_of(Block::holding(address, source), at),
-            _ => self.ranges.plan(at),
+            _ => self.ranges.lines.plan(at),
         };
         FoundRange { plan, scope }
     }
@@ -149,13 +151,13 @@ impl<A: Packed> RangeTable<A> {
     /// The first address of the range behind the one at `at`.
     #[inline]
     fn start_after(&self, at: TreePlace) -> Option<A> {
-        self.ranges.next(at).map(|next| self.ranges.start(next))
+        self.ranges.lines.next(at).map(|next| self.ranges.start(next))
     }
 
     fn range(&self, at: TreePlace) -> TableRange<A> {
         let next = self.start_after(at);
         let last = next.map_or(A::MAX, |next| next.previous().expect("only the first range starts at zero"));
-        TableRange { first: self.ranges.start(at), last, plan: self.ranges.plan(at) }
+        TableRange { first: self.ranges.start(at), last, plan: self.ranges.lines.plan(at) }
     }
 
     /// The plan that covers most of a block of which the first range is at `first`.
@@ -164,32 +166,27 @@ impl<A: Packed> RangeTable<A> {
         let mut covered: ArrayVec<(PlanId, u128), CROWDED> = ArrayVec::new();
         let (mut at, mut from, end) = (first, block.first(), block.last());
         for _ in 0..CROWDED {
-            let next = self.ranges.next(at).map(|next| (next, self.ranges.start(next)));
+            let next = self.ranges.lines.next(at).map(|next| (next, self.ranges.start(next)));
             let next = next.filter(|(_, start)| *start <= end);
             let last = next.and_then(|(_, start)| start.previous()).unwrap_or(end);
-            let (plan, share) = (self.ranges.plan(at), count(from, last));
+            let (plan, share) = (self.ranges.lines.plan(at), count(from, last));
             match covered.iter_mut().find(|(known, _)| *known == plan) {
                 Some((_, sum)) => *sum = sum.saturating_add(share),
                 None => covered.push((plan, share)),
             }
             match next {
                 Some(next) => (at, from) = next,
-                None => return largest(&covered),
+                None => return largest(covered),
             }
         }
-        self.crowded.of_block(block).unwrap_or_else(|| self.ranges.plan(first))
+        self.crowded.of_block(block).unwrap_or_else(|| self.ranges.lines.plan(first))
     }
 }
 
 /// The plan with the largest sum, the first among equals.
-fn largest(covered: &[(PlanId, u128)]) -> PlanId {
-    let mut best = covered[0];
-    for &(plan, sum) in &covered[1..] {
-        if sum > best.1 {
-            best = (plan, sum);
-        }
-    }
-    best.0
+fn largest(covered: impl IntoIterator<Item = (PlanId, u128)>) -> PlanId {
+    let first = covered.into_iter().min_by_key(|(_, sum)| Reverse(*sum));
+    first.expect("a block has an address").0
 }
 
 /// The number of addresses from one to another, both included.
@@ -265,14 +262,9 @@ impl<A: Bits> WinnerSearch<'_, A> {
             let last = self.starts.get(at + 1).and_then(|next| next.previous()).unwrap_or(A::MAX);
             *weight = weight.saturating_add(share(self.starts[at], last, block));
         }
-        let mut best = (0u128, PlanId(0));
-        for plan in self.touched.drain(..) {
-            let weight = std::mem::take(&mut self.weights[plan.index()]);
-            if weight > best.0 {
-                best = (weight, plan);
-            }
-        }
-        self.winners.push((block, best.1));
+        let weights = &mut self.weights;
+        let covered = self.touched.drain(..).map(|plan| (plan, std::mem::take(&mut weights[plan.index()])));
+        self.winners.push((block, largest(covered)));
         let half = block.prefix_len() + 1;
         let upper = Block::holding(block.last(), half);
         let middle = from + self.starts[from..to].partition_point(|start| *start < upper.first());

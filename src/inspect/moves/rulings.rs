@@ -228,7 +228,7 @@ struct HorizonDraft<'s> {
 impl<'s> HorizonDraft<'s> {
     fn of(snapshot: &'s Snapshot, id: HorizonId) -> Self {
         let horizon = &snapshot.horizons()[id.index()];
-        let winners = (0..horizon.rule_count()).map(Won::Rule).chain([Won::Default]);
+        let winners = (0..horizon.rules.len()).map(Won::Rule).chain([Won::Default]);
         let rules = winners.map(|won| words::rule(snapshot, id, won)).collect();
         let written = HorizonRulings { name: horizon.name.to_string(), rules, plans: Vec::new() };
         HorizonDraft { horizon, written, known: HashMap::new(), by_firsts: HashMap::new() }

@@ -11,20 +11,20 @@ fn assert_finds<A: Packed>(mut starts: Vec<A>, probes: &[A]) {
     starts.dedup();
     let plans: Vec<PlanId> = (0..starts.len()).map(|at| PlanId(at as u16)).collect();
     let ranges = Ranges::pack(&starts, &plans);
-    assert_eq!(ranges.len(), starts.len());
+    assert_eq!(ranges.lines.len(), starts.len());
     for (at, &start) in starts.iter().enumerate() {
-        let place = ranges.place(at);
-        assert_eq!((ranges.start(place), ranges.plan(place)), (start, PlanId(at as u16)));
-        assert_eq!(ranges.next(place), (at + 1 < starts.len()).then(|| ranges.place(at + 1)));
+        let place = ranges.lines.place(at);
+        assert_eq!((ranges.start(place), ranges.lines.plan(place)), (start, PlanId(at as u16)));
+        assert_eq!(ranges.lines.next(place), (at + 1 < starts.len()).then(|| ranges.lines.place(at + 1)));
     }
     let edges = starts.iter().flat_map(|start| [Some(*start), start.previous(), start.next()]).flatten();
     for address in edges.chain(probes.iter().copied()).chain([A::MIN, A::MAX]) {
         let expected = starts.partition_point(|start| *start <= address) - 1;
-        let expected = ranges.place(expected);
+        let expected = ranges.lines.place(expected);
         assert_eq!(ranges.find(address, None), expected, "{address:?} among {starts:?}");
         // The line that was told ahead is the one in which it was found, or the bits behind the key have led back from.
         // Wherever the way has come to, the search goes on to the same.
-        let ((mut descent, mut place), [lines, nodes]) = (ranges.approach(address), ranges.areas());
+        let ((mut descent, mut place), [lines, nodes]) = (ranges.approach(address), ranges.lines.areas());
         let line = loop {
             assert_eq!(ranges.find(address, Some(descent)), expected, "{address:?} from {descent:?}");
             if let Descent::Line(line) = descent {
