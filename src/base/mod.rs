@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod ends;
 pub mod geo;
 pub mod ids;
+pub(crate) mod lock;
 pub mod logged;
 pub(crate) mod memory;
 pub mod name;

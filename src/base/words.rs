@@ -74,6 +74,10 @@ macro_rules! words {
         $vis enum $name { $($(#[$about])* $variant $(($($data)*))? $({$($fields)*})?,)* }
 
         impl $name {
+            /// The words, in the order of the variants.
+            #[allow(dead_code, reason = "few enums with data are counted by word")]
+            $vis const WORDS: [&'static str; [$($word),*].len()] = [$($word),*];
+
             /// The word of the variant.
             $vis const fn as_str(&self) -> &'static str {
                 match self { $($name::$variant { .. } => $word,)* }

@@ -1,11 +1,14 @@
 //! A copied response as a frame of data: its length, and a `Dnstap` of protobuf.
 //!
 //! **Invariants**: the fields stand in the order of their numbers, and each has the type of dnstap.proto.
-//! **Not here**: the facts ([`crate::telemetry::tap`]).
+//! **Not here**: taking copies ([`crate::telemetry::tap`]).
 
 use std::net::IpAddr;
 
+use super::facts::TapCopy;
 use super::frame::LEN_LEN;
+use crate::base::ends::SocketEnds;
+use crate::base::logged::LoggedClients;
 use crate::wire::Transport;
 
 /// `Dnstap.Type.MESSAGE`
@@ -30,50 +33,17 @@ pub(crate) struct DnstapOrigin {
     pub(crate) version: Box<[u8]>,
 }
 
-/// A version of HTTP, with its number in dnstap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TapHttp {
-    /// HTTP/1.
-    One = 1,
-    /// HTTP/2.
-    Two = 2,
-}
-
-/// A response and its circumstances.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DnstapMessage<'m> {
-    /// The transport.
-    pub(crate) transport: Transport,
-    /// The version of HTTP; `None` for other transports.
-    pub(crate) http: Option<TapHttp>,
-    /// The address of the resolver, as far as it is kept.
-    pub(crate) query_address: Option<IpAddr>,
-    /// The port of the resolver, if it is kept.
-    pub(crate) query_port: Option<u16>,
-    /// The address of this server.
-    pub(crate) response_address: IpAddr,
-    /// The port of this server.
-    pub(crate) response_port: u16,
-    /// The time at which the query was received, in nanoseconds since 1970.
-    pub(crate) query_ns: u64,
-    /// The time at which the response was made, in nanoseconds since 1970.
-    pub(crate) response_ns: u64,
-    /// The apex of the zone that has answered, in wire form; empty if no zone has.
-    pub(crate) zone: &'m [u8],
-    /// The response; empty if it cannot be shown.
-    pub(crate) response: &'m [u8],
-}
-
-/// Appends a frame of data. `scratch` is a buffer that is kept from one message to the next.
+/// Appends a frame of data. `response` is empty if it cannot be shown; `scratch` is a buffer that is kept from one copy to the next.
 pub(crate) fn encode(
     out: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
     origin: &DnstapOrigin,
     extra: &[u8],
-    message: &DnstapMessage<'_>,
+    copy: &TapCopy<'_>,
+    response: &[u8],
 ) {
     scratch.clear();
-    put_message(scratch, message);
+    put_message(scratch, copy, response);
     let start = out.len();
     out.extend_from_slice(&[0; LEN_LEN]);
     put_bytes(out, 1, &origin.identity);
@@ -86,25 +56,26 @@ pub(crate) fn encode(
     out[start..start + LEN_LEN].copy_from_slice(&len.to_be_bytes());
 }
 
-fn put_message(out: &mut Vec<u8>, message: &DnstapMessage<'_>) {
+fn put_message(out: &mut Vec<u8>, TapCopy { facts, zone, .. }: &TapCopy<'_>, response: &[u8]) {
+    let SocketEnds { peer, local } = facts.ends;
     put_number(out, 1, TYPE_AUTH_RESPONSE);
-    put_number(out, 2, if message.response_address.is_ipv4() { 1 } else { 2 });
-    put_number(out, 3, protocol(message.transport));
-    if let Some(address) = message.query_address {
+    put_number(out, 2, if local.is_ipv4() { 1 } else { 2 });
+    put_number(out, 3, protocol(facts.transport));
+    if let Some(address) = facts.clients.cut(peer.ip()) {
         put_address(out, 4, address);
     }
-    put_address(out, 5, message.response_address);
-    if let Some(port) = message.query_port {
-        put_number(out, 6, port.into());
+    put_address(out, 5, local.ip());
+    if facts.clients == LoggedClients::Whole {
+        put_number(out, 6, peer.port().into());
     }
-    put_number(out, 7, message.response_port.into());
-    put_number(out, 8, message.query_ns / NS_OF_SECOND);
-    put_fixed(out, 9, (message.query_ns % NS_OF_SECOND) as u32);
-    put_bytes(out, 11, message.zone);
-    put_number(out, 12, message.response_ns / NS_OF_SECOND);
-    put_fixed(out, 13, (message.response_ns % NS_OF_SECOND) as u32);
-    put_bytes(out, 14, message.response);
-    if let Some(http) = message.http {
+    put_number(out, 7, local.port().into());
+    put_number(out, 8, facts.received_ns / NS_OF_SECOND);
+    put_fixed(out, 9, (facts.received_ns % NS_OF_SECOND) as u32);
+    put_bytes(out, 11, zone);
+    put_number(out, 12, facts.made_ns / NS_OF_SECOND);
+    put_fixed(out, 13, (facts.made_ns % NS_OF_SECOND) as u32);
+    put_bytes(out, 14, response);
+    if let Some(http) = facts.http {
         put_number(out, 16, http as u64);
     }
 }

@@ -14,8 +14,10 @@
 
 mod cut;
 mod encode;
+mod facts;
 pub(crate) mod frame;
 
 pub(crate) use cut::cut;
-pub use encode::TapHttp;
-pub(crate) use encode::{DnstapMessage, DnstapOrigin, encode};
+pub(crate) use encode::{DnstapOrigin, encode};
+pub use facts::TapHttp;
+pub(crate) use facts::{SteeredFacts, TapCopy, TapFacts};

@@ -10,6 +10,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
+/// A connection, with TLS or without.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
+
 /// An ID that attackers cannot predict (RFC 5452 §9.2).
 pub(crate) fn random_id() -> io::Result<u16> {
     let mut octets = [0; 2];

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::base::logged::LoggedClients;
-use crate::dnstap::{self, DnstapMessage, DnstapOrigin};
+use crate::dnstap::{self, DnstapOrigin, SteeredFacts, TapCopy};
 use crate::inspect::winner_at;
 use crate::live::Published;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
-use crate::telemetry::tap::{SteeredFacts, TapCopy, TapTaker};
+use crate::telemetry::tap::TapTaker;
 
 /// The bytes of frames that are sent by one write.
 const BATCH_LEN: usize = 64 << 10;
@@ -47,18 +46,11 @@ struct ExtraSteered<'c> {
 }
 
 /// The rule that decided: its number from 1, as `pharos explain` has it, or `default`.
+#[derive(Serialize)]
+#[serde(untagged)]
 enum ExtraRule {
     Number(usize),
-    Default,
-}
-
-impl Serialize for ExtraRule {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            ExtraRule::Number(number) => serializer.serialize_u64(*number as u64),
-            ExtraRule::Default => serializer.serialize_str("default"),
-        }
-    }
+    Word(&'static str),
 }
 
 impl Frames {
@@ -75,27 +67,13 @@ impl Frames {
         while batch.len() < BATCH_LEN
             && let Some((copy, message)) = taker.take()
         {
-            let clients = copy.facts.clients;
-            if dnstap::cut(message, clients).is_none() {
+            if dnstap::cut(message, copy.facts.clients).is_none() {
                 message.clear();
             }
             extra.clear();
             // Writing to a Vec cannot fail.
             let _ = serde_json::to_writer(&mut *extra, &extra_of(&copy, &snapshot));
-            let ends = copy.facts.ends;
-            let encoded = DnstapMessage {
-                transport: copy.facts.transport,
-                http: copy.facts.http,
-                query_address: clients.cut(ends.peer.ip()),
-                query_port: (clients == LoggedClients::Whole).then(|| ends.peer.port()),
-                response_address: ends.local.ip(),
-                response_port: ends.local.port(),
-                query_ns: copy.facts.received_ns,
-                response_ns: copy.facts.made_ns,
-                zone: copy.zone,
-                response: message,
-            };
-            dnstap::encode(batch, scratch, origin, extra, &encoded);
+            dnstap::encode(batch, scratch, origin, extra, &copy, message);
             count += 1;
         }
         count
@@ -112,7 +90,7 @@ fn extra_of<'c>(copy: &TapCopy<'c>, snapshot: &'c Snapshot) -> Extra<'c> {
         horizon: is_same.then(|| &*snapshot.horizons()[horizon.index()].name),
         rule: is_same.then(|| match winner_at(snapshot, horizon, location) {
             Won::Rule(index) => ExtraRule::Number(index + 1),
-            Won::Default => ExtraRule::Default,
+            Won::Default => ExtraRule::Word("default"),
         }),
     });
     Extra { outcome: copy.facts.outcome.as_str(), generation: copy.facts.generation.0, steered }

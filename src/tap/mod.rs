@@ -26,9 +26,10 @@ use crate::dnstap::DnstapOrigin;
 use crate::files;
 use crate::live::Published;
 use crate::process::Vital;
+use crate::process::datagram::Duplex;
 use crate::telemetry::tap::{TapTaker, Taps};
 use frames::Frames;
-use session::{SessionEnd, SessionError};
+use session::SessionError;
 
 /// The first pause before another attempt to connect, and the longest: each is twice the one before.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
@@ -52,14 +53,10 @@ impl TapTarget {
         let dnstap = config.dnstap.as_ref()?;
         let identity = dnstap.identity.as_deref().or(config.dns.nsid.as_deref()).map(str::to_string);
         let identity = identity.or_else(files::host_name).unwrap_or_default();
-        let version = dnstap.version.as_deref().map_or_else(version, str::to_string);
-        let origin = DnstapOrigin { identity: identity.into_bytes().into(), version: version.into_bytes().into() };
+        let version = dnstap.version.as_deref().unwrap_or(concat!("pharos ", env!("CARGO_PKG_VERSION")));
+        let origin = DnstapOrigin { identity: identity.into_bytes().into(), version: version.as_bytes().into() };
         Some(Arc::new(TapTarget { reader: dnstap.reader.clone(), origin }))
     }
-}
-
-fn version() -> String {
-    format!("pharos {}", env!("CARGO_PKG_VERSION"))
 }
 
 impl fmt::Display for TapTarget {
@@ -166,18 +163,17 @@ impl TapWriter {
             let connected = tokio::select! {
                 biased;
                 () = self.asked(Some(target)) => return,
-                connected = timeout(CONNECT_TIMEOUT, TapStream::connect(target)) => connected,
+                connected = timeout(CONNECT_TIMEOUT, connect(&target.reader)) => connected,
             };
             match connected.unwrap_or_else(|_| Err(SessionError::Timeout)) {
                 Ok(stream) => {
                     info!("dnstap: the reader at {target} is connected");
                     let since = Instant::now();
-                    match self.write_to(stream, target).await {
-                        SessionEnd::Asked => return,
-                        SessionEnd::Failed(error) => {
-                            warn!("dnstap: lost the reader at {target}: {error}; copies are dropped until it is back");
-                        }
-                    }
+                    self.taps.set_connected(true);
+                    let written = self.write(stream, target).await;
+                    self.taps.set_connected(false);
+                    let Err(error) = written else { return };
+                    warn!("dnstap: lost the reader at {target}: {error}; copies are dropped until it is back");
                     is_known_silent = true;
                     // A reader that goes away again and again is tried less often.
                     if since.elapsed() > PAUSES[1] {
@@ -197,41 +193,21 @@ impl TapWriter {
             }
         }
     }
-
-    async fn write_to(&mut self, stream: TapStream, target: &TapTarget) -> SessionEnd {
-        self.taps.set_connected(true);
-        let end = match stream {
-            TapStream::Local(stream) => self.write(stream, target).await,
-            TapStream::Tcp(stream) => self.write(stream, target).await,
-        };
-        self.taps.set_connected(false);
-        end
-    }
 }
 
 fn is_same_reader(one: Option<&TapTarget>, other: Option<&TapTarget>) -> bool {
     one.map(|target| &target.reader) == other.map(|target| &target.reader)
 }
 
-/// A connection whose reader has accepted dnstap.
-enum TapStream {
-    Local(UnixStream),
-    Tcp(TcpStream),
-}
+/// A connection to a reader.
+type TapStream = Box<dyn Duplex>;
 
-impl TapStream {
-    async fn connect(target: &TapTarget) -> Result<Self, SessionError> {
-        Ok(match &target.reader {
-            TapAddress::Local(path) => {
-                let mut stream = UnixStream::connect(path).await?;
-                session::open(&mut stream).await?;
-                TapStream::Local(stream)
-            }
-            TapAddress::Tcp(address) => {
-                let mut stream = TcpStream::connect(address).await?;
-                session::open(&mut stream).await?;
-                TapStream::Tcp(stream)
-            }
-        })
-    }
+/// Connects to a reader, which has accepted dnstap then.
+async fn connect(reader: &TapAddress) -> Result<TapStream, SessionError> {
+    let mut stream: TapStream = match reader {
+        TapAddress::Local(path) => Box::new(UnixStream::connect(path).await?),
+        TapAddress::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+    };
+    session::open(&mut stream).await?;
+    Ok(stream)
 }

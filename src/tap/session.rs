@@ -9,10 +9,10 @@
 use std::time::Duration;
 use std::{fmt, io};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
-use super::{TapTarget, TapWriter};
+use super::{TapStream, TapTarget, TapWriter};
 use crate::dnstap::frame::{ControlType, LEN_LEN, ReadControl, control, control_len, read_control};
 
 /// The interval at which the rings are looked at.
@@ -24,15 +24,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest wait for a reader at the end of a connection.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The end of a connection.
-#[derive(Debug)]
-pub(super) enum SessionEnd {
-    /// Another reader, or a stop.
-    Asked,
-    /// The reader has gone.
-    Failed(SessionError),
-}
 
 /// The failure of a connection.
 #[derive(Debug)]
@@ -68,7 +59,7 @@ impl From<io::Error> for SessionError {
 }
 
 /// Offers dnstap to the reader, and begins if it accepts.
-pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), SessionError> {
+pub(super) async fn open(stream: &mut TapStream) -> Result<(), SessionError> {
     stream.write_all(&control(ControlType::Ready)).await?;
     let ReadControl { kind, has_dnstap } = receive(stream).await?;
     match (kind, has_dnstap) {
@@ -79,7 +70,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> R
 }
 
 /// Receives a control frame.
-async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ReadControl, SessionError> {
+async fn receive(stream: &mut TapStream) -> Result<ReadControl, SessionError> {
     let mut head = [0; 2 * LEN_LEN];
     stream.read_exact(&mut head).await?;
     let mut body = vec![0; control_len(head).ok_or(SessionError::Protocol)?];
@@ -88,7 +79,7 @@ async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Result<ReadControl, Se
 }
 
 /// Tells the reader that all frames are sent, and waits until it has taken these.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), SessionError> {
+async fn close(stream: &mut TapStream) -> Result<(), SessionError> {
     stream.write_all(&control(ControlType::Stop)).await?;
     match receive(stream).await?.kind {
         ControlType::Finish => Ok(()),
@@ -97,12 +88,8 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), 
 }
 
 impl TapWriter {
-    /// Writes frames until the connection ends, or there is another reader, or a stop.
-    pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        mut stream: S,
-        target: &TapTarget,
-    ) -> SessionEnd {
+    /// Writes frames until there is another reader, or a stop. Fails if the connection ends before that.
+    pub(super) async fn write(&mut self, mut stream: TapStream, target: &TapTarget) -> Result<(), SessionError> {
         loop {
             match self.send_batch(&mut stream, target).await {
                 Ok(true) => {}
@@ -110,29 +97,25 @@ impl TapWriter {
                     let mut byte = [0];
                     tokio::select! {
                         biased;
-                        () = self.asked(Some(target)) => return self.end(stream, target).await,
+                        () = self.asked(Some(target)) => {
+                            self.end(stream, target).await;
+                            return Ok(());
+                        }
                         read = stream.read(&mut byte) => {
-                            let error = read.map_or_else(SessionError::Io, |len| {
-                                if len == 0 { SessionError::Closed } else { SessionError::Protocol }
-                            });
-                            return SessionEnd::Failed(error);
+                            return Err(if read? == 0 { SessionError::Closed } else { SessionError::Protocol });
                         }
                         () = sleep(INTERVAL) => {}
                     }
                 }
                 // A reader that takes nothing while another is asked for is given up.
-                Err(_) if self.is_asked(target) => return SessionEnd::Asked,
-                Err(error) => return SessionEnd::Failed(error),
+                Err(_) if self.is_asked(target) => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// Sends a batch. Returns false if the rings are empty.
-    async fn send_batch<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        target: &TapTarget,
-    ) -> Result<bool, SessionError> {
+    async fn send_batch(&mut self, stream: &mut TapStream, target: &TapTarget) -> Result<bool, SessionError> {
         let origin = self.origin(target);
         let count = self.frames.gather(&origin);
         if count == 0 {
@@ -159,13 +142,12 @@ impl TapWriter {
     }
 
     /// Sends the copies that are left, and ends in good order if the reader takes part in that.
-    async fn end<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut stream: S, target: &TapTarget) -> SessionEnd {
+    async fn end(&mut self, mut stream: TapStream, target: &TapTarget) {
         let all = async {
             while self.send_batch(&mut stream, target).await? {}
             close(&mut stream).await
         };
         // The connection ends either way, and the frames that failed are counted.
         let _ = timeout(END_TIMEOUT, all).await;
-        SessionEnd::Asked
     }
 }

@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -25,7 +24,7 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::files;
 use crate::process::Clock;
-use crate::process::datagram::{connected_udp, random_id, receive_framed, receive_until, send_framed};
+use crate::process::datagram::{connected_udp, random_id, receive_framed, receive_until, send_framed, Duplex};
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
 use crate::wire::ask::question;
@@ -158,11 +157,6 @@ fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, TransferRefusal> {
     let is_older = theirs != ours && !is_newer(theirs, ours);
     if is_older { Err(TransferRefusal::Older { theirs, ours }) } else { Ok(theirs != ours) }
 }
-
-/// A connection, with TLS or without.
-trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
 
 type PrimaryStream = Box<dyn Duplex>;
 

@@ -4,7 +4,10 @@ use std::io::Write as _;
 use std::process::Command;
 
 use super::*;
+use crate::answer::Outcome;
+use crate::base::time::Generation;
 use crate::dnstap::frame::{ControlType, control};
+use crate::dnstap::{TapFacts, TapHttp};
 
 #[allow(clippy::duplicate_mod, reason = "the tests of sources of networks include it too")]
 #[path = "../../../tests/common/needs.rs"]
@@ -18,34 +21,38 @@ fn origin() -> DnstapOrigin {
     DnstapOrigin { identity: b"fra1-a"[..].into(), version: b"pharos 1"[..].into() }
 }
 
-fn message(transport: Transport) -> DnstapMessage<'static> {
-    DnstapMessage {
+fn facts(transport: Transport) -> TapFacts {
+    TapFacts {
+        ends: SocketEnds { peer: ([198, 51, 100, 0], 4242).into(), local: ([192, 0, 2, 53], 53).into() },
         transport,
         http: None,
-        query_address: Some([198, 51, 100, 0].into()),
-        query_port: Some(4242),
-        response_address: [192, 0, 2, 53].into(),
-        response_port: 53,
-        query_ns: 1_700_000_000_000_000_300,
-        response_ns: 1_700_000_001_999_999_999,
-        zone: b"\x07example\0",
-        response: RESPONSE,
+        received_ns: 1_700_000_000_000_000_300,
+        made_ns: 1_700_000_001_999_999_999,
+        clients: LoggedClients::Whole,
+        generation: Generation(1),
+        outcome: Outcome::Answer,
+        steered: None,
     }
 }
 
-fn frame(message: &DnstapMessage<'_>) -> Vec<u8> {
+fn frame(facts: TapFacts, zone: &[u8], response: &[u8]) -> Vec<u8> {
     let (mut out, mut scratch) = (Vec::new(), vec![1, 2, 3]);
-    encode(&mut out, &mut scratch, &origin(), b"{}", message);
+    encode(&mut out, &mut scratch, &origin(), b"{}", &TapCopy { facts, zone, mirror: b"" }, response);
     out
+}
+
+fn message(facts: TapFacts) -> Vec<u8> {
+    frame(facts, b"\x07example\0", RESPONSE)
 }
 
 #[test]
 fn a_frame_has_the_fields_of_dnstap_proto() {
-    let bytes = frame(&DnstapMessage { zone: b"", response: b"x", query_address: None, ..message(Transport::Quic) });
+    let nothing = TapFacts { clients: LoggedClients::Nothing, ..facts(Transport::Quic) };
+    let bytes = frame(nothing, b"", b"x");
     let inner = [
         &b"\x08\x02\x10\x01\x18\x07"[..],
         b"\x2a\x04\xc0\0\x02\x35",
-        b"\x30\x92\x21\x38\x35",
+        b"\x38\x35",
         b"\x40\x80\xe2\xcf\xaa\x06\x4d\x2c\x01\0\0",
         b"\x60\x81\xe2\xcf\xaa\x06\x6d\xff\xc9\x9a\x3b",
         b"\x72\x01x",
@@ -80,14 +87,10 @@ fn read_by_ldns(form: &str, frames: &[Vec<u8>]) -> Option<String> {
 
 #[test]
 fn dnstap_ldns_reads_every_field() {
-    let v6 = DnstapMessage {
-        query_address: Some("2001:db8:1::".parse().unwrap()),
-        query_port: None,
-        response_address: "2001:db8::53".parse().unwrap(),
-        zone: b"\0",
-        ..message(Transport::Tcp)
-    };
-    let Some(text) = read_by_ldns("-y", &[frame(&message(Transport::Udp)), frame(&v6)]) else { return };
+    let (peer, local) = ("[2001:db8:1::7]:4242".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap());
+    let v6 = TapFacts { ends: SocketEnds { peer, local }, clients: LoggedClients::Network, ..facts(Transport::Tcp) };
+    let frames = [message(facts(Transport::Udp)), frame(v6, b"\0", RESPONSE)];
+    let Some(text) = read_by_ldns("-y", &frames) else { return };
     let (first, second) = text.split_once("\n---\n").unwrap();
     for line in [
         "identity: \"fra1-a\"",
@@ -122,9 +125,9 @@ fn dnstap_ldns_reads_every_field() {
 /// The transports after TCP are younger than the program, which prints a question mark.
 #[test]
 fn dnstap_ldns_reads_past_transports_that_it_does_not_know() {
-    let http = DnstapMessage { http: Some(TapHttp::Two), ..message(Transport::Https) };
-    let frames = [Transport::Udp, Transport::Tls, Transport::Quic].map(|transport| frame(&message(transport)));
-    let Some(text) = read_by_ldns("-q", &[&frames[..], &[frame(&http)]].concat()) else { return };
+    let http = TapFacts { http: Some(TapHttp::Two), ..facts(Transport::Https) };
+    let all = [facts(Transport::Udp), facts(Transport::Tls), facts(Transport::Quic), http];
+    let Some(text) = read_by_ldns("-q", &all.map(message)) else { return };
     let read: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     assert_eq!(read, ["UDP", "?", "?", "?"], "{text}");
 }

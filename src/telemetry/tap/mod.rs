@@ -8,19 +8,20 @@
 //! **Not here**: the bytes of dnstap ([`crate::dnstap`]), the connection to the reader ([`crate::tap`]), the responses that are
 //! copied ([`TapTerms`]).
 
-mod record;
 mod ring;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 
-pub(crate) use record::{SteeredFacts, TapFacts};
 use ring::{PARTS, TapRing};
 
 use super::{Collect, Counter, MetricsPage};
+use crate::answer::Steering;
 use crate::base::ends::SocketEnds;
+use crate::base::lock::locked;
 use crate::base::rr::Rcode;
 pub use crate::dnstap::TapHttp;
+use crate::dnstap::{SteeredFacts, TapCopy, TapFacts};
 use crate::snapshot::{Snapshot, TapTerms};
 use crate::wire::{Summary, Transport};
 
@@ -108,7 +109,7 @@ impl Taps {
     /// A ring for one thread.
     pub fn own(&self) -> Tap {
         let ring: Arc<TapRing> = Arc::default();
-        let mut rings = self.lock();
+        let mut rings = locked(&self.rings);
         if rings.is_prepared {
             ring.prepare();
         }
@@ -120,7 +121,7 @@ impl Taps {
     pub fn shared(self: &Arc<Self>, most: usize) -> SharedTap {
         let taps = (0..most.max(1)).map(|_| Mutex::new(self.own())).collect();
         let crowded: Arc<Counter> = Arc::default();
-        self.lock().crowded.push(crowded.clone());
+        locked(&self.rings).crowded.push(crowded.clone());
         SharedTap(Arc::new(SharedRings {
             all: self.clone(),
             taps,
@@ -132,7 +133,7 @@ impl Taps {
 
     /// Allocates all rings. To be called before a snapshot that asks for copies is published.
     pub fn prepare(&self) {
-        let mut rings = self.lock();
+        let mut rings = locked(&self.rings);
         rings.is_prepared = true;
         rings.all.iter().for_each(|ring| ring.prepare());
     }
@@ -140,11 +141,6 @@ impl Taps {
     /// Notes whether a reader takes frames.
     pub fn set_connected(&self, is_connected: bool) {
         self.state.is_connected.store(is_connected, Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rings> {
-        // No code panics while it is held.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,17 +153,6 @@ pub(crate) struct TapTaker {
     at: usize,
 }
 
-/// A copy that was taken.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TapCopy<'t> {
-    /// Its facts.
-    pub(crate) facts: TapFacts,
-    /// The apex of the zone, in wire form; empty if no zone has answered.
-    pub(crate) zone: &'t [u8],
-    /// The name of the first mirror; empty if there is none.
-    pub(crate) mirror: &'t [u8],
-}
-
 impl TapTaker {
     /// Takes copies of these rings.
     pub(crate) fn new(taps: Arc<Taps>) -> Self {
@@ -178,7 +163,7 @@ impl TapTaker {
     pub(crate) fn take(&mut self) -> Option<(TapCopy<'_>, &mut Vec<u8>)> {
         let TapTaker { taps, parts, at } = self;
         let is_taken = {
-            let rings = taps.lock();
+            let rings = locked(&taps.rings);
             let count = rings.all.len();
             // Each ring in turn, so that a busy one does not fill the others.
             (0..count).any(|_| {
@@ -223,9 +208,10 @@ impl Tap {
         }
         let TapReply { message, summary, snapshot, ends, transport, http, received_ns } = *reply;
         let zone = summary.basis.zone.map_or(&[][..], |zone| snapshot.zones().zone(zone).apex().as_wire());
-        let choice = summary.basis.steering.map(|steering| {
-            let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice;
-            (SteeredFacts::of(&steering, choice.tier), choice.mirrors.first())
+        let choice = summary.basis.steering.map(|Steering { horizon, family, decision }| {
+            let choice = &snapshot.addresses(horizon, decision.plan, family).choice;
+            let (location, vantage) = (decision.location.address, decision.location.vantage);
+            (SteeredFacts { horizon, location, vantage, tier: choice.tier }, choice.mirrors.first())
         });
         let mirror = choice.and_then(|(_, mirror)| mirror).map(|id| snapshot.mirrors()[id.index()].name.as_bytes());
         let facts = TapFacts {
@@ -248,7 +234,7 @@ impl Tap {
 impl SharedTap {
     /// True if copies of these tasks wait to be written.
     pub fn has_copies(&self) -> bool {
-        self.0.taps.iter().any(|tap| tap.lock().unwrap_or_else(PoisonError::into_inner).has_copies())
+        self.0.taps.iter().any(|tap| locked(tap).has_copies())
     }
 
     /// A ring for one thread.
@@ -287,7 +273,7 @@ fn is_meant(terms: &TapTerms, summary: &Summary) -> bool {
 
 impl Collect for Taps {
     fn collect(&self, page: &mut MetricsPage) {
-        let rings = self.lock();
+        let rings = locked(&self.rings);
         let sum = |count: fn(&TapRing) -> &Counter| rings.all.iter().map(|ring| count(ring).value()).sum::<u64>();
         let crowded: u64 = rings.crowded.iter().map(|count| count.value()).sum();
         page.gauge("pharos_dnstap_connected", "1 while a reader of dnstap is connected.")

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: one thread adds and one removes; adding never waits and never allocates; if there is no room, nothing is
 //! added.
-//! **Not here**: the parts of a copy ([`super::record`]).
+//! **Not here**: the parts of a copy ([`crate::dnstap`]).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

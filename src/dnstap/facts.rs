@@ -1,22 +1,41 @@
-//! The facts of a copied response, as bytes of a fixed length.
+//! A copied response with its facts, and these as bytes of a fixed length.
 //!
 //! **Invariants**: facts that are read are those that were written, in one process.
-//! **Not here**: the ring ([`super::ring`]).
+//! **Not here**: the ring that keeps these bytes ([`crate::telemetry::tap`]), protobuf ([`super::encode()`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::answer::{Outcome, Steering};
+use crate::answer::Outcome;
 use crate::base::client::Vantage;
 use crate::base::ends::SocketEnds;
 use crate::base::ids::HorizonId;
 use crate::base::logged::LoggedClients;
 use crate::base::time::Generation;
-use crate::dnstap::TapHttp;
 use crate::steer::Tier;
 use crate::wire::Transport;
 
 /// The bytes of the facts.
-pub(super) const FACTS_LEN: usize = 88;
+const FACTS_LEN: usize = 88;
+
+/// A version of HTTP, with its number in dnstap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapHttp {
+    /// HTTP/1.
+    One = 1,
+    /// HTTP/2.
+    Two = 2,
+}
+
+/// A copy of a response, without its message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TapCopy<'t> {
+    /// Its facts.
+    pub(crate) facts: TapFacts,
+    /// The apex of the zone, in wire form; empty if no zone has answered.
+    pub(crate) zone: &'t [u8],
+    /// The name of the first mirror; empty if there is none.
+    pub(crate) mirror: &'t [u8],
+}
 
 /// The facts of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +73,6 @@ pub(crate) struct SteeredFacts {
     pub(crate) tier: Tier,
 }
 
-impl SteeredFacts {
-    /// The facts of a decision, and the tier of its mirrors.
-    pub(super) fn of(steering: &Steering, tier: Tier) -> Self {
-        let location = steering.decision.location;
-        SteeredFacts { horizon: steering.horizon, location: location.address, vantage: location.vantage, tier }
-    }
-}
-
 /// The marks of IPv6 addresses, and of a decision.
 const PEER_V6: u8 = 1;
 const LOCAL_V6: u8 = 2;
@@ -70,7 +81,7 @@ const STEERED: u8 = 8;
 
 impl TapFacts {
     /// The facts as bytes.
-    pub(super) fn to_bytes(self) -> [u8; FACTS_LEN] {
+    pub(crate) fn to_bytes(self) -> [u8; FACTS_LEN] {
         let mut out = [0; FACTS_LEN];
         let SocketEnds { peer, local } = self.ends;
         let mut marks = mark(peer.ip(), PEER_V6) | mark(local.ip(), LOCAL_V6);
@@ -97,7 +108,7 @@ impl TapFacts {
     }
 
     /// Reads facts. `None` if the bytes are not those of facts, which is a fault.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; FACTS_LEN] = bytes.try_into().ok()?;
         let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let short = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
