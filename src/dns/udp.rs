@@ -74,7 +74,7 @@ impl Threads {
                 engine: engine.clone(),
                 rates: rates.clone(),
                 counters: counters.own(),
-                recent: counters.recent().table(),
+                recent: counters.recent.table(),
                 shared: shared.clone(),
                 stopping: all.stopping.clone(),
                 _running: running.clone(),

@@ -256,7 +256,7 @@ impl HostKeeper {
         let has_moved = addresses.differ_from(&host.known);
         host.known = addresses.clone();
         if has_moved {
-            self.counters.changed();
+            self.counters.counters.changes.increment();
             self.updates.change_and_wait(Change::Addresses(name, addresses)).await?;
             self.moved.notify_one();
         }

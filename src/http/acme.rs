@@ -230,7 +230,7 @@ impl AcmeInner {
         };
         match outcome {
             Some(Ok(())) => {
-                self.counters.count(AcmeHttpOutcome::Done);
+                self.counters.requests.count(AcmeHttpOutcome::Done);
                 http_response(&Method::POST, StatusCode::OK, kind, text.into())
             }
             Some(Err((Rcode::SERVFAIL, None))) => self.refuse(&Method::POST, &AcmeRefusal::Failed),
@@ -279,7 +279,7 @@ impl AcmeInner {
                 "not every server of the zone has the change yet: send it again",
             ),
         };
-        self.counters.count(outcome);
+        self.counters.requests.count(outcome);
         let response = plain_text(method, status, format!("{words}\n"));
         match refusal {
             AcmeRefusal::Method(methods) => with(response, ALLOW, HeaderValue::from_static(methods)),

@@ -148,7 +148,7 @@ impl Handler for Admin {
         // A body is read only for a control request with the right token: `body_limit`.
         let asked = match (body, &self.0.desk) {
             (Body::Whole(octets), Some(desk)) => {
-                self.0.counters.presented(TokenOutcome::Right);
+                self.0.counters.tokens.count(TokenOutcome::Right);
                 Some((desk, octets.clone()))
             }
             (Body::Unread, Some(desk)) if self.may_read(head, peer) => Some((desk, Bytes::new())),
@@ -203,7 +203,7 @@ impl Admin {
     fn refuse(&self, head: &Parts, body: &Body, peer: IpAddr) -> HttpResponse {
         let method = &head.method;
         let unauthorized = |outcome, challenge| {
-            self.0.counters.presented(outcome);
+            self.0.counters.tokens.count(outcome);
             let response = plain_text(method, StatusCode::UNAUTHORIZED, "this needs the admin token\n");
             with(response, WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
         };
@@ -229,7 +229,7 @@ impl Admin {
                 None if is_plain => unauthorized(TokenOutcome::Wrong, PASSWORD_CHALLENGE),
                 None => unauthorized(TokenOutcome::Wrong, "Bearer realm=\"pharos\", error=\"invalid_token\""),
                 Some(seconds) => {
-                    self.0.counters.presented(TokenOutcome::Limited);
+                    self.0.counters.tokens.count(TokenOutcome::Limited);
                     let response = plain_text(method, StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n");
                     with(response, RETRY_AFTER, seconds.into())
                 }

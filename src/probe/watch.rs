@@ -281,7 +281,7 @@ impl Watcher {
         if let Some(fault) = finding.own_fault() {
             tracked.is_probed = false;
             tracked.due = Instant::now() + vary(self.probe.retry);
-            self.counters.failed_here();
+            self.counters.counters.failed_here.increment();
             if self.failed_here.replace(Instant::now()).is_none() {
                 warn!("mirrors cannot be probed, and keep their health: {fault}; {}", fault.remedy());
             }

@@ -148,31 +148,21 @@ struct SigningMetrics {
 impl Collect for SigningMetrics {
     fn collect(&self, page: &mut MetricsPage) {
         let (snapshot, figures, now) = (self.published.load_full(), self.signatory.figures(), Clock::civil());
-        let of_zone = |id| snapshot.signatures(id);
-        let signed = || snapshot.zones().iter().map(|(id, zone)| (zone.apex().to_string(), of_zone(id)));
+        let zones = || snapshot.zones().iter().map(|(id, zone)| ([zone.apex().to_string()], id));
+        let signed = || zones().map(|(apex, id)| (apex, snapshot.signatures(id)));
         let signed = || signed().filter_map(|(apex, signatures)| Some((apex, signatures.count, signatures.expires?)));
-        let mut family = page.gauge("pharos_dnssec_signatures", "The signatures that each zone is served with.");
-        for (apex, count, _) in signed() {
-            family.sample(&[("zone", &apex)], count as u64);
-        }
+        page.gauge("pharos_dnssec_signatures", "The signatures that each zone is served with.")
+            .samples(["zone"], signed().map(|(apex, count, _)| (apex, count as u64)));
         let help = "The seconds until the first signature of each zone expires; 0 if one has expired.";
-        let mut family = page.gauge("pharos_dnssec_signature_expires_seconds", help);
-        for (apex, _, expires) in signed() {
-            family.sample(&[("zone", &apex)], expires.0.saturating_sub(now.0));
-        }
+        page.gauge("pharos_dnssec_signature_expires_seconds", help)
+            .samples(["zone"], signed().map(|(apex, _, expires)| (apex, expires.0.saturating_sub(now.0))));
+        let validity = |id| Some(snapshot.signing_terms(id)?.validity_secs.into());
         let help = "The validity of the signatures that are made for each zone; the first to expire has three quarters of it left.";
-        let mut family = page.gauge("pharos_dnssec_validity_seconds", help);
-        for (id, zone) in snapshot.zones().iter() {
-            if let Some(terms) = snapshot.signing_terms(id) {
-                family.sample(&[("zone", &zone.apex().to_string())], terms.validity_secs.into());
-            }
-        }
+        page.gauge("pharos_dnssec_validity_seconds", help)
+            .samples(["zone"], zones().filter_map(|(apex, id)| Some((apex, validity(id)?))));
         page.counter("pharos_dnssec_resigned_total", "Signatures that were made.").sample(&[], figures.made);
-        page.counter(
-            "pharos_dnssec_failed_total",
-            "Signatures that could not be made, because the system gave no randomness.",
-        )
-        .sample(&[], figures.failed);
+        let help = "Signatures that could not be made, because the system gave no randomness.";
+        page.counter("pharos_dnssec_failed_total", help).sample(&[], figures.failed);
         let help = "The time that the last signatures took that were made together.";
         page.gauge("pharos_dnssec_signing_seconds", help).duration(&[], figures.last_micros);
         let help =

@@ -35,18 +35,14 @@ pub(super) struct StateMetrics(pub(super) StateFiles);
 
 impl Collect for StateMetrics {
     fn collect(&self, page: &mut MetricsPage) {
-        let counts = self.0.counts();
-        let help = "Writes of state files by kind and outcome.";
-        let mut family = page.counter("pharos_state_writes_total", help);
-        for (kind, counts) in &counts {
-            family.sample(&[("state", kind), ("outcome", "written")], counts.written);
-            family.sample(&[("state", kind), ("outcome", "failed")], counts.failed);
-        }
-        let failing = self.0.failing();
-        let mut family = page.gauge("pharos_state_failing", "State files whose last write failed, by kind.");
-        for (kind, _) in &counts {
-            let number = failing.iter().filter(|(_, failing)| failing.kind == *kind).count();
-            family.sample(&[("state", kind)], number as u64);
-        }
+        let (counts, failing) = (self.0.counts(), self.0.failing());
+        let writes = counts.iter().flat_map(|(kind, of)| {
+            [("written", of.written), ("failed", of.failed)].map(|(outcome, count)| ([*kind, outcome], count))
+        });
+        page.counter("pharos_state_writes_total", "Writes of state files by kind and outcome.")
+            .samples(["state", "outcome"], writes);
+        let number = |kind: &str| failing.iter().filter(|(_, failing)| failing.kind == kind).count() as u64;
+        page.gauge("pharos_state_failing", "State files whose last write failed, by kind.")
+            .samples(["state"], counts.iter().map(|(kind, _)| ([*kind], number(kind))));
     }
 }

@@ -189,7 +189,7 @@ impl Web {
             let age_ms = clock.now().0.saturating_sub(served.published_at().0);
             (served.load_full(), age_ms / 1000)
         };
-        counters.insert(0, Arc::new(ServedGauges::new(source, traffic.dns.clone(), traffic.http.clone())));
+        counters.insert(0, Arc::new(ServedGauges { source, traffic: traffic.clone() }));
         if let Some(listener) = &admin {
             counters.push(listener.admin.counters());
             listener.admin.show(counters);

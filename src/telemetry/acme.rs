@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use super::cells::{ByWord, counters};
 use super::{Collect, MetricsPage};
 use crate::base::ids::MirrorId;
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 use crate::base::words::words;
 
@@ -55,15 +56,8 @@ counters! {
     /// Counts of requests over HTTP.
     pub(crate) struct AcmeHttpCounters {
         "pharos_acme_http_requests_total" "Requests of ACME clients over HTTP by outcome; health checks are not counted." {
-            requests: ByWord<AcmeHttpOutcome> ["outcome"],
+            pub(crate) requests: ByWord<AcmeHttpOutcome> ["outcome"],
         }
-    }
-}
-
-impl AcmeHttpCounters {
-    /// Counts a request.
-    pub(crate) fn count(&self, outcome: AcmeHttpOutcome) {
-        self.requests.of(outcome).increment();
     }
 }
 
@@ -77,13 +71,7 @@ pub(crate) struct UpdateCounts(Mutex<CredentialCounts>);
 impl UpdateCounts {
     /// Counts an update of a credential.
     pub(crate) fn count(&self, credential: &Arc<str>, outcome: UpdateOutcome) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.entry(credential.clone()).or_default()[outcome as usize] += 1;
-    }
-
-    /// The numbers of a credential.
-    fn of(&self, credential: &str) -> [u64; UpdateOutcome::ALL.len()] {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(credential).copied().unwrap_or_default()
+        locked(&self.0).entry(credential.clone()).or_default()[outcome as usize] += 1;
     }
 }
 
@@ -124,32 +112,22 @@ pub(crate) struct PeerStanding {
 impl<F: Fn() -> AcmeStanding + Send + Sync> Collect for (Arc<UpdateCounts>, F) {
     fn collect(&self, page: &mut MetricsPage) {
         let AcmeStanding { credentials, peers } = (self.1)();
-        let mut family =
-            page.counter("pharos_acme_updates_total", "Updates of ACME challenges by credential and outcome.");
-        for CredentialStanding { name, .. } in &credentials {
-            for (outcome, count) in UpdateOutcome::ALL.iter().zip(self.0.of(name)) {
-                family.sample(&[("credential", name), ("outcome", outcome.as_str())], count);
-            }
-        }
-        let mut family = page.gauge("pharos_acme_tokens", "Live tokens of ACME challenges by credential.");
-        for CredentialStanding { name, live, .. } in &credentials {
-            family.sample(&[("credential", name)], *live as u64);
-        }
+        let counts = locked(&(self.0).0).clone();
+        let updates = credentials.iter().flat_map(|CredentialStanding { name, .. }| {
+            let counts = UpdateOutcome::ALL.into_iter().zip(counts.get(name).copied().unwrap_or_default());
+            counts.map(|(outcome, count)| ([&**name, outcome.as_str()], count))
+        });
+        page.counter("pharos_acme_updates_total", "Updates of ACME challenges by credential and outcome.")
+            .samples(["credential", "outcome"], updates);
+        page.gauge("pharos_acme_tokens", "Live tokens of ACME challenges by credential.")
+            .samples(["credential"], credentials.iter().map(|one| ([&one.name], one.live as u64)));
         let help = "The time at which a credential last set a token, in seconds since 1970.";
-        let mut family = page.gauge("pharos_acme_last_set_timestamp_seconds", help);
-        for CredentialStanding { name, last_set, .. } in &credentials {
-            if let Some(at) = last_set {
-                family.sample(&[("credential", name)], at.0);
-            }
-        }
-        let mut family = page.gauge("pharos_acme_peer_behind", "1 if a peer has not taken all tokens, else 0.");
-        for peer in &peers {
-            family.sample(&[("peer", &peer.address.to_string())], u64::from(peer.behind.is_some()));
-        }
+        page.gauge("pharos_acme_last_set_timestamp_seconds", help)
+            .samples(["credential"], credentials.iter().filter_map(|one| Some(([&one.name], one.last_set?.0))));
+        page.gauge("pharos_acme_peer_behind", "1 if a peer has not taken all tokens, else 0.")
+            .samples(["peer"], peers.iter().map(|peer| ([peer.address.to_string()], peer.behind.is_some().into())));
         let help = "Updates that were acknowledged although a peer did not answer the question for the token.";
-        let mut family = page.counter("pharos_acme_peer_silent_total", help);
-        for peer in &peers {
-            family.sample(&[("peer", &peer.address.to_string())], peer.silent);
-        }
+        page.counter("pharos_acme_peer_silent_total", help)
+            .samples(["peer"], peers.iter().map(|peer| ([peer.address.to_string()], peer.silent)));
     }
 }

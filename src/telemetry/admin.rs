@@ -25,7 +25,7 @@ counters! {
     /// The counters.
     pub struct AdminCounters {
         "pharos_admin_tokens_total" "Requests that need the admin token, by the token that came with them." {
-            tokens: ByWord<TokenOutcome> ["token"],
+            pub(crate) tokens: ByWord<TokenOutcome> ["token"],
         }
         "pharos_admin_misdirected_total" "Requests to the admin listener for a host that is not its own." {
             pub misdirected: Counter [],
@@ -34,11 +34,6 @@ counters! {
 }
 
 impl AdminCounters {
-    /// Counts a request to the admin listener by its token.
-    pub(crate) fn presented(&self, what: TokenOutcome) {
-        self.tokens.of(what).increment();
-    }
-
     /// The number of requests to the admin listener with such a token.
     pub fn tokens(&self, what: TokenOutcome) -> u64 {
         self.tokens.of(what).value()

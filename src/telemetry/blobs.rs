@@ -44,55 +44,27 @@ counters! {
     /// The counters.
     pub struct Blobs {
         "pharos_blob_lookups_total" "Blob requests by the answer of the mirror, and by whether it was known already." {
-            known: ByWord<Holding> ["cache" = "hit", "found"],
-            waited: ByWord<Holding> ["cache" = "miss", "found"],
-            late: Counter ["cache" = "miss", "found" = "late"],
+            pub(crate) known: ByWord<Holding> ["cache" = "hit", "found"],
+            pub(crate) waited: ByWord<Holding> ["cache" = "miss", "found"],
+            pub(crate) late: Counter ["cache" = "miss", "found" = "late"],
         }
         "pharos_blob_asked_total" "Questions to mirrors for a blob by their result." {
-            results: ByWord<Result> ["result"],
+            pub(crate) results: ByWord<Result> ["result"],
         }
         "pharos_canonical_asked_total" "Questions to the canonical registry for signatures, by their result." {
-            canonical: ByWord<Result> ["result"],
+            pub(crate) canonical: ByWord<Result> ["result"],
         }
-        "pharos_blob_not_asked_total" "Questions that were over a limit." { turned: ByWord<Turned> ["limit"], }
+        "pharos_blob_not_asked_total" "Questions that were over a limit." {
+            pub(crate) turned: ByWord<Turned> ["limit"],
+        }
         "pharos_blob_flights" "Questions to mirrors under way." { pub flights: Gauge [], }
     }
 }
 
 impl Blobs {
-    /// Counts a client request that found the result known.
-    pub(crate) fn known(&self, holding: Holding) {
-        self.known.of(holding).increment();
-    }
-
-    /// Counts a client request that waited for the result.
-    pub(crate) fn waited(&self, holding: Holding) {
-        self.waited.of(holding).increment();
-    }
-
-    /// Counts a client request that waited for the longest time allowed, and got no result.
-    pub(crate) fn late(&self) {
-        self.late.increment();
-    }
-
-    /// Counts a request to a mirror.
-    pub(crate) fn asked(&self, result: Result) {
-        self.results.of(result).increment();
-    }
-
-    /// Counts a request to the canonical registry.
-    pub(crate) fn asked_canonical(&self, result: Result) {
-        self.canonical.of(result).increment();
-    }
-
     /// The number of requests to the canonical registry with this result.
     pub fn canonical_results(&self, result: Result) -> u64 {
         self.canonical.of(result).value()
-    }
-
-    /// Counts that a mirror was not asked.
-    pub(crate) fn turned(&self, why: Turned) {
-        self.turned.of(why).increment();
     }
 
     /// The number of requests to mirrors with this result.

@@ -89,6 +89,13 @@ impl<W: Worded, C: Default> ByWord<W, C> {
     }
 }
 
+impl<W: Worded> ByWord<W> {
+    /// Counts a word.
+    pub(crate) fn count(&self, word: W) {
+        self.of(word).increment();
+    }
+}
+
 impl<W: Worded, C: Default> Default for ByWord<W, C> {
     fn default() -> Self {
         ByWord(W::Each::default())

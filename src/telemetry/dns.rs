@@ -11,7 +11,7 @@ mod traffic;
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::cells::{ByRegion, ByWord, SteeredCounts, counters};
@@ -20,6 +20,7 @@ use super::recent::{QueryTable, RecentQueries};
 use super::{Collect, Counter, Gauge, MetricsPage};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
+use crate::base::lock::locked;
 use crate::base::prefix::Family;
 use crate::base::rr::Rcode;
 use crate::base::time::Moment;
@@ -173,7 +174,8 @@ pub(crate) struct CounterBlock {
 #[derive(Debug, Default)]
 pub(crate) struct DnsCounters {
     blocks: Mutex<Vec<Arc<CounterBlock>>>,
-    recent: RecentQueries,
+    /// The recorded queries of all listeners.
+    pub(crate) recent: RecentQueries,
 }
 
 /// A block with one writer.
@@ -345,35 +347,26 @@ impl DnsCounters {
         SharedBlock(self.block(), self.recent.table())
     }
 
-    /// The recorded queries of all listeners.
-    pub(crate) fn recent(&self) -> &RecentQueries {
-        &self.recent
-    }
-
     fn block(&self) -> Arc<CounterBlock> {
         let block: Arc<CounterBlock> = Arc::default();
-        self.blocks().push(block.clone());
+        locked(&self.blocks).push(block.clone());
         block
-    }
-
-    fn blocks(&self) -> MutexGuard<'_, Vec<Arc<CounterBlock>>> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The estimated number of steered answers for clients in a region.
     pub(crate) fn in_region(&self, region: RegionMeter) -> u64 {
-        self.blocks().iter().map(|block| block.regions.of(region).value()).sum()
+        locked(&self.blocks).iter().map(|block| block.regions.of(region).value()).sum()
     }
 
     /// The number of answers with a mirror in the first place.
     pub(crate) fn steered(&self, meter: Meter) -> u64 {
-        self.blocks().iter().map(|block| block.steered.of(meter).value()).sum()
+        locked(&self.blocks).iter().map(|block| block.steered.of(meter).value()).sum()
     }
 }
 
 impl Collect for DnsCounters {
     fn collect(&self, page: &mut MetricsPage) {
-        let blocks = self.blocks();
+        let blocks = locked(&self.blocks);
         DnsCells::collect_all(&blocks.iter().map(|block| &block.cells).collect::<Vec<_>>(), page);
     }
 }

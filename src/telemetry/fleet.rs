@@ -134,31 +134,19 @@ impl Collect for FleetMetrics {
         self.counters.collect(page);
         let (standing, now) = (self.standing.borrow().clone(), (self.now)());
         let age_secs = |at: Moment| now.0.saturating_sub(at.0) / 1000;
-        let mut family = page
-            .gauge("pharos_fleet_store_age_seconds", "Time since the store of the fleet was last read and written.");
-        if let Some(at) = standing.exchanged {
-            family.sample(&[], age_secs(at));
-        }
-        let mut family =
-            page.gauge("pharos_fleet_server_age_seconds", "Time since the last new document of each other server.");
-        for peer in &standing.servers {
-            if let Some((_, at)) = &peer.heard {
-                family.sample(&[("server", &peer.name)], age_secs(*at));
-            }
-        }
+        page.gauge("pharos_fleet_store_age_seconds", "Time since the store of the fleet was last read and written.")
+            .samples::<0, &str>([], standing.exchanged.map(|at| ([], age_secs(at))));
+        let heard = standing.servers.iter().filter_map(|peer| Some(([&peer.name], age_secs(peer.heard.as_ref()?.1))));
+        page.gauge("pharos_fleet_server_age_seconds", "Time since the last new document of each other server.")
+            .samples(["server"], heard);
         page.gauge("pharos_fleet_isolated", "1 while this server alone does not reach most mirrors.")
             .sample(&[], standing.is_isolated.into());
         let rollout = self.rollout.borrow().clone();
-        let mut family = page.gauge("pharos_fleet_bundle", "1, with the bundle of the fleet that is in force here.");
-        if let Some(served) = &rollout.report.serves {
-            family.sample(&[("bundle", served.bundle.as_str())], 1);
-        }
-        let mut family = page.gauge(
-            "pharos_fleet_rollout_state",
-            "1 for the state of this server in the rollout of the fleet, 0 for the others.",
-        );
-        for state in RolloutState::ALL {
-            family.sample(&[("state", state.as_str())], (state == rollout.state).into());
-        }
+        let served = rollout.report.serves.as_ref();
+        page.gauge("pharos_fleet_bundle", "1, with the bundle of the fleet that is in force here.")
+            .samples(["bundle"], served.map(|served| ([served.bundle.as_str()], 1)));
+        let help = "1 for the state of this server in the rollout of the fleet, 0 for the others.";
+        page.gauge("pharos_fleet_rollout_state", help)
+            .samples(["state"], RolloutState::ALL.map(|state| ([state.as_str()], (state == rollout.state).into())));
     }
 }

@@ -14,26 +14,10 @@ const SETS: usize = 32;
 /// The places of a set. A scan of eight places costs less than the rest of a query by far.
 const PLACES: usize = 8;
 
-/// A key of a [`FrequentTable`].
-pub(super) trait FrequentKey: Default {
-    /// The form in which an occurrence is looked up.
-    type Sought<'s>: Copy;
-
-    /// The hash of an occurrence.
-    fn hash(sought: Self::Sought<'_>) -> u64;
-
-    /// True if this is the key of the occurrence.
-    fn is(&self, sought: Self::Sought<'_>) -> bool;
-
-    /// Becomes the key of the occurrence.
-    fn set(&mut self, sought: Self::Sought<'_>);
-}
-
 /// One key and its counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FrequentPlace<K> {
     key: K,
-    /// 0 if the place is free.
     count: u64,
     /// The part of the count that may belong to keys which had the place before.
     inherited: u64,
@@ -42,36 +26,34 @@ struct FrequentPlace<K> {
 /// A table of the most frequent keys.
 #[derive(Debug)]
 pub(super) struct FrequentTable<K> {
-    sets: Box<[[FrequentPlace<K>; PLACES]]>,
+    sets: Box<[[Option<FrequentPlace<K>>; PLACES]]>,
 }
 
-impl<K: FrequentKey> FrequentTable<K> {
-    pub(super) fn new() -> Self {
-        FrequentTable { sets: (0..SETS).map(|_| Default::default()).collect() }
+impl<K> Default for FrequentTable<K> {
+    fn default() -> Self {
+        FrequentTable { sets: (0..SETS).map(|_| [const { None }; PLACES]).collect() }
     }
+}
 
-    /// Counts an occurrence.
-    pub(super) fn count(&mut self, sought: K::Sought<'_>) {
-        let set = &mut self.sets[(K::hash(sought) % SETS as u64) as usize];
-        if let Some(place) = set.iter_mut().find(|place| place.count > 0 && place.key.is(sought)) {
+impl<K> FrequentTable<K> {
+    /// Counts an occurrence of the key with this hash, which `is` recognises and `key` makes.
+    pub(super) fn count(&mut self, hash: u64, is: impl Fn(&K) -> bool, key: impl FnOnce() -> K) {
+        let set = &mut self.sets[(hash % SETS as u64) as usize];
+        if let Some(place) = set.iter_mut().flatten().find(|place| is(&place.key)) {
             place.count += 1;
             return;
         }
+        let count = |place: &Option<FrequentPlace<K>>| place.as_ref().map_or(0, |place| place.count);
         // A set has places, so that one of them has the least count.
-        let Some(place) = set.iter_mut().min_by_key(|place| place.count) else { return };
-        place.inherited = place.count;
-        place.count += 1;
-        place.key.set(sought);
+        let Some(place) = set.iter_mut().min_by_key(|place| count(place)) else { return };
+        let inherited = count(place);
+        *place = Some(FrequentPlace { key: key(), count: inherited + 1, inherited });
     }
 
-    /// Empties the table; calls `each` with every key and its hits.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&K, u64)) {
-        for place in self.sets.iter_mut().flatten() {
-            if place.count > place.inherited {
-                each(&place.key, place.count - place.inherited);
-            }
-            (place.count, place.inherited) = (0, 0);
-        }
+    /// Empties the table. Returns every key with its hits.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (K, u64)> {
+        let places = self.sets.iter_mut().flatten().filter_map(Option::take);
+        places.map(|FrequentPlace { key, count, inherited }| (key, count - inherited))
     }
 }
 
@@ -81,36 +63,19 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Default)]
-    struct Number(u64);
-
-    impl FrequentKey for Number {
-        type Sought<'s> = u64;
-
-        fn hash(sought: u64) -> u64 {
-            sought.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
-        }
-
-        fn is(&self, sought: u64) -> bool {
-            self.0 == sought
-        }
-
-        fn set(&mut self, sought: u64) {
-            self.0 = sought;
-        }
+    fn count(table: &mut FrequentTable<u64>, number: u64) {
+        table.count(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32, |known| *known == number, || number);
     }
 
-    fn hits(table: &mut FrequentTable<Number>) -> BTreeMap<u64, u64> {
-        let mut hits = BTreeMap::new();
-        table.drain(|key, count| _ = hits.insert(key.0, count));
-        hits
+    fn hits(table: &mut FrequentTable<u64>) -> BTreeMap<u64, u64> {
+        table.drain().collect()
     }
 
     #[test]
     fn a_few_keys_are_counted_exactly_and_a_drain_empties_the_table() {
-        let mut table = FrequentTable::<Number>::new();
+        let mut table = FrequentTable::default();
         for at in 0..1000 {
-            table.count(at % 7);
+            count(&mut table, at % 7);
         }
         let counted = hits(&mut table);
         assert_eq!(counted.values().sum::<u64>(), 1000);
@@ -120,11 +85,11 @@ mod tests {
 
     #[test]
     fn frequent_keys_stay_while_a_flood_of_others_passes() {
-        let mut table = FrequentTable::<Number>::new();
+        let mut table = FrequentTable::default();
         for at in 0..100_000 {
-            table.count(1_000_000 + at);
+            count(&mut table, 1_000_000 + at);
             if at % 10 == 0 {
-                table.count(at % 50);
+                count(&mut table, at % 50);
             }
         }
         let counted = hits(&mut table);

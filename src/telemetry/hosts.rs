@@ -3,11 +3,12 @@
 //! **Invariants**: only the service writes them, off the query path; a host that no mirror follows any more is forgotten.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::cells::{ByWord, counters};
 use super::{Collect, Counter, MetricsPage};
+use crate::base::lock::locked;
 use crate::base::prefix::Family;
 use crate::base::words::words;
 use crate::mirror::Trouble;
@@ -40,16 +41,18 @@ words! {
 }
 
 counters! {
-    struct HostCounters {
+    /// Counts of lookups.
+    pub(crate) struct HostCounters {
         "pharos_host_lookups_total" "Lookups of mirrors' hosts by outcome." { lookups: ByWord<LookupOutcome> ["outcome"], }
-        "pharos_host_changes_total" "Changes of the addresses of mirrors' hosts." { changes: Counter [], }
+        "pharos_host_changes_total" "Changes of the addresses of mirrors' hosts." { pub(crate) changes: Counter [], }
     }
 }
 
 /// Results of lookups, and the host of each mirror.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
-    counters: HostCounters,
+    /// The counts.
+    pub(crate) counters: HostCounters,
     mirrors: Mutex<FollowingMirrors>,
 }
 
@@ -67,38 +70,26 @@ impl Hosts {
         self.counters.lookups.of(outcome).increment();
     }
 
-    /// Counts a change of addresses.
-    pub(crate) fn changed(&self) {
-        self.counters.changes.increment();
-    }
-
     /// Replaces the mirrors and their hosts.
     pub(crate) fn set(&self, mirrors: FollowingMirrors) {
-        *self.mirrors() = mirrors;
-    }
-
-    fn mirrors(&self) -> MutexGuard<'_, FollowingMirrors> {
-        // A panic elsewhere leaves the map whole.
-        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.mirrors) = mirrors;
     }
 }
 
 impl Collect for Hosts {
     fn collect(&self, page: &mut MetricsPage) {
         self.counters.collect(page);
-        let mirrors = self.mirrors().clone();
-        let mut family = page.gauge("pharos_host_addresses", "Addresses that a mirror has from its host.");
-        for (mirror, following) in &mirrors {
-            for (of, count) in Family::ALL.into_iter().zip(following.addresses) {
-                family.sample(&[("mirror", mirror), ("host", &following.host), ("family", of.as_str())], count as u64);
-            }
-        }
-        let help = "Seconds since the addresses of a mirror's host were last confirmed.";
-        let mut family = page.gauge("pharos_host_age_seconds", help);
-        for (mirror, following) in &mirrors {
-            if let Some(resolved) = following.resolved {
-                family.sample(&[("mirror", mirror), ("host", &following.host)], resolved.elapsed().as_secs());
-            }
-        }
+        let mirrors = locked(&self.mirrors).clone();
+        let counts = mirrors.iter().flat_map(|(mirror, Following { host, addresses, .. })| {
+            let counts = Family::ALL.into_iter().zip(addresses);
+            counts.map(|(of, count)| ([&**mirror, &**host, of.as_str()], *count as u64))
+        });
+        page.gauge("pharos_host_addresses", "Addresses that a mirror has from its host.")
+            .samples(["mirror", "host", "family"], counts);
+        let ages = mirrors.iter().filter_map(|(mirror, Following { host, resolved, .. })| {
+            Some(([mirror, host], resolved.as_ref()?.elapsed().as_secs()))
+        });
+        page.gauge("pharos_host_age_seconds", "Seconds since the addresses of a mirror's host were last confirmed.")
+            .samples(["mirror", "host"], ages);
     }
 }

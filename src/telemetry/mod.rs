@@ -150,6 +150,17 @@ impl MetricFamily<'_> {
         self.write("", labels, format_args!("{value}"))
     }
 
+    /// Adds samples that have values of the same labels.
+    pub(crate) fn samples<const N: usize, V: AsRef<str>>(
+        &mut self,
+        labels: [&str; N],
+        samples: impl IntoIterator<Item = ([V; N], u64)>,
+    ) {
+        for (values, count) in samples {
+            self.sample(&std::array::from_fn::<_, N, _>(|at| (labels[at], values[at].as_ref())), count);
+        }
+    }
+
     /// Adds a duration in seconds, from microseconds.
     pub(crate) fn duration(&mut self, labels: &[(&str, &str)], micros: u64) -> &mut Self {
         self.write("", labels, format_args!("{}", Seconds(micros)))

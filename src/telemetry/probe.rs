@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use super::cells::{ByWord, Cell, counters};
 use super::histogram::Histogram;
 use super::{Collect, Counter, MetricFamily, MetricsPage};
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 use crate::fleet::{FleetRuling, FleetRulings};
 use crate::mirror::{Cause, Health, HttpVersion, Verdict};
@@ -62,12 +63,13 @@ pub(crate) struct AddressFinding {
 type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 
 counters! {
-    struct ProbeCounters {
+    /// Counts of probes.
+    pub(crate) struct ProbeCounters {
         "pharos_probes_total" "Probes of mirrors' addresses by verdict." { verdicts: ByWord<Verdict> ["verdict"], }
         "pharos_probe_failures_total" "Probes that found something wrong, by what." { causes: CauseCounts ["reason"], }
         "pharos_probe_own_failures_total"
         "Probes without a verdict, because this machine had no descriptor, port or memory for them." {
-            failed_here: Counter [],
+            pub(crate) failed_here: Counter [],
         }
         "pharos_probe_duration_seconds" "How long probes take." { durations: Histogram [], }
     }
@@ -82,9 +84,7 @@ impl Cell for CauseCounts {
 
     fn write(all: &[&Self], family: &mut MetricFamily<'_>, _: &mut [(&str, &str)]) {
         for causes in all {
-            for (cause, count) in &*causes.0.lock().unwrap_or_else(PoisonError::into_inner) {
-                family.sample(&[("reason", cause)], *count);
-            }
+            family.samples(["reason"], locked(&causes.0).iter().map(|(cause, count)| ([*cause], *count)));
         }
     }
 }
@@ -92,7 +92,8 @@ impl Cell for CauseCounts {
 /// Results of probes since the process started, and the last one of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    counters: ProbeCounters,
+    /// The counts.
+    pub(crate) counters: ProbeCounters,
     addresses: Mutex<AddressFindings>,
     rulings: ArcSwap<FleetRulings>,
 }
@@ -114,81 +115,56 @@ impl Probes {
         self.counters.verdicts.of(verdict).increment();
         self.counters.durations.observe(took);
         if let Some(cause) = &cause {
-            *self
-                .counters
-                .causes
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(cause.as_str())
-                .or_default() += 1;
+            *locked(&self.counters.causes.0).entry(cause.as_str()).or_default() += 1;
         }
         let health = standing.health;
         let found = AddressFinding { standing, since: now, not_after };
-        let mut addresses = self.addresses();
+        let mut addresses = locked(&self.addresses);
         let known = addresses.entry((mirror.clone(), address)).or_insert_with(|| found.clone());
         let since = if known.standing.health == health { known.since } else { now };
         // A probe that saw no certificate keeps the previous value.
         *known = AddressFinding { since, not_after: not_after.or(known.not_after), ..found };
     }
 
-    /// Counts a probe that came to no verdict for a fault of this machine.
-    pub(crate) fn failed_here(&self) {
-        self.counters.failed_here.increment();
-    }
-
     /// The last result for an address; `None` if it has no verdict yet.
     pub(crate) fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<AddressFinding> {
-        self.addresses().get(&(mirror.clone(), address)).cloned()
+        locked(&self.addresses).get(&(mirror.clone(), address)).cloned()
     }
 
     /// Forgets addresses that are no longer probed.
     pub(crate) fn keep(&self, wanted: impl Fn(&str, IpAddr) -> bool) {
-        self.addresses().retain(|(mirror, address), _| wanted(mirror, *address));
-    }
-
-    fn addresses(&self) -> std::sync::MutexGuard<'_, AddressFindings> {
-        // A panic elsewhere leaves the map whole.
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.addresses).retain(|(mirror, address), _| wanted(mirror, *address));
     }
 }
 
 impl Collect for Probes {
     fn collect(&self, page: &mut MetricsPage) {
         self.counters.collect(page);
-        let addresses = self.addresses().clone();
-        let mut family = page.gauge("pharos_mirror_up", "Whether an address counts as healthy.");
-        for ((mirror, address), found) in &addresses {
-            let ruled = self.ruling(mirror, *address).map(|ruling| ruling.health);
-            let up = u64::from(ruled.unwrap_or(found.standing.health) == Health::Up);
-            family.sample(&[("mirror", mirror), ("address", &address.to_string())], up);
-        }
-        let mut family = page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.");
-        for ((mirror, address), found) in &addresses {
-            let address = address.to_string();
-            for verdict in Verdict::ALL {
-                let labels = [("mirror", &**mirror), ("address", &address), ("verdict", verdict.as_str())];
-                family.sample(&labels, u64::from(found.standing.verdict == verdict));
-            }
-        }
+        let addresses = locked(&self.addresses).clone();
+        let named = || addresses.iter().map(|((mirror, of), found)| ([mirror.to_string(), of.to_string()], found));
+        let up = addresses.iter().map(|((mirror, of), found)| {
+            let ruled = self.ruling(mirror, *of).map(|ruling| ruling.health);
+            let is_up = ruled.unwrap_or(found.standing.health) == Health::Up;
+            ([mirror.to_string(), of.to_string()], is_up.into())
+        });
+        page.gauge("pharos_mirror_up", "Whether an address counts as healthy.").samples(["mirror", "address"], up);
+        let verdicts = named().flat_map(|([mirror, address], found)| {
+            let labels = move |verdict: Verdict| [mirror.clone(), address.clone(), verdict.as_str().to_string()];
+            Verdict::ALL.map(|verdict| (labels(verdict), (found.standing.verdict == verdict).into()))
+        });
+        page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.")
+            .samples(["mirror", "address", "verdict"], verdicts);
+        let protocols = named().flat_map(|([mirror, address], found)| {
+            let words =
+                found.standing.protocols.iter().map(|(protocol, verdict)| [protocol.as_str(), verdict.as_str()]);
+            words.map(move |words| ([&*mirror, &*address, words[0], words[1]].map(str::to_string), 1))
+        });
         let help = "The last verdict on an address over each protocol that it serves: a sample with the value 1 for each protocol.";
-        let mut family = page.gauge("pharos_mirror_protocol_verdict", help);
-        for ((mirror, address), found) in &addresses {
-            let address = address.to_string();
-            for (protocol, verdict) in &found.standing.protocols {
-                let protocol = ("protocol", protocol.as_str());
-                family.sample(&[("mirror", mirror), ("address", &address), protocol, ("verdict", verdict.as_str())], 1);
-            }
-        }
-        let mut family = page.gauge(
-            "pharos_mirror_certificate_not_after_seconds",
-            "The end of the time of the certificate that an address presents, in seconds since 1970.",
-        );
-        for ((mirror, address), found) in &addresses {
-            if let Some(not_after) = found.not_after {
-                family.sample(&[("mirror", mirror), ("address", &address.to_string())], not_after);
-            }
-        }
+        page.gauge("pharos_mirror_protocol_verdict", help)
+            .samples(["mirror", "address", "protocol", "verdict"], protocols);
+        let help = "The end of the time of the certificate that an address presents, in seconds since 1970.";
+        page.gauge("pharos_mirror_certificate_not_after_seconds", help)
+            .samples(["mirror", "address"], named().filter_map(|(labels, found)| Some((labels, found.not_after?))));
     }
 }
 

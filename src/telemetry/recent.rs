@@ -12,9 +12,10 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use super::frequent::{FrequentKey, FrequentTable};
+use super::frequent::FrequentTable;
+use crate::base::lock::locked;
 use crate::base::name::{Name, NameBuf, NameKey};
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
@@ -75,18 +76,12 @@ pub(crate) struct RecentTop {
     pub(crate) names: Vec<(NameBuf, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct QueryCounts {
     queries: u64,
-    prefixes: FrequentTable<CountedPrefix>,
-    names: FrequentTable<CountedName>,
+    prefixes: FrequentTable<Prefix>,
+    names: FrequentTable<NameBuf>,
 }
-
-#[derive(Debug, Default)]
-struct CountedPrefix(Option<Prefix>);
-
-#[derive(Debug)]
-struct CountedName(NameBuf);
 
 /// The intervals of the last seconds, oldest first.
 #[derive(Debug, Default)]
@@ -134,7 +129,7 @@ impl RecentQueries {
 
     fn empty(&self) {
         for table in locked(&self.tables).iter() {
-            *locked(&table.counts) = Some(QueryCounts::new());
+            *locked(&table.counts) = Some(QueryCounts::default());
         }
     }
 
@@ -142,16 +137,14 @@ impl RecentQueries {
         let mut interval = QueryInterval { begun, ended, ..QueryInterval::default() };
         for table in locked(&self.tables).iter() {
             let mut counts = locked(&table.counts);
-            let counts = counts.get_or_insert_with(QueryCounts::new);
+            let counts = counts.get_or_insert_default();
             interval.queries += std::mem::take(&mut counts.queries);
-            counts.prefixes.drain(|key, hits| {
-                if let Some(prefix) = key.0 {
-                    *interval.prefixes.entry(prefix).or_default() += hits;
-                }
-            });
-            counts.names.drain(|key, hits| {
-                *interval.names.entry(key.0.as_name().key()).or_default() += hits;
-            });
+            for (prefix, hits) in counts.prefixes.drain() {
+                *interval.prefixes.entry(prefix).or_default() += hits;
+            }
+            for (name, hits) in counts.names.drain() {
+                *interval.names.entry(name.as_name().key()).or_default() += hits;
+            }
         }
         keep_most(&mut interval.prefixes);
         keep_most(&mut interval.names);
@@ -218,10 +211,17 @@ impl WatchedBatch<'_> {
     pub(crate) fn record(&mut self, resolver: IpAddr, message: &[u8]) {
         let Some(counts) = &mut *self.0 else { return };
         counts.queries += 1;
-        counts.prefixes.count(site(resolver));
+        let prefix = site(resolver);
+        let hash = match prefix.first() {
+            IpAddr::V4(v4) => fnv(v4.octets()),
+            IpAddr::V6(v6) => fnv(v6.octets()),
+        };
+        counts.prefixes.count(hash, |known| *known == prefix, || prefix);
         // A reply to an unreadable question has no name.
         if let Some((name, _)) = message.get(HEADER_LEN..).and_then(Name::split_from) {
-            counts.names.count(name);
+            // Lengths of labels are below the letters, so that lowering the case does not change them.
+            let hash = fnv(name.as_wire().iter().map(u8::to_ascii_lowercase));
+            counts.names.count(hash, |known| known.as_name() == name, || name.to_owned());
         }
     }
 }
@@ -232,64 +232,12 @@ fn site(resolver: IpAddr) -> Prefix {
     Prefix::holding(resolver, PREFIX_LENS[usize::from(resolver.is_ipv6())])
 }
 
-impl QueryCounts {
-    fn new() -> Self {
-        QueryCounts { queries: 0, prefixes: FrequentTable::new(), names: FrequentTable::new() }
-    }
-}
-
-impl Default for CountedName {
-    fn default() -> Self {
-        CountedName(Name::ROOT.to_owned())
-    }
-}
-
-impl FrequentKey for CountedPrefix {
-    type Sought<'s> = Prefix;
-
-    fn hash(sought: Prefix) -> u64 {
-        match sought.first() {
-            IpAddr::V4(v4) => fnv(v4.octets()),
-            IpAddr::V6(v6) => fnv(v6.octets()),
-        }
-    }
-
-    fn is(&self, sought: Prefix) -> bool {
-        self.0 == Some(sought)
-    }
-
-    fn set(&mut self, sought: Prefix) {
-        self.0 = Some(sought);
-    }
-}
-
-impl FrequentKey for CountedName {
-    type Sought<'s> = Name<'s>;
-
-    fn hash(sought: Name<'_>) -> u64 {
-        // Lengths of labels are below the letters, so that lowering the case does not change them.
-        fnv(sought.as_wire().iter().map(u8::to_ascii_lowercase))
-    }
-
-    fn is(&self, sought: Name<'_>) -> bool {
-        self.0.as_name() == sought
-    }
-
-    fn set(&mut self, sought: Name<'_>) {
-        self.0 = sought.to_owned();
-    }
-}
-
 /// FNV-1a, which spreads short keys well. It has no seed, because keys made to collide would only make counts less exact.
 fn fnv(octets: impl IntoIterator<Item = u8>) -> u64 {
     let step = |hash: u64, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
     let hash = octets.into_iter().fold(0xcbf2_9ce4_8422_2325, step);
     // The low bits choose the set, and have the best part of the hash after this.
     hash ^ (hash >> 32)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

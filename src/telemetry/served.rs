@@ -7,8 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::dns::DnsCounters;
-use super::http::Http;
+use super::traffic::Traffic;
 use super::{Collect, MetricFamily, MetricsPage};
 use crate::base::prefix::Family;
 use crate::registry::RouteTarget;
@@ -17,69 +16,49 @@ use crate::snapshot::{Meter, Snapshot};
 /// Metrics of the served state; `S` returns the snapshot and its age in seconds.
 #[derive(Debug)]
 pub(crate) struct ServedGauges<S> {
-    source: S,
-    dns: Arc<DnsCounters>,
-    http: Option<Arc<Http>>,
-}
-
-impl<S> ServedGauges<S> {
-    /// Takes the source of the snapshot, and the counters of the listeners.
-    pub(crate) fn new(source: S, dns: Arc<DnsCounters>, http: Option<Arc<Http>>) -> Self {
-        ServedGauges { source, dns, http }
-    }
+    /// The source of the snapshot.
+    pub(crate) source: S,
+    /// The counters of the listeners.
+    pub(crate) traffic: Traffic,
 }
 
 impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> {
     fn collect(&self, page: &mut MetricsPage) {
-        let (snapshot, age_secs) = (self.source)();
+        let ((snapshot, age_secs), Traffic { dns, http }) = ((self.source)(), &self.traffic);
         page.gauge("pharos_build_info", "The version that runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("pharos_snapshot_generation", "The generation that is served.").sample(&[], snapshot.generation.0);
         page.gauge("pharos_snapshot_age_seconds", "How long it has been served.").sample(&[], age_secs);
-        let mut family = page.gauge("pharos_mirror_info", "1 for each mirror, with the contact of its operator.");
-        for mirror in snapshot.mirrors().iter() {
-            family.sample(&[("mirror", &mirror.name), ("contact", mirror.contact.as_deref().unwrap_or_default())], 1);
-        }
+        let mirrors = snapshot.mirrors().iter();
+        let contacts = mirrors.map(|mirror| ([&*mirror.name, mirror.contact.as_deref().unwrap_or_default()], 1));
+        page.gauge("pharos_mirror_info", "1 for each mirror, with the contact of its operator.")
+            .samples(["mirror", "contact"], contacts);
         let steered = |mut family: MetricFamily<'_>, count: &dyn Fn(Meter) -> u64| {
-            let counts = snapshot.meters().all().map(|(meter, mirror, tier)| (mirror, tier, count(meter)));
-            for (mirror, tier, count) in counts.filter(|(.., count)| *count > 0) {
-                family.sample(&[("mirror", mirror), ("tier", tier)], count);
-            }
+            let counts = snapshot.meters().all().map(|(meter, mirror, tier)| ([mirror, tier], count(meter)));
+            family.samples(["mirror", "tier"], counts.filter(|(_, count)| *count > 0));
         };
         let help = "Steered answers by the first mirror in them and by where in the policy it comes from.";
-        steered(page.counter("pharos_dns_steered_total", help), &|meter| self.dns.steered(meter));
+        steered(page.counter("pharos_dns_steered_total", help), &|meter| dns.steered(meter));
         let help = "Steered answers by provider and region of the client, from one in 64.";
-        let mut family = page.counter("pharos_dns_clients_total", help);
-        for (region, provider, name) in snapshot.regions().all() {
-            let count = self.dns.in_region(region);
-            if count > 0 {
-                family.sample(&[("provider", provider), ("region", name)], count);
-            }
-        }
-        if let Some(http) = &self.http {
+        let regions = snapshot.regions().all();
+        let counts = regions.map(|(region, provider, name)| ([provider, name], dns.in_region(region)));
+        page.counter("pharos_dns_clients_total", help)
+            .samples(["provider", "region"], counts.filter(|(_, count)| *count > 0));
+        if let Some(http) = http {
             let help = "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.";
             steered(page.counter("pharos_http_steered_total", help), &|meter| http.steered(meter));
             let help = "Requests by provider and region of the client, and by target of the redirect.";
-            let mut family = page.counter("pharos_http_clients_total", help);
-            for (region, provider, name) in snapshot.regions().all() {
-                for target in RouteTarget::ALL {
-                    let count = http.in_region(region, target);
-                    if count > 0 {
-                        let labels = [("provider", provider), ("region", name), ("target", target.as_str())];
-                        family.sample(&labels, count);
-                    }
-                }
-            }
+            let counts = snapshot.regions().all().flat_map(|(region, provider, name)| {
+                let count = move |target| http.in_region(region, target);
+                RouteTarget::ALL.map(|target| ([provider, name, target.as_str()], count(target)))
+            });
+            page.counter("pharos_http_clients_total", help)
+                .samples(["provider", "region", "target"], counts.filter(|(_, count)| *count > 0));
         }
-        let mut family = page.gauge(
-            "pharos_horizon_panic",
-            "1 while a horizon is in panic: most of its mirrors do not answer, so mirrors that are down are given.",
-        );
         let panics: HashSet<_> = snapshot.panics().map(|(horizon, of)| (&horizon.name, of)).collect();
-        for horizon in snapshot.horizons().iter() {
-            for of in Family::ALL {
-                let is_panic = panics.contains(&(&horizon.name, of));
-                family.sample(&[("horizon", &horizon.name), ("family", of.as_str())], is_panic.into());
-            }
-        }
+        let all = snapshot.horizons().iter().flat_map(|horizon| Family::ALL.map(|of| (&horizon.name, of)));
+        let help =
+            "1 while a horizon is in panic: most of its mirrors do not answer, so mirrors that are down are given.";
+        page.gauge("pharos_horizon_panic", help)
+            .samples(["horizon", "family"], all.map(|one| ([&**one.0, one.1.as_str()], panics.contains(&one).into())));
     }
 }

@@ -4,6 +4,8 @@
 //! does not make a page that is too large to scrape.
 //! **Not here**: transfers to secondaries ([`super::dns`]).
 
+use std::sync::Arc;
+
 use super::cells::{ByWord, counters};
 use super::{Collect, Counter, MetricsPage};
 use crate::base::words::words;
@@ -37,7 +39,9 @@ words! {
 counters! {
     /// Counters of transfers and NOTIFY messages.
     pub(crate) struct Counters {
-        "pharos_transfer_compared_total" "Questions to primaries by result." { compared: ByWord<Compared> ["outcome"], }
+        "pharos_transfer_compared_total" "Questions to primaries by result." {
+            pub(crate) compared: ByWord<Compared> ["outcome"],
+        }
         "pharos_transfer_notifies_heard_total" "NOTIFY messages of primaries that were heard." {
             pub(crate) heard: Counter [],
         }
@@ -68,50 +72,30 @@ pub(crate) struct CopyAge {
     pub(crate) left: u64,
 }
 
-impl Counters {
-    /// Counts the result of a request to one primary.
-    pub(crate) fn compared(&self, what: Compared) {
-        self.compared.of(what).increment();
-    }
-
-    /// Writes the counters and the state of the zones.
-    pub(crate) fn write(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
-        self.collect(page);
-        let shown = &zones[..zones.len().min(MAX_ZONES)];
-        let mut family = page.gauge("pharos_zone_serial", "The serial of each zone that is served.");
-        for (name, serial) in shown.iter().filter_map(|zone| Some((&zone.name, zone.serial?))) {
-            family.sample(&[("zone", name)], serial.into());
-        }
-        let copies: Vec<_> = shown.iter().filter_map(|zone| Some((&zone.name, zone.copy?))).collect();
-        let mut family = page.gauge("pharos_zone_age_seconds", "Seconds since a primary confirmed the copy of a zone.");
-        for (name, age) in copies.iter().filter_map(|(name, copy)| Some((name, copy.age?))) {
-            family.sample(&[("zone", name)], age);
-        }
-        let mut family = page.gauge("pharos_zone_expires_seconds", "How long a copy of a zone may still be used.");
-        for (name, copy) in copies {
-            family.sample(&[("zone", name)], copy.left);
-        }
-    }
-}
-
 /// Calls the function for the state of the zones when the page is scraped.
-impl<F: Fn() -> Vec<ZoneStatus> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
+impl<F: Fn() -> Vec<ZoneStatus> + Send + Sync> Collect for (Arc<Counters>, F) {
     fn collect(&self, page: &mut MetricsPage) {
-        self.0.write(&(self.1)(), page);
+        let (counters, zones) = (&self.0, (self.1)());
+        counters.collect(page);
+        let shown = &zones[..zones.len().min(MAX_ZONES)];
+        page.gauge("pharos_zone_serial", "The serial of each zone that is served.")
+            .samples(["zone"], shown.iter().filter_map(|zone| Some(([&zone.name], zone.serial?.into()))));
+        page.gauge("pharos_zone_age_seconds", "Seconds since a primary confirmed the copy of a zone.")
+            .samples(["zone"], shown.iter().filter_map(|zone| Some(([&zone.name], zone.copy?.age?))));
+        page.gauge("pharos_zone_expires_seconds", "How long a copy of a zone may still be used.")
+            .samples(["zone"], shown.iter().filter_map(|zone| Some(([&zone.name], zone.copy?.left))));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::telemetry::render;
 
     #[test]
     fn zones_have_lines_of_their_own_up_to_a_number() {
         let counters = Arc::new(Counters::default());
-        counters.compared(Compared::Fetched);
+        counters.compared.count(Compared::Fetched);
         counters.deaf.increment();
         let zone = |number: usize| ZoneStatus {
             name: format!("{number}.example"),

@@ -128,7 +128,7 @@ impl Secondary {
             let primary = &self.primaries[at];
             let address = primary.address;
             let fetched = fetch::fetch(primary, &self.apex, have.as_ref(), demand, shared.clock).await;
-            shared.counters.compared(outcome(&fetched));
+            shared.counters.compared.count(outcome(&fetched));
             match (fetched, have.clone()) {
                 (Ok(Fetched::Zone(zone)), _) => {
                     self.recovered(at);

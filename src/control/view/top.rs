@@ -106,7 +106,7 @@ pub(in crate::control) fn top(
         steered: words(traffic.vantages),
         panics: panics(snapshot, about),
         mirrors: mirrors(snapshot, about),
-        recent: RecentView::of(about.traffic.dns.recent().read(now)),
+        recent: RecentView::of(about.traffic.dns.recent.read(now)),
     }
 }
 

@@ -80,9 +80,9 @@ impl Flight {
         let ended = timeout(self.means.timeout, self.ask(&question)).await;
         let (holding, counted) = ended.unwrap_or((Holding::Unsaid, Counted::TimedOut));
         if of_canonical {
-            self.asker.counters.asked_canonical(counted)
+            self.asker.counters.canonical.count(counted)
         } else {
-            self.asker.counters.asked(counted)
+            self.asker.counters.results.count(counted)
         }
         self.sender.send_replace(Some(holding));
     }

@@ -194,12 +194,12 @@ impl BlobAsker {
                 Some(FlightQuestion::Mirror { place, dialer: Box::new(dialer), path: ask.path(), content })
             };
             if let Some(holding) = search.look(key, &mirror.name, question) {
-                self.counters.known(holding);
+                self.counters.known.count(holding);
                 return search.known(holding);
             }
         }
         if search.turned.is_none() && search.flights.is_empty() {
-            self.counters.known(Holding::Has);
+            self.counters.known.count(Holding::Has);
         }
         search.end(until)
     }
@@ -293,14 +293,14 @@ impl<'a> BlobSearch<'a> {
     /// Ends a search in which no mirror is known to lack the blob.
     fn end(mut self, until: Instant) -> FoundBlob {
         if let Some(why) = self.turned {
-            self.asker.counters.turned(why);
+            self.asker.counters.turned.count(why);
             return self.known(Holding::Unsaid);
         }
         if self.flights.is_empty() {
             return self.known(Holding::Has);
         }
         if !self.state.waiting.take(self.network) {
-            self.asker.counters.turned(Turned::Waiting);
+            self.asker.counters.turned.count(Turned::Waiting);
             return self.known(Holding::Unsaid);
         }
         let flights = std::mem::take(&mut self.flights);
@@ -359,11 +359,11 @@ impl WaitingRequest {
         };
         match timeout_at(self.until, all).await {
             Ok(holding) => {
-                self.asker.counters.waited(holding);
+                self.asker.counters.waited.count(holding);
                 holding
             }
             Err(_) => {
-                self.asker.counters.late();
+                self.asker.counters.late.increment();
                 Holding::Unsaid
             }
         }

@@ -8,6 +8,7 @@ use crate::inspect;
 use crate::snapshot::Compiled;
 use crate::telemetry::render;
 use crate::telemetry::served::ServedGauges;
+use crate::telemetry::traffic::Traffic;
 use crate::zone::ZoneSet;
 
 impl DnsCounters {
@@ -109,7 +110,8 @@ fn one_answer_in_64_is_attributed_to_the_region_of_its_client() {
     (0..64).for_each(|_| tasks.reply(&summary("52.94.7.0/24"), &snapshot));
     (0..63).for_each(|_| tasks.reply(&summary("15.193.10.0/24"), &snapshot));
     tasks.reply(&summary("9.9.9.0/24"), &snapshot);
-    let page = render([&ServedGauges::new(|| (snapshot.clone(), 0_u64), counters.clone(), None) as &dyn Collect]);
+    let traffic = Traffic { dns: counters.clone(), http: None };
+    let page = render([&ServedGauges { source: || (snapshot.clone(), 0_u64), traffic } as &dyn Collect]);
     let shown: Vec<_> = page.lines().filter(|line| line.starts_with("pharos_dns_clients_total")).collect();
     assert_eq!(
         shown,

@@ -4,6 +4,7 @@
 
 use super::{DnsCells, DnsCounters, LostReply, RcodeCell};
 use crate::base::client::Vantage;
+use crate::base::lock::locked;
 use crate::base::prefix::Family;
 use crate::base::words::Worded as _;
 use crate::telemetry::histogram::quantile;
@@ -38,7 +39,7 @@ impl DnsCounters {
 
     /// The sum of a cell over all blocks.
     pub(super) fn sum(&self, cell: impl Fn(&DnsCells) -> u64) -> u64 {
-        self.blocks().iter().map(|block| cell(&block.cells)).sum()
+        locked(&self.blocks).iter().map(|block| cell(&block.cells)).sum()
     }
 
     /// The number of messages received.
