@@ -21,7 +21,7 @@ use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
 use crate::fleet::{OverrideAction, SharedOverrides};
-use crate::live::{Readiness, SharedMerge, Stopped, Updates};
+use crate::live::{MergeInbox, Readiness, ServiceRequest, Stopped, Updates};
 use crate::mirror::{Forced, Override, Reason};
 use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
@@ -90,10 +90,10 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
         loop {
             tokio::select! {
-                Some(merge) = next_merge(merges.as_mut()) => {
-                    let outcome = self.merge(&merge.overrides).await;
+                Some(ServiceRequest { request: theirs, reply }) = next_merge(merges.as_mut()) => {
+                    let outcome = self.merge(&theirs).await;
                     // The exchange may have stopped: the changes are in force anyway.
-                    let _ = merge.done.send(());
+                    let _ = reply.send(());
                     if outcome.is_err() {
                         return;
                     }
@@ -247,7 +247,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
 }
 
 /// The next changes of other servers; `None` once none can come.
-async fn next_merge(merges: Option<&mut mpsc::Receiver<SharedMerge>>) -> Option<SharedMerge> {
+async fn next_merge(merges: Option<&mut MergeInbox>) -> Option<ServiceRequest<SharedOverrides, ()>> {
     merges?.recv().await
 }
 

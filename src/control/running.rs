@@ -24,7 +24,8 @@ use crate::base::time::Moment;
 use crate::fleet::OverrideAction;
 use crate::inspect::view::OverrideView;
 use crate::live::{
-    ForgetError, Published, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
+    ForgetError, Published, RefreshRequest, RefreshRequests, ReloadRequests, ReloadTerms, RetransferError,
+    Retransferred, Retransfers,
 };
 use crate::mirror::Override;
 use crate::process::Clock;
@@ -105,7 +106,7 @@ impl RunningServer {
         }
         let late = format!("the fetches are not done after {} s", RELOAD_TIMEOUT.as_secs());
         let help = "the fetches go on; `pharos status` shows the outcome";
-        let asked = self.requests.refreshes.ask(sources, terms, is_previous);
+        let asked = self.requests.refreshes.ask(RefreshRequest { sources, terms, is_previous });
         let outcomes = within(RELOAD_TIMEOUT, asked, &late, help).await?.ok_or_else(Refusal::stopping)?;
         if outcomes.is_empty() {
             return Err(Refusal::new(StatusCode::CONFLICT, "no network is fetched")
@@ -119,7 +120,7 @@ impl RunningServer {
         let name = zone.to_string();
         let late = format!("zone `{name}` is not here yet");
         let help = "the transfer goes on, and the log tells when it is over; `pharos status` shows the serial";
-        match within(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone), &late, help).await? {
+        match within(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone), &late, help).await?.unwrap_or(Err(RetransferError::Stopping)) {
             Ok(Retransferred { before, serial, primary }) => {
                 Ok(DeskAnswer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
             }
@@ -181,7 +182,7 @@ impl RunningServer {
             return Err(Refusal::new(StatusCode::CONFLICT, format!("`{server}` is this server"))
                 .help("ask another server of the fleet to forget it, once it has stopped"));
         }
-        match fleet.forget.ask(server.clone()).await {
+        match fleet.forget.ask(server.clone()).await.unwrap_or(Err(ForgetError::Stopping)) {
             Ok(()) => Ok(DeskAnswer::json(&ForgottenView { server: server.to_string() })),
             Err(ForgetError::Unknown) => {
                 let names = fleet.standing.borrow().servers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>();

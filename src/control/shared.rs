@@ -7,21 +7,18 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::standing::{OverrideSubject, StandingOverrides};
 use crate::base::time::UnixTime;
 use crate::files::state::{StateForm, Useless, recall};
 use crate::fleet::{HybridTime, OverrideAction, ServerDocument, SharedOverride, SharedOverrides};
-use crate::live::{SharedChanges, SharedMerge};
+use crate::live::{MergeInbox, SharedChanges, requests};
 use crate::process::state::StateFile;
 
 /// The kind of file: the last document of this server, without its seal.
 pub static FORM: StateForm = StateForm { name: "fleet", comment: "", is_old: |_| false };
-
-/// The changes of other servers that may wait for the ledger. The exchange waits beyond that.
-const MAX_WAITING: usize = 4;
 
 /// The shared changes, and the file that keeps these.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub(super) struct SharedLedger {
     millis: fn() -> u64,
     known: watch::Sender<Arc<SharedOverrides>>,
     /// The changes of other servers, until the ledger runs.
-    pub(super) merges: Option<mpsc::Receiver<SharedMerge>>,
+    pub(super) merges: Option<MergeInbox>,
 }
 
 impl SharedLedger {
@@ -52,7 +49,7 @@ impl SharedLedger {
         let mut overrides = last.overrides;
         reconcile(&mut overrides, standing, &server, now_ms);
         overrides.expire(now_ms);
-        let (merges, inbox) = mpsc::channel(MAX_WAITING);
+        let (merges, inbox) = requests();
         let known = watch::Sender::new(Arc::new(overrides.clone()));
         let changes = SharedChanges { known: known.subscribe(), merges, boot };
         Ok((SharedLedger { server, boot, overrides, file, millis, known, merges: Some(inbox) }, changes))

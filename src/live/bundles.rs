@@ -4,16 +4,15 @@
 //! record of it is kept.
 //! **Not here**: loading (`serve`), the order among servers ([`crate::fleet`]), fetching (`sharing`).
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::reloads::ReloadTerms;
-use super::requests::Requests;
+use super::requests::{Requests, ServiceRequest};
 use crate::base::time::Generation;
 use crate::files::Layer;
 
@@ -28,14 +27,6 @@ pub(crate) struct BundleLoad {
     pub(crate) terms: ReloadTerms,
     /// To be awaited once the bundle has passed, and before it is served.
     pub(crate) keep: KeepBundle,
-    /// The sender of the answer.
-    pub(crate) reply: oneshot::Sender<BundleOutcome>,
-}
-
-impl fmt::Debug for BundleLoad {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BundleLoad").field("layer", &self.layer.name).finish_non_exhaustive()
-    }
 }
 
 /// The outcome of a load.
@@ -47,15 +38,11 @@ pub(crate) enum BundleOutcome {
     Rejected(String),
 }
 
+/// A request to load a bundle.
+pub(crate) type BundleRequest = ServiceRequest<BundleLoad, BundleOutcome>;
+
 /// The receiver of bundles.
-pub(crate) type BundleInbox = mpsc::Receiver<BundleLoad>;
+pub(crate) type BundleInbox = mpsc::Receiver<BundleRequest>;
 
 /// The sender of bundles.
-pub(crate) type BundleLoads = Requests<BundleLoad>;
-
-impl BundleLoads {
-    /// Has a bundle loaded, and waits for the outcome; `None` if the process is about to end.
-    pub(crate) async fn ask(&self, layer: Arc<Layer>, terms: ReloadTerms, keep: KeepBundle) -> Option<BundleOutcome> {
-        self.answer(|reply| BundleLoad { layer, terms, keep, reply }).await
-    }
-}
+pub(crate) type BundleLoads = Requests<BundleLoad, BundleOutcome>;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::base::lock::locked;
 use crate::base::time::{Generation, UnixTime};
 use crate::inspect::Moves;
 
@@ -69,32 +70,27 @@ impl AppliedChanges {
         }
         change.moves.sources = Vec::new();
         if has_moved {
-            self.state().last = Some(Arc::new(change));
+            locked(&self.0).last = Some(Arc::new(change));
         }
     }
 
     /// Notes the number of addresses of IPv4 that a new content of a source moved.
     pub(crate) fn note_source(&self, source: &Arc<str>, moved: u128) {
-        self.state().by_source.insert(source.clone(), moved);
+        locked(&self.0).by_source.insert(source.clone(), moved);
     }
 
     /// Forgets sources that are not configured any more.
     pub(crate) fn retain(&self, is_configured: impl Fn(&str) -> bool) {
-        self.state().by_source.retain(|source, _| is_configured(source));
+        locked(&self.0).by_source.retain(|source, _| is_configured(source));
     }
 
     /// The last change that moved clients; `None` if none has since the start.
     pub(crate) fn last(&self) -> Option<Arc<AppliedChange>> {
-        self.state().last.clone()
+        locked(&self.0).last.clone()
     }
 
     /// The number of addresses of IPv4 that the last change of each source moved.
     pub(crate) fn by_source(&self) -> BTreeMap<Arc<str>, u128> {
-        self.state().by_source.clone()
-    }
-
-    fn state(&self) -> MutexGuard<'_, ChangesState> {
-        // No code panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0).by_source.clone()
     }
 }

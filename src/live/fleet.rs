@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use super::requests::Requests;
+use super::requests::{RequestInbox, Requests};
 use crate::fleet::{ProbedAddresses, ServerDocument, SharedOverrides};
 
 /// The view of this server.
@@ -47,14 +47,8 @@ impl Default for FleetViews {
     }
 }
 
-/// Changes of another server, and the channel for the moment at which all are in force.
-#[derive(Debug)]
-pub(crate) struct SharedMerge {
-    /// The changes.
-    pub(crate) overrides: SharedOverrides,
-    /// Gets an answer once the changes are in force.
-    pub(crate) done: oneshot::Sender<()>,
-}
+/// The receiver of changes of other servers, which are answered once they are in force.
+pub(crate) type MergeInbox = RequestInbox<SharedOverrides, ()>;
 
 /// The end of the ledger that the exchange has.
 #[derive(Debug)]
@@ -62,7 +56,7 @@ pub(crate) struct SharedChanges {
     /// All changes that this server knows.
     pub(crate) known: watch::Receiver<Arc<SharedOverrides>>,
     /// Takes the changes of other servers.
-    pub(crate) merges: mpsc::Sender<SharedMerge>,
+    pub(crate) merges: Requests<SharedOverrides, ()>,
     /// The start of this process, in milliseconds since 1970, and later than that of the last process.
     pub(crate) boot: u64,
 }
@@ -89,11 +83,11 @@ impl Drop for AwaitingRequest {
     }
 }
 
-/// A request to forget a server that is gone for good: its name, and the channel for the outcome.
-pub(crate) type Forget = (Arc<str>, oneshot::Sender<Result<(), ForgetError>>);
+/// The receiver of requests to forget a server that is gone for good, by its name: its document is removed.
+pub(crate) type ForgetInbox = RequestInbox<Arc<str>, Result<(), ForgetError>>;
 
-/// The sender of requests to forget a server.
-pub(crate) type ForgetRequests = Requests<Forget>;
+/// The sender of such requests.
+pub(crate) type ForgetRequests = Requests<Arc<str>, Result<(), ForgetError>>;
 
 /// The reason why a server was not forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +98,4 @@ pub(crate) enum ForgetError {
     Store(String),
     /// The process is about to end.
     Stopping,
-}
-
-impl ForgetRequests {
-    /// Has the document of a server removed.
-    pub(crate) async fn ask(&self, server: Arc<str>) -> Result<(), ForgetError> {
-        self.answer(|reply| (server, reply)).await.unwrap_or(Err(ForgetError::Stopping))
-    }
 }

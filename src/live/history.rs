@@ -5,8 +5,9 @@
 //! **Not here**: reloading and the metrics (`serve`), the text of `pharos status` (`cli`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 
 /// The outcome of a reload.
@@ -58,7 +59,7 @@ impl ReloadHistory {
 
     /// Notes a reload whose configuration is served. `refused` names the parts of it that are refused and served as before.
     pub(crate) fn note_served(&self, served: ServedConfig, refused: Option<String>) {
-        let mut state = self.state();
+        let mut state = locked(&self.state);
         state.refused += u64::from(refused.is_some());
         state.last = Some(Reloaded { at: served.since, is_partial: refused.is_some(), refused });
         state.served = served;
@@ -66,28 +67,23 @@ impl ReloadHistory {
 
     /// Notes a reload that changed nothing, with its first error.
     pub(crate) fn note_refused(&self, at: UnixTime, error: String) {
-        let mut state = self.state();
+        let mut state = locked(&self.state);
         state.last = Some(Reloaded { at, refused: Some(error), is_partial: false });
         state.refused += 1;
     }
 
     /// The last reload; `None` before the first one.
     pub(crate) fn last(&self) -> Option<Reloaded> {
-        self.state().last.clone()
+        locked(&self.state).last.clone()
     }
 
     /// The configuration that is served.
     pub(crate) fn served(&self) -> ServedConfig {
-        self.state().served.clone()
+        locked(&self.state).served.clone()
     }
 
     /// The number of refused reloads.
     pub(crate) fn refused(&self) -> u64 {
-        self.state().refused
-    }
-
-    fn state(&self) -> MutexGuard<'_, HistoryState> {
-        // No code panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state).refused
     }
 }

@@ -29,23 +29,23 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-pub(crate) use bundles::{BundleInbox, BundleLoad, BundleLoads, BundleOutcome, KeepBundle};
+pub(crate) use bundles::{BundleInbox, BundleLoad, BundleLoads, BundleOutcome, BundleRequest, KeepBundle};
 pub(crate) use changes::{AppliedChange, AppliedChanges, ChangeCause};
 pub(crate) use fleet::{
-    Awaiting, FleetViews, Forget, ForgetError, ForgetRequests, HeardDocument, OwnProbes, SharedChanges, SharedMerge,
+    Awaiting, FleetViews, ForgetError, ForgetInbox, ForgetRequests, HeardDocument, MergeInbox, OwnProbes, SharedChanges,
 };
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
 pub(crate) use refreshes::{
-    CandidateInbox, Candidates, FetchOutcome, FetchState, OUTCOMES, RefreshInbox, RefreshOutcome, RefreshRequests,
-    SourceCandidate, SourceStates,
+    CandidateInbox, CandidateRequest, Candidates, FetchOutcome, FetchState, RefreshInbox, RefreshOutcome,
+    RefreshRequest, RefreshRequests, SourceCandidate, SourceStates,
 };
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms};
-pub(crate) use requests::requests;
+pub(crate) use requests::{ServiceRequest, requests};
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers};
 pub(crate) use signing::SIGNATURES;
 pub use signing::Signatory;
-pub(crate) use sources::{CopyFault, CopyOrigin, CopyTake, FleetSources, OwnSource, OwnSources, SourceCopy};
+pub(crate) use sources::{CopyFault, CopyInbox, CopyOrigin, FleetSources, OwnSource, OwnSources, SourceCopy};
 pub(crate) use updates::{
     PendingChanges, PendingRequest, PendingUpdate, UpdateInbox, UpdateQueue, UpdateReplySender, update_queue,
 };
@@ -88,12 +88,6 @@ impl Published {
     /// The snapshot, to be kept for longer.
     pub fn load_full(&self) -> Arc<Snapshot> {
         self.current.load_full()
-    }
-
-    /// The generation of the served snapshot.
-    #[cfg(test)]
-    pub(crate) fn generation(&self) -> Generation {
-        self.load().generation
     }
 
     /// When it was published.
@@ -208,32 +202,18 @@ pub struct Publisher<C> {
     published: Arc<Published>,
     inbox: mpsc::Receiver<Update>,
     clock: C,
-    signatory: Option<Arc<Signatory>>,
+    /// Signs zones; `None` leaves them unsigned.
+    pub(crate) signatory: Option<Arc<Signatory>>,
     retired: Vec<Arc<Snapshot>>,
-    free: fn(Vec<Arc<Snapshot>>),
+    /// Frees replaced snapshots. At first the publisher does that itself; a thread that answers nothing is better.
+    pub(crate) free: fn(Vec<Arc<Snapshot>>),
     /// The horizons in panic when it was last logged.
     panics: BTreeSet<(Arc<str>, Family)>,
-    /// The views of the fleet; `None` for a server alone.
-    views: Option<Arc<FleetViews>>,
+    /// The views of the fleet, for the lines about panic; `None` for a server alone.
+    pub(crate) views: Option<Arc<FleetViews>>,
 }
 
 impl<C: Fn() -> Moment> Publisher<C> {
-    /// Has replaced snapshots freed by this function, which passes them to a thread that answers nothing; else the publisher
-    /// frees them itself.
-    pub(crate) fn free_by(self, free: fn(Vec<Arc<Snapshot>>)) -> Self {
-        Publisher { free, ..self }
-    }
-
-    /// Has zones signed by this signatory.
-    pub(crate) fn signed_by(self, signatory: Arc<Signatory>) -> Self {
-        Publisher { signatory: Some(signatory), ..self }
-    }
-
-    /// Has the views of other servers in the lines about panic.
-    pub(crate) fn with_views(self, views: Option<Arc<FleetViews>>) -> Self {
-        Publisher { views, ..self }
-    }
-
     /// Folds in updates until no sender is left. Updates that wait together are published together.
     pub async fn run(mut self) {
         self.note_panics();
@@ -288,11 +268,8 @@ impl<C: Fn() -> Moment> Publisher<C> {
         for (horizon, family) in snapshot.panics() {
             let panic = (Arc::from(&*horizon.name), family);
             if !self.panics.contains(&panic) {
-                let (name, cause) = (
-                    &horizon.name,
-                    PanicVotes::of(&snapshot, horizon, family, heard.iter().map(|heard| &heard.document.probed))
-                        .cause(),
-                );
+                let views = heard.iter().map(|heard| &heard.document.probed);
+                let (name, cause) = (&horizon.name, PanicVotes::of(&snapshot, horizon, family, views).cause());
                 warn!(
                     "horizon {name} is in panic for {family}: most of its mirrors do not answer{cause}; mirrors that are down are given"
                 );
@@ -334,7 +311,7 @@ mod tests {
     async fn changes_and_replacements_are_published_in_order() {
         let begin = tokio::time::Instant::now();
         let (published, updates, publisher) = publish(snapshot(), move || Moment(begin.elapsed().as_millis() as u64));
-        assert_eq!((published.generation(), published.published_at()), (Generation(1), Moment(0)));
+        assert_eq!((published.load().generation, published.published_at()), (Generation(1), Moment(0)));
         tokio::time::advance(Duration::from_secs(3)).await;
         let running = tokio::spawn(publisher.run());
         let reason = Reason::parse("a test").unwrap();
@@ -343,7 +320,7 @@ mod tests {
         let mut another = snapshot();
         another.generation = Generation(77);
         let generation = updates.replace(another).await.unwrap();
-        assert_eq!((generation, published.generation()), (Generation(3), Generation(3)));
+        assert_eq!((generation, published.load().generation), (Generation(3), Generation(3)));
         assert!(published.published_at() >= Moment(3000));
         // An override outlives the configuration it was given under.
         assert_eq!(published.load().overrides().get("one"), Some(&order));
@@ -357,7 +334,7 @@ mod tests {
         tokio::spawn(publisher.run());
         let (seen, old) = (published.load(), Arc::downgrade(&published.load_full()));
         updates.replace(snapshot()).await.unwrap();
-        assert_eq!((seen.generation, published.generation()), (Generation(1), Generation(2)));
+        assert_eq!((seen.generation, published.load().generation), (Generation(1), Generation(2)));
         // The publisher holds it too.
         assert!(old.strong_count() >= 2);
         drop(seen);

@@ -10,16 +10,17 @@
 //! **Not here**: fetching (`refresh`), judging (serve), authorization (control).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::requests::Requests;
+use super::requests::{RequestInbox, Requests, ServiceRequest};
 use super::{ReloadOutcome, ReloadTerms};
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
+use crate::base::words::words;
 
 /// A request of an operator to fetch sources.
 #[derive(Debug)]
@@ -30,27 +31,13 @@ pub(crate) struct RefreshRequest {
     pub(crate) terms: ReloadTerms,
     /// True to take the previous content back instead of fetching.
     pub(crate) is_previous: bool,
-    /// The sender of the answer.
-    pub(crate) reply: oneshot::Sender<Vec<RefreshOutcome>>,
 }
 
 /// The receiver of requests.
-pub(crate) type RefreshInbox = mpsc::Receiver<RefreshRequest>;
+pub(crate) type RefreshInbox = RequestInbox<RefreshRequest, Vec<RefreshOutcome>>;
 
 /// The sender of requests.
-pub(crate) type RefreshRequests = Requests<RefreshRequest>;
-
-impl RefreshRequests {
-    /// Asks for a fetch of sources, and waits for the outcomes; `None` if the process is about to end.
-    pub(crate) async fn ask(
-        &self,
-        sources: Vec<Arc<str>>,
-        terms: ReloadTerms,
-        is_previous: bool,
-    ) -> Option<Vec<RefreshOutcome>> {
-        self.answer(|reply| RefreshRequest { sources, terms, is_previous, reply }).await
-    }
-}
+pub(crate) type RefreshRequests = Requests<RefreshRequest, Vec<RefreshOutcome>>;
 
 /// The outcome of fetching one source.
 #[derive(Clone, Debug)]
@@ -63,31 +50,28 @@ pub(crate) struct RefreshOutcome {
     pub(crate) judged: Option<ReloadOutcome>,
 }
 
-/// The outcome of a fetch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum FetchOutcome {
-    /// A changed content is served, or would be if the request were not dry.
-    Taken,
-    /// The publisher has the content that is served.
-    Unchanged,
-    /// The publisher has the content that an operator has taken back.
-    Rejected,
-    /// The content is refused, for this reason.
-    Refused(String),
-    /// There is no new content, for this reason.
-    Failed(String),
-    /// The changed content of a server of the fleet is served.
-    PeerTaken(Arc<str>),
-    /// The publisher has told a server of the fleet that the content which is served is the present one.
-    PeerUnchanged(Arc<str>),
+words! {
+    /// The outcome of a fetch.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) enum FetchOutcome {
+        /// A changed content is served, or would be if the request were not dry.
+        Taken = "taken",
+        /// The publisher has the content that is served.
+        Unchanged = "unchanged",
+        /// The publisher has the content that an operator has taken back.
+        Rejected = "rejected",
+        /// The content is refused, for this reason.
+        Refused(String) = "refused",
+        /// There is no new content, for this reason.
+        Failed(String) = "failed",
+        /// The changed content of a server of the fleet is served.
+        PeerTaken(Arc<str>) = "peer-taken",
+        /// The publisher has told a server of the fleet that the content which is served is the present one.
+        PeerUnchanged(Arc<str>) = "peer-unchanged",
+    }
 }
 
 impl FetchOutcome {
-    /// The word for metrics and JSON.
-    pub(crate) fn word(&self) -> &'static str {
-        OUTCOMES[self.index()]
-    }
-
     /// True if the publisher's content could not be taken.
     pub(crate) fn is_bad(&self) -> bool {
         self.reason().is_some()
@@ -100,23 +84,7 @@ impl FetchOutcome {
             _ => None,
         }
     }
-
-    fn index(&self) -> usize {
-        match self {
-            FetchOutcome::Taken => 0,
-            FetchOutcome::Unchanged => 1,
-            FetchOutcome::Rejected => 2,
-            FetchOutcome::Refused(_) => 3,
-            FetchOutcome::Failed(_) => 4,
-            FetchOutcome::PeerTaken(_) => 5,
-            FetchOutcome::PeerUnchanged(_) => 6,
-        }
-    }
 }
-
-/// The words of [`FetchOutcome`].
-pub(crate) const OUTCOMES: [&str; 7] =
-    ["taken", "unchanged", "rejected", "refused", "failed", "peer-taken", "peer-unchanged"];
 
 /// Puts the file of a candidate in the place of the copy; waits for the disk.
 pub(crate) type Keep = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -133,37 +101,16 @@ pub(crate) struct SourceCandidate {
     pub(crate) command: String,
     /// Keeps the file. Not called if the content is refused, or the terms are dry.
     pub(crate) keep: Keep,
-    /// The sender of the answer.
-    pub(crate) reply: oneshot::Sender<ReloadOutcome>,
 }
 
-impl fmt::Debug for SourceCandidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceCandidate")
-            .field("source", &self.source)
-            .field("path", &self.path)
-            .finish_non_exhaustive()
-    }
-}
+/// A request to judge, keep and serve a content.
+pub(crate) type CandidateRequest = ServiceRequest<SourceCandidate, ReloadOutcome>;
 
 /// The receiver of candidates.
-pub(crate) type CandidateInbox = mpsc::Receiver<SourceCandidate>;
+pub(crate) type CandidateInbox = mpsc::Receiver<CandidateRequest>;
 
 /// The sender of candidates.
-pub(crate) type Candidates = Requests<SourceCandidate>;
-
-impl Candidates {
-    /// Has a content judged, kept and served; `None` if the process is about to end.
-    pub(crate) async fn submit(
-        &self,
-        (source, path): (Arc<str>, PathBuf),
-        terms: ReloadTerms,
-        command: String,
-        keep: Keep,
-    ) -> Option<ReloadOutcome> {
-        self.answer(|reply| SourceCandidate { source, path, terms, command, keep, reply }).await
-    }
-}
+pub(crate) type Candidates = Requests<SourceCandidate, ReloadOutcome>;
 
 /// The condition of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -193,8 +140,8 @@ pub(crate) struct FetchState {
     pub(crate) is_refused: bool,
     /// True if the publisher has the content that an operator has taken back.
     pub(crate) is_rejected: bool,
-    /// Fetches by outcome, in the order of [`OUTCOMES`].
-    pub(crate) outcomes: [u64; OUTCOMES.len()],
+    /// Fetches by outcome, in the order of [`FetchOutcome::WORDS`].
+    pub(crate) outcomes: [u64; FetchOutcome::WORDS.len()],
 }
 
 /// The conditions of sources, by name.
@@ -204,17 +151,17 @@ pub(crate) struct SourceStates(Arc<Mutex<BTreeMap<Arc<str>, SourceState>>>);
 impl SourceStates {
     /// All conditions.
     pub(crate) fn all(&self) -> BTreeMap<Arc<str>, SourceState> {
-        self.lock().clone()
+        locked(&self.0).clone()
     }
 
     /// Counts a content that was refused.
     pub(crate) fn note_refused(&self, source: &str) {
-        self.lock().entry(source.into()).or_default().refused += 1;
+        locked(&self.0).entry(source.into()).or_default().refused += 1;
     }
 
     /// Takes over the fetched sources of a configuration, each with its URL, and true if it is pinned.
     pub(crate) fn follow(&self, fetched: impl IntoIterator<Item = (Arc<str>, Arc<str>, bool)>) {
-        let mut states = self.lock();
+        let mut states = locked(&self.0);
         let mut before: BTreeMap<Arc<str>, FetchState> =
             states.iter_mut().filter_map(|(name, state)| Some((name.clone(), state.fetch.take()?))).collect();
         for (name, url, is_pinned) in fetched {
@@ -233,7 +180,7 @@ impl SourceStates {
 
     /// Changes the condition of a fetched source, if it is still configured.
     pub(crate) fn update(&self, source: &str, change: impl FnOnce(&mut FetchState)) {
-        if let Some(fetch) = self.lock().get_mut(source).and_then(|state| state.fetch.as_mut()) {
+        if let Some(fetch) = locked(&self.0).get_mut(source).and_then(|state| state.fetch.as_mut()) {
             change(fetch);
         }
     }
@@ -243,11 +190,9 @@ impl SourceStates {
         if matches!(outcome, FetchOutcome::Refused(_)) {
             self.note_refused(source);
         }
-        self.update(source, |state| state.outcomes[outcome.index()] += 1);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, SourceState>> {
-        // No code panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.update(source, |state| {
+            let mut counts = FetchOutcome::WORDS.iter().zip(&mut state.outcomes);
+            counts.find(|(word, _)| **word == outcome.as_str()).into_iter().for_each(|(_, count)| *count += 1);
+        });
     }
 }

@@ -4,9 +4,9 @@
 //! process is about to end.
 //! **Not here**: reloading (serve), authorization (control).
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::requests::Requests;
+use super::requests::{Requests, ServiceRequest};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::share::Share;
 use crate::base::time::Generation;
@@ -21,19 +21,13 @@ pub(crate) struct ReloadTerms {
 }
 
 /// A request of an operator.
-#[derive(Debug)]
-pub(crate) struct ReloadRequest {
-    /// The terms.
-    pub(crate) terms: ReloadTerms,
-    /// The sender of the answer.
-    pub(crate) reply: oneshot::Sender<ReloadOutcome>,
-}
+pub(crate) type ReloadRequest = ServiceRequest<ReloadTerms, ReloadOutcome>;
 
 /// The receiver of requests.
 pub(crate) type ReloadInbox = mpsc::Receiver<ReloadRequest>;
 
 /// The sender of requests.
-pub(crate) type ReloadRequests = Requests<ReloadRequest>;
+pub(crate) type ReloadRequests = Requests<ReloadTerms, ReloadOutcome>;
 
 /// The outcome of a reload. The default is a refusal without a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,12 +54,5 @@ impl ReloadOutcome {
     /// True if the configuration, or a part of it, is not served.
     pub(crate) fn is_refused(&self) -> bool {
         !self.is_accepted || !self.kept.is_empty()
-    }
-}
-
-impl ReloadRequests {
-    /// Asks for a reload, and waits for its outcome; `None` if the process is about to end, or does not reload.
-    pub(crate) async fn ask(&self, terms: ReloadTerms) -> Option<ReloadOutcome> {
-        self.answer(|reply| ReloadRequest { terms, reply }).await
     }
 }

@@ -1,34 +1,46 @@
 //! Requests from one service to another, which answers each.
 //!
 //! **Invariants**: every request is answered, or its sender learns that the process is about to end.
-//! **Not here**: the requests ([`super::ReloadRequest`], [`super::SourceCandidate`] and others).
+//! **Not here**: the requests ([`super::ReloadTerms`], [`super::SourceCandidate`] and others).
 
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait: operators are few, and few sources are fetched at once.
 const MAX_WAITING: usize = 16;
 
+/// A request, as it arrives.
+#[derive(Debug)]
+pub(crate) struct ServiceRequest<Q, A> {
+    /// The request.
+    pub(crate) request: Q,
+    /// The sender of the answer.
+    pub(crate) reply: oneshot::Sender<A>,
+}
+
+/// The receiver of requests.
+pub(crate) type RequestInbox<Q, A> = mpsc::Receiver<ServiceRequest<Q, A>>;
+
 /// The sender of requests.
 #[derive(Debug)]
-pub(crate) struct Requests<Q>(mpsc::Sender<Q>);
+pub(crate) struct Requests<Q, A>(mpsc::Sender<ServiceRequest<Q, A>>);
 
-impl<Q> Clone for Requests<Q> {
+impl<Q, A> Clone for Requests<Q, A> {
     fn clone(&self) -> Self {
         Requests(self.0.clone())
     }
 }
 
 /// The sender and the receiver of requests.
-pub(crate) fn requests<Q>() -> (Requests<Q>, mpsc::Receiver<Q>) {
+pub(crate) fn requests<Q, A>() -> (Requests<Q, A>, RequestInbox<Q, A>) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     (Requests(sender), receiver)
 }
 
-impl<Q> Requests<Q> {
-    /// Makes a request with the sender of its answer, and waits for the answer. `None` if the process is about to end.
-    pub(super) async fn answer<R>(&self, request: impl FnOnce(oneshot::Sender<R>) -> Q) -> Option<R> {
+impl<Q, A> Requests<Q, A> {
+    /// Makes a request, and waits for its answer. `None` if the process is about to end, or answers no such requests.
+    pub(crate) async fn ask(&self, request: Q) -> Option<A> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.ok()?;
+        self.0.send(ServiceRequest { request, reply }).await.ok()?;
         answer.await.ok()
     }
 }

@@ -6,19 +6,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use tokio::sync::{mpsc, oneshot};
-
-use super::requests::Requests;
+use super::requests::{RequestInbox, Requests};
 use crate::base::name::NameBuf;
 
-/// A request, as it arrives.
-pub(crate) type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
+/// The receiver of requests to fetch a zone whole, whatever its serial, which are answered when it is served.
+pub(crate) type RetransferInbox = RequestInbox<NameBuf, Result<Retransferred, RetransferError>>;
 
-/// The receiver of requests.
-pub(crate) type RetransferInbox = mpsc::Receiver<Retransfer>;
-
-/// The sender of requests.
-pub(crate) type Retransfers = Requests<Retransfer>;
+/// The sender of such requests.
+pub(crate) type Retransfers = Requests<NameBuf, Result<Retransferred, RetransferError>>;
 
 /// A zone that was fetched whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +57,3 @@ impl fmt::Display for RetransferError {
 }
 
 impl std::error::Error for RetransferError {}
-
-impl Retransfers {
-    /// Asks for a zone to be fetched whole, whatever its serial, and waits until it is served.
-    pub(crate) async fn ask(&self, zone: NameBuf) -> Result<Retransferred, RetransferError> {
-        self.answer(|reply| (zone, reply)).await.unwrap_or(Err(RetransferError::Stopping))
-    }
-}

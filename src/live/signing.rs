@@ -14,7 +14,7 @@ pub(crate) use kept::SIGNATURES;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use tracing::{error, info};
 use kept::{KeptSignatures, MadeSignature, read_text};
 
 use crate::base::ids::ZoneId;
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 use crate::snapshot::{Snapshot, TailoredSigning};
 use crate::zone::{SignatureOctets, SigningTime, ToSign, Zone, ZoneSigning};
@@ -130,7 +131,7 @@ impl Signatory {
             failed: self.failed.load(Ordering::Relaxed),
             last_micros: self.last_micros.load(Ordering::Relaxed),
             kept: self.kept.read().unwrap_or_else(PoisonError::into_inner).len(),
-            is_clock_behind: self.judge().is_behind,
+            is_clock_behind: locked(&self.clock_judge).is_behind,
         }
     }
 
@@ -146,7 +147,7 @@ impl Signatory {
         if !snapshot.signs() {
             return (snapshot, true);
         }
-        let kept = deadline.and_then(|_| self.judge().windows);
+        let kept = deadline.and_then(|_| locked(&self.clock_judge).windows);
         let time = kept.unwrap_or_else(|| self.begin_windows());
         let unsigned = snapshot.unsigned_zones().into_iter();
         let signed: Vec<_> = unsigned.filter_map(|id| self.sign_zone(&snapshot, id, time, true)).collect();
@@ -163,7 +164,7 @@ impl Signatory {
     /// ([`super::Updates::sign`]).
     pub(crate) fn renew(&self, snapshot: &Snapshot) -> Vec<SignedVersion> {
         self.begin_round();
-        let before = self.judge().windows;
+        let before = locked(&self.clock_judge).windows;
         let time = self.begin_windows();
         // After a step of the clock, kept signatures may do.
         let is_step = before.is_some_and(|before| {
@@ -209,18 +210,14 @@ impl Signatory {
     pub(crate) fn is_due(&self, snapshot: &Snapshot) -> bool {
         let now = (self.clock)();
         let is_late = |time: SigningTime| now.0.abs_diff(time.from.0) >= Signatory::pause(snapshot).as_secs();
-        snapshot.signs() && self.judge().windows.is_none_or(is_late)
-    }
-
-    fn judge(&self) -> MutexGuard<'_, ClockJudge> {
-        self.clock_judge.lock().unwrap_or_else(PoisonError::into_inner)
+        snapshot.signs() && locked(&self.clock_judge).windows.is_none_or(is_late)
     }
 
     /// Has publications use the windows of now. A clock that is behind an earlier one by more than [`DOUBTED_SECS`] is wrong. If it
     /// is behind by less, either may be right, and signatures are made that are valid at both times.
     fn begin_windows(&self) -> SigningTime {
         let now = (self.clock)();
-        let mut judge = self.judge();
+        let mut judge = locked(&self.clock_judge);
         let behind = judge.newest.saturating_sub(now.0);
         let is_behind = behind > TOLERATED_SECS;
         if is_behind && !judge.is_behind {
@@ -256,7 +253,7 @@ impl Signatory {
         let mut signatures = vec![None; count];
         let threads = if count < MANY { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) };
         let shares = Mutex::new(signatures.chunks_mut(SHARE).zip((0..).step_by(SHARE)));
-        let take = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let take = || locked(&shares).next();
         let work = || {
             let mut new = Vec::new();
             while let Some((share, first)) =
@@ -324,7 +321,7 @@ impl Signatory {
 
     /// The signatures as the text of the file of `[dnssec] state`, without its first line.
     pub(crate) fn text(&self) -> String {
-        let newest = self.judge().newest;
+        let newest = locked(&self.clock_judge).newest;
         self.kept.read().unwrap_or_else(PoisonError::into_inner).text(newest)
     }
 
@@ -332,7 +329,7 @@ impl Signatory {
     pub(crate) fn restore(&self, text: &str) -> Option<usize> {
         let (newest, signatures) = read_text(text)?;
         let count = signatures.len();
-        let mut judge = self.judge();
+        let mut judge = locked(&self.clock_judge);
         judge.newest = judge.newest.max(newest);
         drop(judge);
         self.kept.write().unwrap_or_else(PoisonError::into_inner).add(signatures, self.round.load(Ordering::Relaxed));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! refresh ── OwnSource ──► sharing: the document of this server, and the upload of a new copy
-//!    ▲  └──── CopyTake ──► sharing, which reads the copy from the store
+//!    ▲  └── SharedCopy ──► sharing, which reads the copy from the store
 //!    └─── HeardDocument ── sharing
 //! ```
 //!
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use super::fleet::HeardDocument;
-use super::requests::{Requests, requests};
+use super::requests::{RequestInbox, Requests, requests};
 use crate::files::FileKind;
 use crate::fleet::{ContentDigest, SharedCopy, SourceKey, SourceReport, SourceReports};
 
@@ -68,14 +68,8 @@ pub(crate) enum CopyOrigin {
     Disk,
 }
 
-/// A request for a copy in the store.
-#[derive(Debug)]
-pub(crate) struct CopyTake {
-    /// The copy.
-    pub(crate) copy: SharedCopy,
-    /// The sender of the content, which has the digest and the length of the copy.
-    pub(crate) reply: oneshot::Sender<Result<Bytes, CopyFault>>,
-}
+/// The receiver of requests for copies in the store. A content has the digest and the length of its copy.
+pub(crate) type CopyInbox = RequestInbox<SharedCopy, Result<Bytes, CopyFault>>;
 
 /// The reason why a copy cannot be taken from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +109,7 @@ pub(crate) struct FleetSources {
     /// The documents of all peers that were heard lately. The receiver has seen no value, so that a clone of it knows whether the
     /// first round of the exchange is over.
     pub(crate) heard: watch::Receiver<Arc<[HeardDocument]>>,
-    takes: Requests<CopyTake>,
+    takes: Requests<SharedCopy, Result<Bytes, CopyFault>>,
 }
 
 impl FleetSources {
@@ -124,7 +118,7 @@ impl FleetSources {
         server: Arc<str>,
         apart: Duration,
         heard: watch::Receiver<Arc<[HeardDocument]>>,
-    ) -> (Self, mpsc::Receiver<CopyTake>) {
+    ) -> (Self, CopyInbox) {
         let (takes, inbox) = requests();
         let (own, stored) = (watch::Sender::new(Arc::default()), watch::Sender::new(Arc::default()));
         (FleetSources { server, apart, own, stored, heard, takes }, inbox)
@@ -167,7 +161,7 @@ impl FleetSources {
 
     /// Reads a copy from the store.
     pub(crate) async fn take(&self, copy: SharedCopy) -> Result<Bytes, CopyFault> {
-        self.takes.answer(|reply| CopyTake { copy, reply }).await.unwrap_or(Err(CopyFault::Stopping))
+        self.takes.ask(copy).await.unwrap_or(Err(CopyFault::Stopping))
     }
 }
 

@@ -7,24 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::body::Bytes;
 use tokio::sync::OnceCell;
 
 use super::ReadRoots;
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{RefreshConfig, Resolver};
-use crate::outgoing::{OutgoingClient, OutgoingError, OutgoingSettings};
+use crate::config::{Config, RefreshConfig, Resolver};
+use crate::outgoing::{OutgoingClient, OutgoingSettings};
 
 /// The longest time of a connection to a publisher or proxy, of all its addresses together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The client that all sources share; it is made when the first of them is fetched.
-#[derive(Clone, Debug)]
-pub(super) struct SharedClient(Arc<Shared>);
+/// A client of publishers.
+pub(super) type FetchClient = OutgoingClient<Empty<Bytes>>;
 
+/// The client that all sources share; it is made when the first of them is fetched.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct SharedClient {
     refresh: RefreshConfig,
     resolver: Resolver,
     roots: ReadRoots,
@@ -32,47 +31,40 @@ struct Shared {
 }
 
 impl SharedClient {
-    pub(super) fn new(refresh: RefreshConfig, resolver: Resolver, roots: ReadRoots) -> Self {
-        SharedClient(Arc::new(Shared { refresh, resolver, roots, client: OnceCell::new() }))
+    pub(super) fn new(config: &Config, roots: ReadRoots) -> Self {
+        let (refresh, resolver) = (config.refresh.clone(), config.resolver.clone());
+        SharedClient { refresh, resolver, roots, client: OnceCell::new() }
+    }
+
+    /// True if a configuration has the same settings.
+    pub(super) fn is_of(&self, config: &Config) -> bool {
+        (&self.refresh, &self.resolver) == (&config.refresh, &config.resolver)
     }
 
     /// The longest time of a fetch.
     pub(super) fn timeout(&self) -> Duration {
-        self.0.refresh.timeout
+        self.refresh.timeout
     }
 
     /// The client. If it cannot be made, the next fetch tries again.
-    pub(super) async fn get(&self) -> Result<&FetchClient, String> {
+    pub(super) async fn get(self: &Arc<Self>) -> Result<&FetchClient, String> {
         let make = || async {
-            let shared = self.0.clone();
+            let shared = self.clone();
             // It reads the system's resolvers and roots.
-            super::on_disk(move || FetchClient::new(&shared.refresh, &shared.resolver, shared.roots)).await
+            super::on_disk(move || shared.make()).await
         };
-        self.0.client.get_or_try_init(make).await
+        self.client.get_or_try_init(make).await
     }
-}
 
-/// A client of publishers.
-#[derive(Debug)]
-pub(super) struct FetchClient(OutgoingClient<Empty<Bytes>>);
-
-impl FetchClient {
-    fn new(refresh: &RefreshConfig, resolver: &Resolver, roots: ReadRoots) -> Result<Self, String> {
+    fn make(&self) -> Result<FetchClient, String> {
         let first = |problems: Vec<Diagnostic>| problems.into_iter().next().map(|problem| problem.message);
-        let roots = roots(None).map_err(|problems| first(problems).unwrap_or_default())?;
-        let settings = OutgoingSettings {
-            roots,
+        OutgoingClient::new(OutgoingSettings {
+            roots: (self.roots)(None).map_err(|problems| first(problems).unwrap_or_default())?,
             identity: None,
-            resolver,
-            proxy: &refresh.proxy,
+            resolver: &self.resolver,
+            proxy: &self.refresh.proxy,
             connect_timeout: CONNECT_TIMEOUT,
             idle: None,
-        };
-        OutgoingClient::new(settings).map(FetchClient)
-    }
-
-    /// Sends a request, and returns the response with its header.
-    pub(super) async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, OutgoingError> {
-        self.0.send(request).await
+        })
     }
 }

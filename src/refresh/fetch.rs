@@ -5,7 +5,6 @@
 //! error.
 //! **Not here**: when to fetch ([`super::schedule`]), the meaning of the content (`load`).
 
-use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
@@ -54,15 +53,9 @@ pub(super) enum PublisherAnswer {
 /// The reason why a fetch fails.
 #[derive(Debug, Default)]
 pub(super) struct PublisherError {
-    why: String,
+    pub(super) why: String,
     /// The pause for which the publisher has asked (RFC 9110 §10.2.3).
     pub(super) retry_after: Option<Duration>,
-}
-
-impl fmt::Display for PublisherError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
 }
 
 impl From<String> for PublisherError {

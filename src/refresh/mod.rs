@@ -23,17 +23,20 @@ mod task;
 mod unpack;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use futures_util::future::OptionFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{Config, InputFile, Network, RefreshConfig, Resolver};
+use crate::base::lock::locked;
+use crate::config::{Config, InputFile, Network};
 use crate::files::{self, ReadError};
 use crate::live::{
-    Candidates, FetchOutcome, FleetSources, Published, RefreshInbox, RefreshOutcome, ReloadTerms, SourceStates,
+    Candidates, FetchOutcome, FleetSources, Published, RefreshInbox, RefreshOutcome, ReloadTerms, ServiceRequest,
+    SourceStates,
 };
 use crate::process::Vital;
 use crate::process::work::{self, Lane};
@@ -52,7 +55,6 @@ const MAX_WAITING: usize = 4;
 pub(crate) type ReadRoots = fn(Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>>;
 
 /// The parts of a running server that the fetches need.
-#[derive(Debug)]
 pub(crate) struct RefreshGround {
     /// Reads the trusted roots.
     pub(crate) roots: ReadRoots,
@@ -67,7 +69,6 @@ pub(crate) struct RefreshGround {
 }
 
 /// The service that fetches sources.
-#[derive(Debug)]
 pub(crate) struct RefreshService {
     sources: Arc<Mutex<RunningSources>>,
     ground: RefreshGround,
@@ -79,8 +80,7 @@ pub(crate) struct RefreshService {
 /// The sources that are fetched.
 #[derive(Debug, Default)]
 struct RunningSources {
-    /// The settings of all fetches, and the client that is made of them.
-    settings: Option<(RefreshConfig, Resolver, SharedClient)>,
+    client: Option<Arc<SharedClient>>,
     by_name: BTreeMap<Arc<str>, RunningSource>,
 }
 
@@ -105,16 +105,11 @@ impl RefreshService {
 
     /// Fetches the sources of another configuration. A source that is the same goes on.
     pub(crate) fn reload(&self, config: &Config) {
-        let mut running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = running
-            .settings
-            .as_ref()
-            .is_some_and(|(refresh, resolver, _)| (refresh, resolver) == (&config.refresh, &config.resolver));
-        if !is_same {
-            let client = SharedClient::new(config.refresh.clone(), config.resolver.clone(), self.ground.roots);
-            running.settings = Some((config.refresh.clone(), config.resolver.clone(), client));
-        }
-        let Some((_, _, client)) = running.settings.clone() else { return };
+        let mut running = locked(&self.sources);
+        let known = running.client.take().filter(|client| client.is_of(config));
+        let is_same = known.is_some();
+        let client = known.unwrap_or_else(|| Arc::new(SharedClient::new(config, self.ground.roots)));
+        running.client = Some(client.clone());
         let fetched = config.networks.iter().filter_map(|network| Some((&network.name, network.fetch.as_ref()?)));
         self.ground.states.follow(fetched.map(|(name, fetch)| (name.clone(), fetch.url.clone(), fetch.is_pinned)));
         let mut before = std::mem::take(&mut running.by_name);
@@ -142,7 +137,7 @@ impl RefreshService {
         self.ground.fleet.iter().for_each(|fleet| fleet.forget(source));
     }
 
-    fn begin(&self, network: &Network, client: SharedClient) -> RunningSource {
+    fn begin(&self, network: &Network, client: Arc<SharedClient>) -> RunningSource {
         let (asks, inbox) = mpsc::channel(MAX_WAITING);
         let stop = CancellationToken::new();
         let task = SourceTask {
@@ -184,7 +179,7 @@ impl RunningSource {
 impl Drop for RefreshService {
     fn drop(&mut self) {
         self.task.abort();
-        let running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = locked(&self.sources);
         running.by_name.values().for_each(|source| source.stop.cancel());
     }
 }
@@ -201,10 +196,10 @@ fn is_same_source(one: &Network, other: &Network) -> bool {
 
 /// Answers requests of operators: each source fetches by itself, and the answer waits for all of them.
 async fn answer(mut requests: RefreshInbox, sources: Arc<Mutex<RunningSources>>) {
-    while let Some(request) = requests.recv().await {
+    while let Some(ServiceRequest { request, reply: outcomes_to }) = requests.recv().await {
         let mut asked = Vec::new();
         {
-            let running = sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = locked(&sources);
             let is_named = |name: &Arc<str>| request.sources.is_empty() || request.sources.contains(name);
             for (name, source) in running.by_name.iter().filter(|(name, _)| is_named(name)) {
                 let (reply, outcome) = oneshot::channel();
@@ -217,10 +212,7 @@ async fn answer(mut requests: RefreshInbox, sources: Arc<Mutex<RunningSources>>)
         tokio::spawn(async move {
             let mut outcomes = Vec::new();
             for (source, outcome) in asked {
-                let outcome = match outcome {
-                    Some(outcome) => outcome.await.ok(),
-                    None => None,
-                };
+                let outcome = OptionFuture::from(outcome).await.and_then(Result::ok);
                 let lost = || {
                     let why = "a reload has changed this source, or too many requests wait for it; ask again";
                     RefreshOutcome { source, outcome: FetchOutcome::Failed(why.to_string()), judged: None }
@@ -228,7 +220,7 @@ async fn answer(mut requests: RefreshInbox, sources: Arc<Mutex<RunningSources>>)
                 outcomes.push(outcome.unwrap_or_else(lost));
             }
             // The operator may have stopped waiting.
-            let _ = request.reply.send(outcomes);
+            let _ = outcomes_to.send(outcomes);
         });
     }
     // A server without `[control]` has no operator.

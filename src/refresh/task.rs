@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -24,7 +24,7 @@ use crate::files::{self, FileKind};
 use crate::fleet::{PeerCopy, SourceStep};
 use crate::live::{
     Candidates, CopyFault, CopyOrigin, FetchOutcome, Published, RefreshOutcome, ReloadOutcome, ReloadTerms,
-    SourceStates,
+    SourceCandidate, SourceStates,
 };
 use crate::load::networks;
 use crate::process::work::{self, Lane};
@@ -44,7 +44,7 @@ pub(super) struct SourceAsk {
 /// The task of one source.
 pub(super) struct SourceTask {
     pub(super) network: Network,
-    pub(super) client: SharedClient,
+    pub(super) client: Arc<SharedClient>,
     pub(super) contents: Candidates,
     pub(super) published: Arc<Published>,
     pub(super) states: SourceStates,
@@ -52,6 +52,12 @@ pub(super) struct SourceTask {
     /// The source at the other servers. `None` for a server alone.
     pub(super) peers: Option<SourcePeers>,
 }
+
+/// The lock of a copy, its state, and the digest of its file.
+type BegunFetch = (Lock, CopyState, Option<String>);
+
+/// A fetch that was tried, or the reason why it failed on this server.
+type FetchTry = Result<FetchAttempt, String>;
 
 /// A fetch that was tried.
 struct FetchAttempt {
@@ -67,8 +73,8 @@ impl FetchAttempt {
         FetchAttempt { outcome, judged: None, retry_after: None, peer_age: None }
     }
 
-    fn failed(why: impl Into<String>) -> Self {
-        FetchAttempt::of(FetchOutcome::Failed(why.into()))
+    fn failed(why: String) -> Self {
+        FetchAttempt::of(FetchOutcome::Failed(why))
     }
 }
 
@@ -97,6 +103,7 @@ impl SourceTask {
                     }
                 },
             };
+            let tried = tried.unwrap_or_else(FetchAttempt::failed);
             if !terms.is_dry {
                 turn.since = None;
                 self.note(&tried);
@@ -155,8 +162,14 @@ impl SourceTask {
         self.network.input.usage.kind()
     }
 
+    /// A permit to fetch, and the beginning of a fetch.
+    async fn hold(&self) -> Result<(SemaphorePermit<'_>, BegunFetch), String> {
+        let permit = self.permits.acquire().await.map_err(|_| "the server is stopping")?;
+        Ok((permit, self.begin().await?))
+    }
+
     /// The state of the copy and the digest of its file, which no other process fetches into while the lock is held.
-    async fn begin(&self) -> Result<(Lock, CopyState, Option<String>), String> {
+    async fn begin(&self) -> Result<BegunFetch, String> {
         let (path, kind) = (self.path(), self.kind());
         super::on_disk(move || {
             let lock = Lock::take(&path).map_err(|error| error.to_string())?;
@@ -168,7 +181,7 @@ impl SourceTask {
     }
 
     /// Fetches, or uses the check and the copy of another server. Fails with the time until the turn of this server.
-    async fn fetch_in_turn(&self, config: &FetchConfig, turn: &mut PeerTurn) -> Result<FetchAttempt, Duration> {
+    async fn fetch_in_turn(&self, config: &FetchConfig, turn: &mut PeerTurn) -> Result<FetchTry, Duration> {
         let terms = ReloadTerms::default();
         let Some(peers) = &self.peers else { return Ok(self.fetch(config, terms).await) };
         loop {
@@ -186,32 +199,29 @@ impl SourceTask {
     }
 
     /// Takes the check of another server over, and has its content served if it is another one.
-    async fn follow(&self, peers: &SourcePeers, found: &PeerCopy) -> Result<FetchAttempt, CopyFault> {
+    async fn follow(&self, peers: &SourcePeers, found: &PeerCopy) -> Result<FetchTry, CopyFault> {
         let age = Duration::from_millis(found.age_ms);
         let attempt = |tried: FetchAttempt| FetchAttempt { peer_age: Some(age), ..tried };
-        let Ok(_permit) = self.permits.acquire().await else {
-            return Ok(FetchAttempt::failed("the server is stopping"));
-        };
-        let (_lock, copy, current) = match self.begin().await {
-            Ok(begun) => begun,
-            Err(why) => return Ok(FetchAttempt::failed(why)),
+        let (_permit, (_lock, copy, current)) = match self.hold().await {
+            Ok(held) => held,
+            Err(why) => return Ok(Err(why)),
         };
         let origin =
             ContentOrigin::Peer(found.server.clone(), UnixTime(Clock::civil().0.saturating_sub(age.as_secs())));
         let digest = found.copy.sha256.as_str();
         if copy.rejected.as_ref().is_some_and(|rejected| rejected.digest == digest) {
-            return Ok(attempt(FetchAttempt::of(FetchOutcome::Rejected)));
+            return Ok(Ok(attempt(FetchAttempt::of(FetchOutcome::Rejected))));
         }
         if self.has_current(&copy, current.as_deref()) && copy.current.digest == digest {
             // The validators are those of this content, and stay.
-            return Ok(attempt(self.unchanged(copy, None, &origin, &ReloadTerms::default()).await));
+            return Ok(self.unchanged(copy, None, &origin, &ReloadTerms::default()).await.map(attempt));
         }
         let late = || CopyFault::Unusable("it is not done in time (`[refresh] timeout`)".to_string());
         let taken = tokio::time::timeout(self.client.timeout(), peers.take(&found.copy)).await;
         let tried = match taken.unwrap_or_else(|_| Err(late())) {
             Ok(()) => {
                 let version = Version { digest: digest.to_string(), ..Version::default() };
-                Ok(attempt(self.submit(version, origin, ReloadTerms::default()).await))
+                Ok(self.submit(version, origin, ReloadTerms::default()).await.map(attempt))
             }
             Err(fault) => Err(fault),
         };
@@ -230,12 +240,8 @@ impl SourceTask {
     }
 
     /// Fetches, and has a changed content served.
-    async fn fetch(&self, config: &FetchConfig, terms: ReloadTerms) -> FetchAttempt {
-        let Ok(_permit) = self.permits.acquire().await else { return FetchAttempt::failed("the server is stopping") };
-        let (_lock, copy, current) = match self.begin().await {
-            Ok(begun) => begun,
-            Err(why) => return FetchAttempt::failed(why),
-        };
+    async fn fetch(&self, config: &FetchConfig, terms: ReloadTerms) -> FetchTry {
+        let (_permit, (_lock, copy, current)) = self.hold().await?;
         let has_current = self.has_current(&copy, current.as_deref());
         let known = copy.rejected.as_ref().or(Some(&copy.current)).filter(|_| has_current);
         let timeout = self.client.timeout();
@@ -243,15 +249,15 @@ impl SourceTask {
         let late =
             || PublisherError::from(format!("it is not done after {} s (`[refresh] timeout`)", timeout.as_secs()));
         let tried = match fetched.unwrap_or_else(|_| Err(late())) {
-            Err(error) => FetchAttempt { retry_after: error.retry_after, ..FetchAttempt::failed(error.to_string()) },
+            Err(error) => Ok(FetchAttempt { retry_after: error.retry_after, ..FetchAttempt::failed(error.why) }),
             Ok(PublisherAnswer::NotModified) => match copy.rejected {
-                Some(_) => FetchAttempt::of(FetchOutcome::Rejected),
+                Some(_) => Ok(FetchAttempt::of(FetchOutcome::Rejected)),
                 None => self.unchanged(copy, None, &ContentOrigin::Publisher, &terms).await,
             },
             Ok(PublisherAnswer::Content(version)) => {
                 let is = |known: &Version| known.digest == version.digest;
                 if copy.rejected.as_ref().is_some_and(is) {
-                    FetchAttempt::of(FetchOutcome::Rejected)
+                    Ok(FetchAttempt::of(FetchOutcome::Rejected))
                 } else if has_current && is(&copy.current) {
                     self.unchanged(copy, Some(version), &ContentOrigin::Publisher, &terms).await
                 } else {
@@ -281,9 +287,9 @@ impl SourceTask {
         version: Option<Version>,
         origin: &ContentOrigin,
         terms: &ReloadTerms,
-    ) -> FetchAttempt {
+    ) -> FetchTry {
         if terms.is_dry {
-            return FetchAttempt::of(FetchOutcome::Unchanged);
+            return Ok(FetchAttempt::of(FetchOutcome::Unchanged));
         }
         copy.note_check(origin, Clock::civil());
         if let Some(version) = version {
@@ -292,38 +298,28 @@ impl SourceTask {
         self.note_copy(&copy, None);
         let path = self.path();
         let why = |error: std::io::Error| format!("its state cannot be written: {}", files::words(&error));
-        match super::on_disk(move || kept::note(&path, &copy).map_err(why)).await {
-            Ok(()) => FetchAttempt::of(match origin {
-                ContentOrigin::Peer(server, _) => FetchOutcome::PeerUnchanged(server.as_str().into()),
-                _ => FetchOutcome::Unchanged,
-            }),
-            Err(why) => FetchAttempt::failed(why),
-        }
+        super::on_disk(move || kept::note(&path, &copy).map_err(why)).await?;
+        Ok(FetchAttempt::of(match origin {
+            ContentOrigin::Peer(server, _) => FetchOutcome::PeerUnchanged(server.as_str().into()),
+            _ => FetchOutcome::Unchanged,
+        }))
     }
 
     /// Has the previous content served again; the current one is not taken again.
-    async fn take_back(&self, terms: ReloadTerms) -> FetchAttempt {
-        let (_lock, copy, _) = match self.begin().await {
-            Ok(begun) => begun,
-            Err(why) => return FetchAttempt::failed(why),
-        };
+    async fn take_back(&self, terms: ReloadTerms) -> FetchTry {
+        let (_lock, copy, _) = self.begin().await?;
         let (path, kind) = (self.path(), self.kind());
-        let copied = super::on_disk(move || {
+        let digest = super::on_disk(move || {
             let why = |error: std::io::Error| format!("the previous content cannot be read: {}", files::words(&error));
             kept::fetch_previous(&path).map_err(why)?;
             files::digest(&kept::download_path(&path), kind).map_err(|error| error.to_string())
         });
-        match copied.await {
-            Ok(digest) => {
-                let version = Version { digest, ..Version::default() };
-                self.submit(version, ContentOrigin::TakenBack(copy.current), terms).await
-            }
-            Err(why) => FetchAttempt::failed(why),
-        }
+        let version = Version { digest: digest.await?, ..Version::default() };
+        self.submit(version, ContentOrigin::TakenBack(copy.current), terms).await
     }
 
     /// Has the download judged, kept and served.
-    async fn submit(&self, version: Version, origin: ContentOrigin, terms: ReloadTerms) -> FetchAttempt {
+    async fn submit(&self, version: Version, origin: ContentOrigin, terms: ReloadTerms) -> FetchTry {
         let (path, kind, download) = (self.path(), self.kind(), kept::download_path(&self.network.input.path));
         let digest = version.digest.clone();
         let (copy, from, now) = (path.clone(), download.clone(), Clock::civil());
@@ -335,10 +331,8 @@ impl SourceTask {
         };
         let command = format!("pharos refresh {previous}{name}");
         let keep = Box::new(move || kept::take(&copy, kind, &from, version, &origin, now));
-        let candidate = (self.network.name.clone(), download.clone());
-        let Some(judged) = self.contents.submit(candidate, terms, command, keep).await else {
-            return FetchAttempt::failed("the server is stopping");
-        };
+        let candidate = SourceCandidate { source: name.clone(), path: download.clone(), terms, command, keep };
+        let judged = self.contents.ask(candidate).await.ok_or("the server is stopping")?;
         let outcome = if judged.is_accepted {
             if !terms.is_dry {
                 self.recall_copy(held).await;
@@ -352,7 +346,7 @@ impl SourceTask {
             let error = judged.problems.iter().find(|problem| problem.is_error());
             FetchOutcome::Refused(error.map_or_else(String::new, |error: &Diagnostic| error.message.clone()))
         };
-        FetchAttempt { judged: Some(judged), ..FetchAttempt::of(outcome) }
+        Ok(FetchAttempt { judged: Some(judged), ..FetchAttempt::of(outcome) })
     }
 
     /// Shows the state of the copy, and tells the other servers. `new` has the length and the origin of another content.

@@ -16,7 +16,7 @@ use crate::compile;
 use crate::config::GuardConfig;
 use crate::files;
 use crate::inspect::{self, Moves};
-use crate::live::{ReloadOutcome, ReloadTerms, SourceCandidate};
+use crate::live::{CandidateRequest, ReloadOutcome, ReloadTerms, SourceCandidate};
 use crate::load::networks;
 use crate::process::{Clock, sys};
 use crate::snapshot::{CompiledSteering, Snapshot};
@@ -37,8 +37,8 @@ pub(super) struct JudgedCandidate {
 }
 
 /// Judges a candidate, and keeps its file if it is to be served. It waits for the disk and walks whole address spaces.
-pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCandidate {
-    let SourceCandidate { source, path, terms, command, keep, reply } = candidate;
+pub(super) fn judge(served: &Configured, CandidateRequest { request, reply }: CandidateRequest) -> JudgedCandidate {
+    let SourceCandidate { source, path, terms, command, keep } = request;
     let (is_dry, generation) = (terms.is_dry, served.snapshot.generation);
     let mut outcome = ReloadOutcome { is_dry, generation, ..ReloadOutcome::default() };
     let steering = try_judge(served, &source, &path, (&terms, &command), &mut outcome).filter(|_| !terms.is_dry);

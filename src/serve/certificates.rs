@@ -3,16 +3,18 @@
 //! **Invariants**: each change of state is one log line; a check never blocks a thread that answers queries.
 //! **Not here**: the check itself ([`crate::tls`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use super::identities::{ACME, ADMIN, DNS, Identities, REGISTRY, acme_files, admin_files, dns_files, registry_files};
+use super::identities::{Identities, TlsListener};
 use super::one_line;
+use crate::base::lock::locked;
 use crate::base::time::UnixTime as CivilTime;
+use crate::base::words::Worded as _;
 use crate::config::{Config, TlsFiles};
 use crate::control::ListenerCertificate;
 use crate::process::Clock;
@@ -28,31 +30,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Certificates(Mutex<Vec<Arc<WatchedIdentity>>>);
 
 impl Certificates {
-    /// Watches the certificate of the DNS listeners.
-    pub(super) fn watch_dns(&self, config: &Config, identities: &Identities, served: &[Arc<Tls>]) {
-        if let (Some(files), Some(identity)) = (dns_files(config), &identities.dns) {
-            self.add(WatchedIdentity::new(DNS, served.to_vec(), files.clone(), identity, Clock::unix()));
-        }
-    }
-
-    /// Watches the certificate of the registry listener.
-    pub(super) fn watch_registry(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
-        if let (Some(files), Some(identity), Some(served)) = (registry_files(config), &identities.registry, served) {
-            self.add(WatchedIdentity::new(REGISTRY, vec![served.clone()], files.clone(), identity, Clock::unix()));
-        }
-    }
-
-    /// Watches the certificate of the listener of ACME clients.
-    pub(super) fn watch_acme(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
-        if let (Some(files), Some(identity), Some(served)) = (acme_files(config), &identities.acme, served) {
-            self.add(WatchedIdentity::new(ACME, vec![served.clone()], files.clone(), identity, Clock::unix()));
-        }
-    }
-
-    /// Watches the certificate of the admin listener.
-    pub(super) fn watch_admin(&self, config: &Config, identities: &Identities, served: Option<&Arc<Tls>>) {
-        if let (Some(files), Some(identity), Some(served)) = (admin_files(config), &identities.admin, served) {
-            self.add(WatchedIdentity::new(ADMIN, vec![served.clone()], files.clone(), identity, Clock::unix()));
+    /// Watches the certificate of a listener that serves it with these settings of TLS.
+    pub(super) fn watch(&self, listener: TlsListener, config: &Config, identities: &Identities, served: &[Arc<Tls>]) {
+        if let (Some(files), Some(identity), [_, ..]) = (listener.files(config), identities.of(listener), served) {
+            let (name, served, now) = (listener.as_str(), served.to_vec(), Clock::unix());
+            self.add(WatchedIdentity::new(name, served, files.clone(), identity, now));
         }
     }
 
@@ -64,14 +46,9 @@ impl Certificates {
     /// Serves the certificates that a reload has loaded, and notes the files that it has refused.
     pub(super) fn reload(&self, config: &Config, identities: &Identities) {
         for watched in self.all() {
-            let (files, identity) = match watched.listener {
-                DNS => (dns_files(config), &identities.dns),
-                ACME => (acme_files(config), &identities.acme),
-                ADMIN => (admin_files(config), &identities.admin),
-                _ => (registry_files(config), &identities.registry),
-            };
-            let refused = identities.refused.iter().find(|(listener, _)| *listener == watched.listener);
-            match (files, identity, refused) {
+            let Some(listener) = TlsListener::parse(watched.listener) else { continue };
+            let refused = identities.refused.iter().find(|(of, _)| *of == listener);
+            match (listener.files(config), identities.of(listener), refused) {
                 (Some(files), Some(identity), _) => watched.replace(files.clone(), identity, Clock::unix()),
                 (Some(files), None, Some((_, problems))) => {
                     watched.refuse(files.clone(), problems.clone(), Clock::unix());
@@ -108,31 +85,23 @@ impl Certificates {
     }
 
     fn add(&self, watched: WatchedIdentity) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(watched));
+        locked(&self.0).push(Arc::new(watched));
     }
 
     fn all(&self) -> Vec<Arc<WatchedIdentity>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 }
 
 impl Collect for Certificates {
     fn collect(&self, page: &mut MetricsPage) {
-        let mut family = page.gauge(
-            "pharos_tls_certificate_not_after_seconds",
-            "The first end of a certificate in the chain that a listener serves, in seconds since 1970.",
-        );
         let shown = self.shown();
-        for certificate in &shown {
-            family.sample(&[("listener", certificate.listener)], certificate.ends.0);
-        }
-        let mut family = page.gauge(
-            "pharos_tls_certificate_refused",
-            "1 if the changed files of a listener's certificate cannot be used, and an older one is served.",
-        );
-        for certificate in &shown {
-            family.sample(&[("listener", certificate.listener)], certificate.refused.is_some().into());
-        }
+        let help = "The first end of a certificate in the chain that a listener serves, in seconds since 1970.";
+        page.gauge("pharos_tls_certificate_not_after_seconds", help)
+            .samples(["listener"], shown.iter().map(|one| ([one.listener], one.ends.0)));
+        let help = "1 if the changed files of a listener's certificate cannot be used, and an older one is served.";
+        page.gauge("pharos_tls_certificate_refused", help)
+            .samples(["listener"], shown.iter().map(|one| ([one.listener], one.refused.is_some().into())));
     }
 }
 
@@ -206,7 +175,7 @@ mod tests {
         let files = TlsFiles { cert, key };
         let (identity, _) = load(&files, Clock::unix()).unwrap();
         let certificates = Arc::new(Certificates::default());
-        certificates.add(WatchedIdentity::new(REGISTRY, Vec::new(), files, &identity, Clock::unix()));
+        certificates.add(WatchedIdentity::new("registry", Vec::new(), files, &identity, Clock::unix()));
         let sample = |end: u64| format!("pharos_tls_certificate_not_after_seconds{{listener=\"registry\"}} {end}");
         assert_eq!(end(&certificates), sample(3_786_912_000));
         tokio::spawn(certificates.clone().run());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Failure;
+use super::identities::TlsListener;
 use super::prepare::Prepared;
 use crate::config::{Config, DnsConfig};
 use crate::dns::{self, Certificates, Engine, Service};
@@ -61,8 +62,8 @@ impl DnsListeners {
         let dns_counters = Arc::new(DnsCounters::default());
         counters.push(dns_counters.clone());
         let mut tls = Vec::new();
-        let identity = prepared.identities.dns.clone();
-        let certificates = identity.as_ref().map(|identity| {
+        let identity = prepared.identities.of(TlsListener::Dns);
+        let certificates = identity.map(|identity| {
             Ok(Certificates {
                 tls: serve_with(identity, &dns::TLS_PROTOCOLS, &mut tls)?,
                 quic: serve_with(identity, &dns::QUIC_PROTOCOLS, &mut tls)?,
@@ -80,7 +81,7 @@ impl DnsListeners {
         .map_err(Failure::system("start the DNS listeners"))?;
         announce(service.addresses());
         let meant = config.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
-        let https = match (ports.https, meant, &identity) {
+        let https = match (ports.https, meant, identity) {
             (Some(bound), Some(meant), Some(identity)) => {
                 for address in bound.addresses() {
                     info!("listening on {address} (DNS over HTTPS at {})", meant.path);

@@ -88,6 +88,11 @@ pub(crate) fn log_failure(failure: &Failure) {
         let help = failure.help().map(|help| format!("; {help}")).unwrap_or_default();
         return error!("{failure}{help}");
     };
+    log_problems(problems);
+}
+
+/// Logs problems, each in one line.
+pub(super) fn log_problems(problems: &[Diagnostic]) {
     for problem in problems {
         if problem.is_error() { error!("{}", one_line(problem)) } else { warn!("{}", one_line(problem)) }
     }
@@ -99,11 +104,4 @@ pub(super) fn one_line(problem: &Diagnostic) -> String {
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     let related = problem.related.as_ref().map(|(place, label)| format!("; {label}: {}", place.position()));
     format!("{position}{} [{}]{}{help}", problem.message, problem.code, related.unwrap_or_default())
-}
-
-/// Logs warnings, each in one line.
-pub(super) fn log_warnings(warnings: &[Diagnostic]) {
-    for warning in warnings {
-        warn!("{}", one_line(warning));
-    }
 }

@@ -6,14 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::Receiver;
-
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FleetConfig};
 use crate::control::Control;
 use crate::fleet::FleetKey;
 use crate::live::{
-    Awaiting, BundleLoads, CopyTake, FleetSources, FleetViews, Forget, ForgetRequests, Published, ReloadHistory,
+    Awaiting, BundleLoads, CopyInbox, FleetSources, FleetViews, ForgetInbox, ForgetRequests, Published, ReloadHistory,
     requests,
 };
 use crate::load;
@@ -51,16 +49,7 @@ pub(crate) struct PreparedFleet {
 /// Reads the key and prepares the store, without a request to it. `None` for a server alone.
 pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<PreparedFleet> {
     let fleet = config.fleet.as_ref()?;
-    let key = match load::fleet::read(fleet) {
-        Ok((key, warning)) => {
-            problems.extend(warning);
-            Some(key)
-        }
-        Err(problem) => {
-            problems.push(*problem);
-            None
-        }
-    };
+    let key = found_or_report(load::fleet::read(fleet), problems);
     let open = |deadline| Store::open(settings(config, fleet, deadline)).map(Arc::new);
     match open(STORE_DEADLINE).and_then(|store| Ok((store, open(FILES_DEADLINE)?))) {
         Ok((store, files)) => Some(PreparedFleet { key: key?, store, files }),
@@ -70,6 +59,19 @@ pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option
             None
         }
     }
+}
+
+/// A secret that was read; `None` with its problem added to the others.
+pub(super) fn found_or_report<T>(
+    read: Result<(T, Option<Diagnostic>), Box<Diagnostic>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let (found, problem) = match read {
+        Ok((found, warning)) => (Some(found), warning),
+        Err(problem) => (None, Some(*problem)),
+    };
+    problems.extend(problem);
+    found
 }
 
 fn settings(config: &Config, fleet: &FleetConfig, deadline: Duration) -> StoreSettings {
@@ -103,8 +105,8 @@ pub(super) struct WaitingFleet {
     prepared: PreparedFleet,
     views: Arc<FleetViews>,
     awaiting: Awaiting,
-    forget: (ForgetRequests, Receiver<Forget>),
-    sources: (FleetSources, Receiver<CopyTake>),
+    forget: (ForgetRequests, ForgetInbox),
+    sources: (FleetSources, CopyInbox),
 }
 
 impl WaitingFleet {

@@ -5,16 +5,38 @@
 //! **Not here**: reading certificates ([`crate::tls`]), files that change between reloads ([`super::certificates`]).
 
 use crate::base::diagnostic::Diagnostic;
+use crate::base::words::words;
 use crate::config::{Config, TlsFiles};
 use crate::load::hosts::Purpose;
 use crate::process::Clock;
 use crate::tls::{self, Identity};
 
-/// The names of the listeners: those that share `[dns.tls]`, the registry's, that of ACME clients, and the admin listener.
-pub(super) const DNS: &str = "dns";
-pub(super) const REGISTRY: &str = "registry";
-pub(super) const ACME: &str = "acme";
-pub(super) const ADMIN: &str = "admin";
+words! {
+    /// A listener that may use TLS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum TlsListener {
+        /// The DNS listeners, which share `[dns.tls]`.
+        Dns = "dns",
+        /// The registry listener.
+        Registry = "registry",
+        /// The listener of ACME clients.
+        Acme = "acme",
+        /// The admin listener.
+        Admin = "admin",
+    }
+}
+
+impl TlsListener {
+    /// The files of its certificate; `None` if it does not use TLS.
+    pub(super) fn files(self, config: &Config) -> Option<&TlsFiles> {
+        match self {
+            TlsListener::Dns => config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files),
+            TlsListener::Registry => config.registry.as_ref()?.tls.as_ref(),
+            TlsListener::Acme => config.acme.as_ref()?.tls.as_ref(),
+            TlsListener::Admin => config.admin.as_ref()?.tls.as_ref(),
+        }
+    }
+}
 
 /// The code of the warning about a listener that keeps its served certificate.
 pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
@@ -22,37 +44,35 @@ pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
 /// The certificates and keys of the listeners.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
-    /// Of the encrypted DNS listeners; `None` if there are none, or the listeners keep the served one.
-    pub(super) dns: Option<Identity>,
-    /// Of the registry listener; `None` if it does not use TLS, or keeps the served one.
-    pub(super) registry: Option<Identity>,
-    /// Of the listener of ACME clients, as of the registry's.
-    pub(super) acme: Option<Identity>,
-    /// Of the admin listener, as of the registry's.
-    pub(super) admin: Option<Identity>,
+    /// By listener; `None` if it does not use TLS, or keeps the served certificate.
+    loaded: [Option<Identity>; TlsListener::ALL.len()],
     /// The listeners that keep their served certificates, each with the problems of the files.
-    pub(super) refused: Vec<(&'static str, Vec<Diagnostic>)>,
+    pub(super) refused: Vec<(TlsListener, Vec<Diagnostic>)>,
 }
 
 impl Identities {
     /// Loads the files of a configuration.
     pub(super) fn load(config: &Config, purpose: &Purpose, problems: &mut Vec<Diagnostic>) -> Self {
         let mut identities = Identities::default();
-        identities.dns = identities.of(DNS, dns_files(config), purpose, problems);
-        identities.registry = identities.of(REGISTRY, registry_files(config), purpose, problems);
-        identities.acme = identities.of(ACME, acme_files(config), purpose, problems);
-        identities.admin = identities.of(ADMIN, admin_files(config), purpose, problems);
+        for listener in TlsListener::ALL {
+            identities.loaded[listener as usize] = identities.read(listener, config, purpose, problems);
+        }
         identities
     }
 
-    fn of(
+    /// The certificate of a listener; `None` if it does not use TLS, or keeps the served one.
+    pub(super) fn of(&self, listener: TlsListener) -> Option<&Identity> {
+        self.loaded[listener as usize].as_ref()
+    }
+
+    fn read(
         &mut self,
-        listener: &'static str,
-        files: Option<&TlsFiles>,
+        listener: TlsListener,
+        config: &Config,
         purpose: &Purpose,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Identity> {
-        let files = files?;
+        let files = listener.files(config)?;
         let found = match tls::load(files, Clock::unix()) {
             Ok((identity, warnings)) => {
                 problems.extend(warnings);
@@ -60,7 +80,7 @@ impl Identities {
             }
             Err(found) => found,
         };
-        match kept(listener, files, purpose) {
+        match kept(listener.as_str(), files, purpose) {
             Some(what) => {
                 problems.extend(found.iter().cloned().map(Diagnostic::lessened).chain([what]));
                 self.refused.push((listener, found));
@@ -71,29 +91,9 @@ impl Identities {
     }
 }
 
-/// The files of the encrypted DNS listeners.
-pub(super) fn dns_files(config: &Config) -> Option<&TlsFiles> {
-    config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files)
-}
-
-/// The files of the registry listener.
-pub(super) fn registry_files(config: &Config) -> Option<&TlsFiles> {
-    config.registry.as_ref().and_then(|registry| registry.tls.as_ref())
-}
-
-/// The files of the listener of ACME clients.
-pub(super) fn acme_files(config: &Config) -> Option<&TlsFiles> {
-    config.acme.as_ref().and_then(|acme| acme.tls.as_ref())
-}
-
-/// The files of the admin listener.
-pub(super) fn admin_files(config: &Config) -> Option<&TlsFiles> {
-    config.admin.as_ref().and_then(|admin| admin.tls.as_ref())
-}
-
 /// The consequence, in words, of files that are refused at a reload while the listener serves a certificate that was read from
 /// them. `None` if the refusal is one of the whole configuration: the listener has no certificate of these files.
-fn kept(listener: &'static str, files: &TlsFiles, purpose: &Purpose) -> Option<Diagnostic> {
+fn kept(listener: &str, files: &TlsFiles, purpose: &Purpose) -> Option<Diagnostic> {
     let Purpose::Reload(served) = purpose else { return None };
     let paths = |files: &TlsFiles| [files.cert.path.clone(), files.key.path.clone()];
     served.certificates.iter().find(|(of, served)| *of == listener && paths(served) == paths(files))?;

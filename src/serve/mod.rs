@@ -10,7 +10,6 @@
 mod bundles;
 mod candidates;
 mod certificates;
-mod control;
 mod dns;
 mod failure;
 mod fleet;
@@ -38,13 +37,13 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::files::{self, FileStates, Intake};
-use crate::live::BundleLoad;
+use crate::live::{BundleLoad, BundleRequest};
 use crate::load::hosts::Purpose;
 use crate::process::work;
 use crate::process::{self, Signal, Signals, Supervisor, Vital};
 use bundles::StartBundle;
 pub(crate) use failure::{Failure, log_failure};
-use failure::{log_warnings, one_line};
+use failure::{log_problems, one_line};
 pub(crate) use fleet::prepare as open_fleet;
 use prepare::{Prepared, prepare};
 use reload::{Asked, Done, Reloads};
@@ -66,7 +65,7 @@ pub(crate) fn run(path: &Path) -> Result<(), Failure> {
     work::start().map_err(Failure::Threads)?;
     files::start().map_err(Failure::Threads)?;
     let (prepared, read, bundle) = bundles::prepare_start(path).map_err(Failure::Config)?;
-    log_warnings(&prepared.built.warnings);
+    log_problems(&prepared.built.warnings);
     limits::warn_of_open_files(open_files, &prepared.built.config);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
     let runtime = work::runtime(more).map_err(Failure::Threads)?;
@@ -103,14 +102,14 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates, bundle: StartB
                 told(supervisor.reloading());
                 reloads.ask();
             }
-            Some(request) = services.asked.recv() => {
-                let what = if request.terms.is_dry { "comparing" } else { "reloading" };
+            Some(asked) = services.asked.recv() => {
+                let what = if asked.request.is_dry { "comparing" } else { "reloading" };
                 info!("{what} {}, as an operator asked", path.display());
                 told(supervisor.reloading());
-                if !request.terms.is_dry {
+                if !asked.request.is_dry {
                     watch.asked_by_others();
                 }
-                reloads.ask_for(request);
+                reloads.ask_for(asked);
             }
             Some(candidate) = services.candidates.recv(), if reloads.are_over() => {
                 reloads.judge(services.configured(), candidate);
@@ -152,7 +151,7 @@ async fn take_reload(
     let (terms, read) = (asked.terms(), reloads.take_read());
     let next_watch = outcome.as_ref().ok().map(|prepared| prepared.built.config.watch);
     let outcome = match asked.bundle.take() {
-        Some(BundleLoad { layer, terms, keep, reply }) => {
+        Some(BundleRequest { request: BundleLoad { layer, terms, keep }, reply }) => {
             let outcome = services.load(outcome, &terms, keep).await;
             if outcome.is_accepted {
                 reloads.set_layer(layer);

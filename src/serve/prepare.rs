@@ -127,16 +127,8 @@ fn or_report<T: Default>(outcome: Result<T, Vec<Diagnostic>>, problems: &mut Vec
 
 /// Reads the token of the admin listener.
 fn read_token(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<Token> {
-    match load::token::read(config.admin.as_ref()?.token.as_ref()?) {
-        Ok((text, warning)) => {
-            problems.extend(warning);
-            Some(Token::new(&text))
-        }
-        Err(problem) => {
-            problems.push(*problem);
-            None
-        }
-    }
+    let read = load::token::read(config.admin.as_ref()?.token.as_ref()?);
+    fleet::found_or_report(read, problems).map(|text| Token::new(&text))
 }
 
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).

@@ -16,16 +16,16 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::candidates::{self, JudgedCandidate};
+use super::failure::log_problems;
 use super::guard::{self, Configured, GuardedReload};
 use super::identities::CERTIFICATE_REFUSED;
-use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::ZoneId;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake, Layer};
-use crate::live::{BundleLoad, ReloadOutcome, ReloadRequest, ReloadTerms, SourceCandidate};
+use crate::live::{BundleRequest, CandidateRequest, ReloadOutcome, ReloadRequest, ReloadTerms};
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
 use crate::load::zone::ZONE_REFUSED;
@@ -64,7 +64,7 @@ pub(super) struct Reloads {
     /// The bundle in force. `None` if the local file alone is served.
     layer: Option<Arc<Layer>>,
     /// The bundle that is to be loaded.
-    bundle: Option<BundleLoad>,
+    bundle: Option<BundleRequest>,
 }
 
 /// The work under way.
@@ -92,19 +92,19 @@ struct RunningReload {
 }
 
 /// The requests for one reload.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Asked {
     requests: Vec<ReloadRequest>,
     /// True if a signal, or a changed file, asked for the reload too.
     is_of_others: bool,
     /// The bundle that is loaded; then there are no requests.
-    pub(super) bundle: Option<BundleLoad>,
+    pub(super) bundle: Option<BundleRequest>,
 }
 
 impl Asked {
     /// The terms of all requests together: a reload is dry if each of them is to compare alone.
     pub(super) fn terms(&self) -> ReloadTerms {
-        let terms = || self.requests.iter().map(|request| request.terms);
+        let terms = || self.requests.iter().map(|asked| asked.request);
         let is_dry = !self.is_of_others && !self.requests.is_empty() && terms().all(|terms| terms.is_dry);
         // What a dry request allows is not allowed to a reload that publishes.
         let counted = terms().filter(|terms| terms.is_dry == is_dry);
@@ -145,7 +145,7 @@ impl Reloads {
     }
 
     /// Has a bundle loaded. To be called while no work is under way ([`Self::are_over`]).
-    pub(super) fn load(&mut self, load: BundleLoad) {
+    pub(super) fn load(&mut self, load: BundleRequest) {
         self.bundle = Some(load);
     }
 
@@ -172,7 +172,7 @@ impl Reloads {
     }
 
     /// Has a content judged. To be called while no work is under way ([`Self::are_over`]).
-    pub(super) fn judge(&mut self, served: Configured, candidate: SourceCandidate) {
+    pub(super) fn judge(&mut self, served: Configured, candidate: CandidateRequest) {
         let judging = work::submit(Lane::Load, move || candidates::judge(&served, candidate));
         self.at_work = Some(Work::Judging(judging));
     }
@@ -233,7 +233,7 @@ impl Reloads {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.served)()));
         // A bundle waits for a reload that is due: its requests are for the state of the local files alone.
         let bundle = if self.is_due { None } else { self.bundle.take() };
-        let layer = bundle.as_ref().map(|bundle| bundle.layer.clone()).or_else(|| self.layer.clone());
+        let layer = bundle.as_ref().map(|bundle| bundle.request.layer.clone()).or_else(|| self.layer.clone());
         let (load, intake) = (self.load.clone(), layer.map(Intake::under).unwrap_or_default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
@@ -248,13 +248,6 @@ impl Reloads {
         };
         let slow_at = Some(Instant::now() + SLOW);
         self.at_work = Some(Work::Reload(RunningReload { outcome, intake, asked, slow_at }));
-    }
-}
-
-/// Logs problems, each in one line.
-pub(super) fn log_problems(problems: &[Diagnostic]) {
-    for problem in problems {
-        if problem.is_error() { error!("{}", one_line(problem)) } else { warn!("{}", one_line(problem)) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::prepare::prepare;
 use super::services::Services;
-use super::{Failure, log_warnings};
+use super::{Failure, log_problems};
 use crate::base::time::Generation;
 use crate::files::{self, Intake};
 use crate::load::hosts::Purpose;
@@ -29,7 +29,7 @@ impl RunningService {
         work::start().map_err(Failure::Threads)?;
         files::start().map_err(Failure::Threads)?;
         let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
-        log_warnings(&prepared.built.warnings);
+        log_problems(&prepared.built.warnings);
         let (vital, ends) = Vital::new();
         let services = Services::start(prepared, path, KeptRollout::default(), &vital).await?;
         Ok(RunningService { services, _ends: ends })

@@ -13,7 +13,7 @@ use super::bundles;
 use super::candidates::JudgedCandidate;
 use super::certificates::Certificates;
 use super::dns::DnsListeners;
-use super::failure::{log_warnings, one_line};
+use super::failure::{log_problems, one_line};
 use super::guard::{self, Configured, GuardedReload, PUSH_COMMAND, RELOAD_COMMAND};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
@@ -84,8 +84,10 @@ pub(super) struct Services {
 /// A configuration that the guard lets pass.
 struct PassedReload {
     prepared: Prepared,
-    /// The differences in words.
-    changes: Vec<String>,
+    /// The snapshot that is served until now.
+    before: Arc<Snapshot>,
+    /// The outcome if nothing new is served.
+    outcome: ReloadOutcome,
     /// The clients that move, and by each changed source the addresses that it moves alone.
     moved: (Moves, Vec<(Arc<str>, u128)>),
 }
@@ -126,28 +128,14 @@ impl Services {
         outcome: Result<Prepared, Vec<Diagnostic>>,
         terms: &ReloadTerms,
     ) -> ReloadOutcome {
-        let before = self.published.load_full();
-        let PassedReload { prepared, changes, moved } = match self.judge(outcome, terms, RELOAD_COMMAND).await {
+        let passed = match self.judge(outcome, terms, RELOAD_COMMAND).await {
             Ok(passed) => passed,
-            Err((problems, changes)) => return self.refuse(problems, changes, terms),
+            Err(refused) => return self.refuse(refused),
         };
         if terms.is_dry {
-            let restart_keys = needs_restart(&self.started, &prepared.built.config);
-            let (generation, problems) = (before.generation, prepared.built.warnings);
-            let mut remarks = reload::shrunk(&before, &prepared.built.snapshot);
-            remarks.extend(signing::unanchored(&before, &prepared.built.snapshot));
-            return ReloadOutcome {
-                is_accepted: true,
-                kept: reload::kept(&problems),
-                is_dry: true,
-                generation,
-                problems,
-                changes,
-                remarks,
-                restart_keys,
-            };
+            return ReloadOutcome { problems: passed.prepared.built.warnings, ..passed.outcome };
         }
-        self.take_over(prepared, &before, changes, moved).await
+        self.take_over(passed).await
     }
 
     /// Serves the bundle that a reload compiled, or logs its problems. `keep` keeps the record of it.
@@ -157,60 +145,66 @@ impl Services {
         terms: &ReloadTerms,
         keep: KeepBundle,
     ) -> ReloadOutcome {
-        let before = self.published.load_full();
-        let PassedReload { prepared, changes, moved } = match self.judge(outcome, terms, PUSH_COMMAND).await {
+        let passed = match self.judge(outcome, terms, PUSH_COMMAND).await {
             Ok(passed) => passed,
-            Err((problems, changes)) => return self.reject(problems, changes),
+            Err(refused) => return self.reject(refused.problems, refused.changes),
         };
-        let found = bundles::judge(&prepared.built.snapshot, &prepared.built.warnings).await;
+        let found = bundles::judge(&passed.prepared.built.snapshot, &passed.prepared.built.warnings).await;
         if !found.is_empty() {
-            return self.reject(found, changes);
+            return self.reject(found, passed.outcome.changes);
         }
         if let Err(error) = keep.await {
             let problem = Diagnostic::error("not-kept", format!("the bundle cannot be kept: {}", files::words(&error)));
             let help = "check the disk and the folder of `[fleet] state`, then push again";
-            return self.reject(vec![problem.help(help)], changes);
+            return self.reject(vec![problem.help(help)], passed.outcome.changes);
         }
-        self.take_over(prepared, &before, changes, moved).await
+        self.take_over(passed).await
     }
 
-    /// Judges a configuration by the guard. `command` lets a change through. The error has its problems, and the differences in
-    /// words.
+    /// Judges a configuration by the guard. `command` lets a change through. The error is the outcome of a refusal.
     async fn judge(
         &self,
         outcome: Result<Prepared, Vec<Diagnostic>>,
         terms: &ReloadTerms,
         command: &'static str,
-    ) -> Result<PassedReload, (Vec<Diagnostic>, Vec<String>)> {
-        let mut prepared = outcome.map_err(|problems| (problems, Vec::new()))?;
+    ) -> Result<PassedReload, ReloadOutcome> {
+        let (served, before) = (self.configured(), self.published.load_full());
+        let refused = |problems, changes| ReloadOutcome {
+            is_dry: terms.is_dry,
+            generation: before.generation,
+            problems,
+            changes,
+            ..ReloadOutcome::default()
+        };
+        let mut prepared = outcome.map_err(|problems| refused(problems, Vec::new()))?;
         let new = Configured {
             config: Arc::new(prepared.built.config.clone()),
             snapshot: Arc::new(prepared.built.snapshot.clone()),
         };
-        let (served, before) = (self.configured(), self.published.load_full());
         let Some(judged) = reload::judge(served, new, *terms, command).await else {
             let problem = Diagnostic::error("internal", "failed to count the clients that move");
-            return Err((vec![problem], Vec::new()));
+            return Err(refused(vec![problem], Vec::new()));
         };
         let GuardedReload { snapshot, moves, warnings, errors, by_source } = judged;
-        prepared.built.snapshot = snapshot;
-        prepared.built.warnings.extend(warnings);
-        let mut changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
+        let mut changes = inspect::changes(&before, &snapshot, &moves);
         let restart_keys = needs_restart(&self.started, &prepared.built.config);
         changes.extend(changed_keys(&self.config, &prepared.built.config, &changes, &restart_keys));
-        match errors.is_empty() {
-            true => Ok(PassedReload { prepared, changes, moved: (moves, by_source) }),
-            false => {
-                let mut problems = prepared.built.warnings;
-                problems.extend(errors);
-                Err((problems, changes))
-            }
+        prepared.built.warnings.extend(warnings);
+        if !errors.is_empty() {
+            prepared.built.warnings.extend(errors);
+            return Err(refused(prepared.built.warnings, changes));
         }
+        let mut remarks = reload::shrunk(&before, &snapshot);
+        remarks.extend(signing::unanchored(&before, &snapshot));
+        let kept = reload::kept(&prepared.built.warnings);
+        let outcome = ReloadOutcome { is_accepted: true, kept, remarks, restart_keys, ..refused(Vec::new(), changes) };
+        prepared.built.snapshot = snapshot;
+        Ok(PassedReload { prepared, before, outcome, moved: (moves, by_source) })
     }
 
     /// Logs the problems of a bundle that is not served. It is no reload: the local file may be right.
     fn reject(&self, problems: Vec<Diagnostic>, changes: Vec<String>) -> ReloadOutcome {
-        reload::log_problems(&problems);
+        log_problems(&problems);
         let generation = self.published.load().generation;
         ReloadOutcome { generation, problems, changes, ..ReloadOutcome::default() }
     }
@@ -232,59 +226,40 @@ impl Services {
         self.changes.note(AppliedChange { at, cause, generation, guard, moves });
     }
 
-    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words; `moved` are
-    /// the clients that move, and by each changed source the addresses that it moves alone.
-    async fn take_over(
-        &mut self,
-        mut prepared: Prepared,
-        before: &Snapshot,
-        changes: Vec<String>,
-        moved: (Moves, Vec<(Arc<str>, u128)>),
-    ) -> ReloadOutcome {
+    /// Serves a configuration.
+    async fn take_over(&mut self, passed: PassedReload) -> ReloadOutcome {
+        let PassedReload { mut prepared, before, mut outcome, moved } = passed;
         self.web.reload(&mut prepared);
         self.dns.reload(&prepared.built.config.dns);
         self.tap.prepare(&prepared.built.config);
         self.certificates.reload(&prepared.built.config, &prepared.identities);
         let encryption = std::mem::take(&mut prepared.encryption);
         let Built { config, snapshot, warnings } = prepared.built;
-        log_warnings(&warnings);
-        let restart_keys = needs_restart(&self.started, &config);
-        for key in &restart_keys {
+        log_problems(&warnings);
+        for key in &outcome.restart_keys {
             warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
         }
-        let mut remarks = reload::shrunk(before, &snapshot);
-        remarks.extend(signing::unanchored(before, &snapshot));
         let amount = tries::amount(&snapshot);
-        for source in reload::refused(before, &snapshot) {
+        for source in reload::refused(&before, &snapshot) {
             self.sources.note_refused(&source);
         }
         let snapshot = self.signing.sign_ahead(snapshot).await;
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
                 self.note_reload(&config, Generation(number), moved);
-                remarks.extend(reload::unraised(before, &self.published.load_full()));
-                remarks.iter().for_each(|remark| warn!("{remark}"));
-                changes.iter().for_each(|change| info!("{change}"));
+                outcome.remarks.extend(reload::unraised(&before, &self.published.load_full()));
+                outcome.remarks.iter().for_each(|remark| warn!("{remark}"));
+                outcome.changes.iter().for_each(|change| info!("{change}"));
                 info!("reloaded: generation {number} is served, {amount}");
-                let kept = reload::kept_words(&reload::kept(&warnings));
-                self.note_served(config, &encryption, &restart_keys, kept).await;
+                let kept = reload::kept_words(&outcome.kept);
+                self.note_served(config, &encryption, &outcome.restart_keys, kept).await;
             }
             Err(error) => warn!(%error, "failed to publish"),
         }
         if let Some(running) = &self.mirrors {
             running.reload(prepared.watch).await;
         }
-        let generation = self.published.load().generation;
-        ReloadOutcome {
-            is_accepted: true,
-            kept: reload::kept(&warnings),
-            is_dry: false,
-            generation,
-            problems: warnings,
-            changes,
-            remarks,
-            restart_keys,
-        }
+        ReloadOutcome { generation: self.published.load().generation, problems: warnings, ..outcome }
     }
 
     /// Tells the services that another configuration is served. `kept` names the parts of it that are refused.
@@ -308,15 +283,14 @@ impl Services {
     }
 
     /// Logs the problems of a configuration that is not served. A dry one is the operator's alone.
-    fn refuse(&self, problems: Vec<Diagnostic>, changes: Vec<String>, terms: &ReloadTerms) -> ReloadOutcome {
-        if !terms.is_dry {
+    fn refuse(&self, refused: ReloadOutcome) -> ReloadOutcome {
+        if !refused.is_dry {
+            let problems = &refused.problems;
             let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
-            let refused = first.map(one_line).unwrap_or_default();
-            self.history.note_refused(Clock::civil(), refused);
-            reload::log_failure(&problems);
+            self.history.note_refused(Clock::civil(), first.map(one_line).unwrap_or_default());
+            reload::log_failure(problems);
         }
-        let generation = self.published.load().generation;
-        ReloadOutcome { is_dry: terms.is_dry, generation, problems, changes, ..ReloadOutcome::default() }
+        ReloadOutcome { generation: self.published.load().generation, ..refused }
     }
 
     /// Opens the request log again, as a program that has renamed it asks by SIGUSR1.

@@ -13,6 +13,7 @@ use super::certificates::Certificates;
 use super::dns::{DnsListeners, DnsPorts};
 use super::failure::Failure;
 use super::fleet::{FleetBundles, WaitingFleet};
+use super::identities::TlsListener;
 use super::mirrors::{RunningWatcher, WaitingWatcher};
 use super::prepare::Prepared;
 use super::reload::ReloadMetrics;
@@ -23,10 +24,11 @@ use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
 use crate::config::{AcmeConfig, Config, FleetConfig};
-use crate::control::{self, About, Chronicle, Control, Desk, FleetAbout, OperatorRequests};
+use crate::control::{self, About, Caller, Chronicle, Control, Desk, FleetAbout, OperatorRequests};
 use crate::dns::Engine;
 use crate::files;
 use crate::hosts::HostService;
+use crate::http::DeskHandler;
 use crate::listen::Common;
 use crate::live::{self, AppliedChanges, FleetViews, Published, Readiness, ReloadHistory, SourceStates, Updates};
 use crate::probe;
@@ -104,7 +106,6 @@ impl Services {
         };
         let refresh = RefreshService::start(config, ground, refresh_inbox, vital);
         let certificates = Arc::new(Certificates::default());
-        certificates.watch_dns(config, &prepared.identities, dns.tls());
         counters.push(certificates.clone());
         let tap = TapService::start(config, taps, published.clone(), vital);
         announce(&published.load_full(), &dns);
@@ -159,9 +160,9 @@ impl Services {
         counters.push(transfers.counters());
         let counters = (counters, &traffic);
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
-        certificates.watch_registry(&prepared.built.config, &prepared.identities, web.registry_tls());
-        certificates.watch_acme(&prepared.built.config, &prepared.identities, web.acme_tls());
-        certificates.watch_admin(&prepared.built.config, &prepared.identities, web.admin_tls());
+        for (listener, served) in [(TlsListener::Dns, dns.tls())].into_iter().chain(web.tls()) {
+            certificates.watch(listener, &prepared.built.config, &prepared.identities, served);
+        }
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
         let started = prepared.built.config;
         readiness.serve();
@@ -205,13 +206,6 @@ struct Opened {
     admin: Option<AdminListener>,
 }
 
-/// The snapshot to publish first, and the services that have added to it.
-struct FirstSnapshot {
-    snapshot: Snapshot,
-    watcher: Option<WaitingWatcher>,
-    tokens: Option<OpenedTokens>,
-}
-
 impl Opened {
     /// Binds all ports. The control socket and the admin listener answer from now on.
     fn open(prepared: &mut Prepared, vital: &Vital) -> Result<Self, Failure> {
@@ -222,20 +216,25 @@ impl Opened {
         let states = states::files();
         let common = Common::new(vital.clone());
         let desk = Arc::new(Desk::new(readiness.clone(), states.clone()));
-        let control = super::control::open(config, prepared.group, &readiness, &states, &desk, &common)?;
-        let handler = super::control::handler(&desk);
-        let token = (prepared.token.take(), prepared.identities.admin.clone());
+        let open = |control| {
+            let (readiness, states, desk) = (readiness.clone(), states.clone(), desk.clone());
+            Control::open(control, prepared.group, readiness, states, desk, config.fleet.as_ref(), &common)
+        };
+        let control = config.control.as_ref().map(open).transpose().map_err(Failure::Control)?;
+        let handler = handler(desk.clone());
+        let token = (prepared.token.take(), prepared.identities.of(TlsListener::Admin));
         let admin = AdminListener::start(&mut web_ports, config, readiness.clone(), handler, token, &common)?;
         Ok(Opened { dns_ports, web_ports, readiness, states, common, desk, control, admin })
     }
 
     /// Adds the results of the first probes, the overrides in force, and the tokens of ACME challenges to the compiled snapshot.
+    /// Returns it with the services that have added to it.
     async fn first_snapshot(
         &self,
         prepared: &mut Prepared,
         fleet: Option<&WaitingFleet>,
         clock: Clock,
-    ) -> Result<FirstSnapshot, Failure> {
+    ) -> Result<(Snapshot, Option<WaitingWatcher>, Option<OpenedTokens>), Failure> {
         let mut snapshot = prepared.built.snapshot.clone();
         let mut watcher = None;
         let judge = fleet.map(WaitingFleet::judge);
@@ -252,8 +251,16 @@ impl Opened {
         if let Some(tokens) = &tokens {
             snapshot = snapshot.with_tokens(tokens.tokens());
         }
-        Ok(FirstSnapshot { snapshot, watcher, tokens })
+        Ok((snapshot, watcher, tokens))
     }
+}
+
+/// The desk as a handler of the admin listener.
+fn handler(desk: Arc<Desk>) -> DeskHandler {
+    Arc::new(move |address, head, body| {
+        let desk = desk.clone();
+        Box::pin(async move { desk.answer(Caller::Token(address), head, body).await })
+    })
 }
 
 /// Publishes the first snapshot, and starts the task that publishes changes.
@@ -264,11 +271,10 @@ fn publish(
     clock: Clock,
     vital: &Vital,
 ) -> (Arc<Published>, Updates) {
-    let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
-    let publisher = publisher
-        .signed_by(signing.signatory())
-        .with_views(views)
-        .free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
+    let (published, updates, mut publisher) = live::publish(snapshot, move || clock.now());
+    publisher.signatory = Some(signing.signatory());
+    publisher.views = views;
+    publisher.free = |retired| drop(work::submit(Lane::Compute, move || drop(retired)));
     tokio::spawn(vital.guard("publisher", publisher.run()));
     (published, updates)
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use super::Failure;
+use super::identities::TlsListener;
 use super::prepare::Prepared;
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
@@ -71,17 +72,14 @@ struct AcmeListener {
 impl AcmeListener {
     fn start(
         bound: BoundListeners,
-        identity: Option<Identity>,
+        identity: Option<&Identity>,
         (published, queue): (&Arc<Published>, UpdateQueue),
         counters: &mut Vec<Arc<dyn Collect>>,
         common: &Common,
     ) -> Result<Self, Failure> {
         // A refusal leaves the body unread, which over HTTP/2 some clients take for a broken stream.
         let tls = http_tls(identity, &[b"http/1.1"])?;
-        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
-        for address in bound.addresses() {
-            info!("listening on {address} (ACME challenges over {scheme})");
-        }
+        announce(&bound, tls.is_some(), "ACME challenges");
         let handler = AcmeHandler::new(published.clone(), queue);
         counters.push(handler.counters());
         let connections = config::Connections {
@@ -113,18 +111,15 @@ impl AdminListener {
         config: &Config,
         readiness: Arc<Readiness>,
         desk: DeskHandler,
-        (token, identity): (Option<Token>, Option<Identity>),
+        (token, identity): (Option<Token>, Option<&Identity>),
         common: &Common,
     ) -> Result<Option<Self>, Failure> {
         let (Some(bound), Some(config)) = (ports.admin.take(), &config.admin) else { return Ok(None) };
         // A refusal leaves the body unread, which over HTTP/2 some clients take for a broken stream.
         let tls = http_tls(identity, &[b"http/1.1"])?;
-        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
-        for address in bound.addresses() {
-            info!("listening on {address} (health and metrics over {scheme})");
-        }
+        announce(&bound, tls.is_some(), "health and metrics");
         if let Some(address) = bound.addresses().first() {
-            let scheme = scheme.to_lowercase();
+            let scheme = if tls.is_some() { "https" } else { "http" };
             info!(target: HINTS, "try: curl {scheme}://{}/ready", super::tries::reachable_at(*address));
         }
         let admin = Admin::new(readiness, Some(desk), MAX_BODY_LEN);
@@ -174,15 +169,14 @@ impl Web {
                 let config = prepared.built.config.registry.as_ref();
                 let log = RequestLog::start(config.and_then(|config| config.log.as_ref())).map_err(Failure::Threads)?;
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone(), log.counters()]);
-                let tls = http_tls(prepared.identities.registry.clone(), &http::PROTOCOLS)?;
+                let tls = http_tls(prepared.identities.of(TlsListener::Registry), &http::PROTOCOLS)?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
                 Some(RegistryService::start(bound, terms, settings, published, http, (asker, log))?)
             }
             _ => None,
         };
-        let start = |bound| {
-            AcmeListener::start(bound, prepared.identities.acme.clone(), (published, queue), &mut counters, common)
-        };
+        let identity = prepared.identities.of(TlsListener::Acme);
+        let start = |bound| AcmeListener::start(bound, identity, (published, queue), &mut counters, common);
         let acme = ports.acme.map(start).transpose()?;
         let served = published.clone();
         let source = move || {
@@ -202,19 +196,13 @@ impl Web {
         self.registry.as_ref().map_or(&[], |registry| &registry.addresses)
     }
 
-    /// The TLS settings of the registry listener; `None` if it does not use TLS.
-    pub(super) fn registry_tls(&self) -> Option<&Arc<Tls>> {
-        self.registry.as_ref()?.tls.as_ref()
-    }
-
-    /// The TLS settings of the listener of ACME clients; `None` if it does not use TLS.
-    pub(super) fn acme_tls(&self) -> Option<&Arc<Tls>> {
-        self.acme.as_ref()?.tls.as_ref()
-    }
-
-    /// The TLS settings of the admin listener; `None` if it does not use TLS.
-    pub(super) fn admin_tls(&self) -> Option<&Arc<Tls>> {
-        self.admin.as_ref()?.tls.as_ref()
+    /// The TLS settings of each listener; empty if it does not use TLS.
+    pub(super) fn tls(&self) -> [(TlsListener, &[Arc<Tls>]); 3] {
+        [
+            (TlsListener::Registry, self.registry.as_ref().map_or(&[], |registry| registry.tls.as_slice())),
+            (TlsListener::Acme, self.acme.as_ref().map_or(&[], |acme| acme.tls.as_slice())),
+            (TlsListener::Admin, self.admin.as_ref().map_or(&[], |admin| admin.tls.as_slice())),
+        ]
     }
 
     /// Applies the settings that a reload prepared.
@@ -277,10 +265,7 @@ impl RegistryService {
         (asker, log): (Arc<BlobAsker>, Arc<RequestLog>),
     ) -> Result<Self, Failure> {
         let (clients, tls) = (terms.clients.clone(), terms.tls.clone());
-        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
-        for address in bound.addresses() {
-            info!("listening on {address} (registry over {scheme})");
-        }
+        announce(&bound, tls.is_some(), "registry");
         if let (Some(address), None) = (bound.addresses().first(), &tls) {
             info!(target: HINTS, "try: curl -i http://{}/v2/pause/manifests/3.9", super::tries::reachable_at(*address));
         }
@@ -303,7 +288,15 @@ fn registry_clients(config: &Config) -> Option<Arc<Clients>> {
     Some(clients)
 }
 
-fn http_tls(identity: Option<Identity>, protocols: &[&[u8]]) -> Result<Option<Arc<Tls>>, Failure> {
-    let tls = identity.map(|identity| Tls::new(identity, protocols)).transpose().map_err(Failure::Tls)?;
+/// Logs the addresses of a listener.
+fn announce(bound: &BoundListeners, uses_tls: bool, purpose: &str) {
+    let scheme = if uses_tls { "HTTPS" } else { "HTTP" };
+    for address in bound.addresses() {
+        info!("listening on {address} ({purpose} over {scheme})");
+    }
+}
+
+fn http_tls(identity: Option<&Identity>, protocols: &[&[u8]]) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = identity.map(|identity| Tls::new(identity.clone(), protocols)).transpose().map_err(Failure::Tls)?;
     Ok(tls.map(Arc::new))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -21,7 +21,7 @@ use crate::base::time::Moment;
 use crate::fleet::{
     DocumentFault, MAX_DOCUMENT_LEN, ProbedAddresses, Roster, ServedState, ServerDocument, SharedOverrides,
 };
-use crate::live::{Forget, ForgetError, HeardDocument, SharedMerge};
+use crate::live::{ForgetError, ForgetInbox, HeardDocument, ServiceRequest};
 use crate::process::Clock;
 use crate::stores::{ListedObject, ObjectName, StoreError, StoreRead, StoreVersion, StoreWatch};
 use crate::telemetry::fleet::{
@@ -100,7 +100,7 @@ impl DocumentExchange {
     }
 
     /// Exchanges documents until the process ends.
-    pub(super) async fn run(mut self, mut forget: mpsc::Receiver<Forget>) {
+    pub(super) async fn run(mut self, mut forget: ForgetInbox) {
         let mut watch = self.ground.store.watch(&self.folder);
         let mut own = self.ground.views.own.subscribe();
         let mut known = self.ground.changes.known.clone();
@@ -128,7 +128,7 @@ impl DocumentExchange {
                 Ok(()) = rollout.changed() => {}
                 Ok(()) = copies.changed() => {}
                 Ok(()) = stored.changed() => {}
-                Some((server, reply)) = forget.recv() => {
+                Some(ServiceRequest { request: server, reply }) = forget.recv() => {
                     let outcome = self.forget(&server).await;
                     // The operator may have stopped waiting.
                     let _ = reply.send(outcome);
@@ -241,12 +241,8 @@ impl DocumentExchange {
 
     /// Has the changes of another server take effect here.
     async fn merge(&self, overrides: &SharedOverrides) {
-        let (done, in_force) = oneshot::channel();
-        let merge = SharedMerge { overrides: overrides.clone(), done };
-        if self.ground.changes.merges.send(merge).await.is_ok() {
-            // An error means that the process is about to end.
-            let _ = in_force.await;
-        }
+        // Without an answer, the process is about to end.
+        let _ = self.ground.changes.merges.ask(overrides.clone()).await;
     }
 
     /// Writes the document of this server, if it has changed, or if it was written long ago.

@@ -26,10 +26,12 @@ mod sources;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::fleet::FleetKey;
-use crate::live::{Awaiting, CopyTake, FleetSources, FleetViews, Forget, Published, ReloadHistory, SharedChanges};
+use crate::live::{
+    Awaiting, CopyInbox, FleetSources, FleetViews, ForgetInbox, Published, ReloadHistory, SharedChanges,
+};
 use crate::process::{Clock, Vital};
 use crate::stores::Store;
 use crate::telemetry::Collect;
@@ -87,7 +89,7 @@ impl FleetService {
     pub(crate) fn start(
         ground: FleetGround,
         rollout: RolloutGround,
-        (forget, takes): (mpsc::Receiver<Forget>, mpsc::Receiver<CopyTake>),
+        (forget, takes): (ForgetInbox, CopyInbox),
         vital: &Vital,
     ) -> Self {
         let standing = FleetStanding {

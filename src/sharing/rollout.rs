@@ -24,7 +24,7 @@ use crate::fleet::{
     DocumentFault, FleetKey, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, PeerRollout, ROLLOUT_OBJECT, RejectedBundle, Rollout,
     RolloutReport, RolloutState, RolloutStep, ServedBundle, decide,
 };
-use crate::live::{BundleLoads, BundleOutcome, ReloadTerms};
+use crate::live::{BundleLoad, BundleLoads, BundleOutcome, ReloadTerms};
 use crate::process::Clock;
 use crate::process::state::StateFile;
 use crate::process::work::{self, Lane};
@@ -281,7 +281,8 @@ impl RolloutTask {
                 Err(lost) => return WorkEnd::Unfetched(lost.to_string()),
             };
             let keep = Box::pin(async move { record.keep(text).await });
-            WorkEnd::Judged(loads.ask(layer, ReloadTerms { is_dry: false, allow_moved }, keep).await)
+            let terms = ReloadTerms { is_dry: false, allow_moved };
+            WorkEnd::Judged(loads.ask(BundleLoad { layer, terms, keep }).await)
         };
         self.unfetched = None;
         self.work = Some(BundleWork { in_force, end: Box::pin(end) });

@@ -15,13 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::files;
 use crate::fleet::{ContentDigest, MAX_SHARED_COPY_LEN, SharedCopy};
-use crate::live::{CopyFault, CopyOrigin, CopyTake, FleetSources, HeardDocument, OwnSources, SourceCopy};
+use crate::live::{
+    CopyFault, CopyInbox, CopyOrigin, FleetSources, HeardDocument, OwnSources, ServiceRequest, SourceCopy,
+};
 use crate::process::work::{self, Lane};
 use crate::stores::{ObjectName, Store, StoreError, StoreRead};
 
@@ -29,8 +31,8 @@ use crate::stores::{ObjectName, Store, StoreError, StoreRead};
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Reads copies from the store for the fetches, one at a time, so that memory has one.
-pub(super) async fn answer(store: Arc<Store>, mut takes: mpsc::Receiver<CopyTake>) {
-    while let Some(CopyTake { copy, reply }) = takes.recv().await {
+pub(super) async fn answer(store: Arc<Store>, mut takes: CopyInbox) {
+    while let Some(ServiceRequest { request: copy, reply }) = takes.recv().await {
         // A reload may have ended the fetch.
         let _ = reply.send(take(&store, copy).await);
     }

@@ -30,7 +30,7 @@ use crate::base::name::{NameBuf, NameKey};
 use crate::base::time::Moment;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, Remote};
-use crate::live::{Published, RetransferError, RetransferInbox, Retransferred, Updates};
+use crate::live::{Published, RetransferError, RetransferInbox, Retransferred, ServiceRequest, Updates};
 use crate::load::zone::copy;
 use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
@@ -206,7 +206,7 @@ async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf
 
 /// Passes each demand of an operator to the task of its zone.
 async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
-    while let Some((zone, reply)) = demands.recv().await {
+    while let Some(ServiceRequest { request: zone, reply }) = demands.recv().await {
         let demands = shared.state().copies.get(&zone.as_name().key()).map(|copy| copy.demands.clone());
         let (reply, error) = match demands {
             None => (reply, RetransferError::NotACopy),

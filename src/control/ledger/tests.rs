@@ -85,8 +85,8 @@ async fn an_override_is_kept_served_and_ended() {
     // A second before its end, the override is in force; after that, it is not.
     tokio::time::sleep(Duration::from_secs(29)).await;
     assert_eq!(world.standing().len(), 2);
-    let generation = world.published.generation();
-    while world.published.generation() == generation {
+    let generation = world.published.load().generation;
+    while world.published.load().generation == generation {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(world.standing(), [("b".into(), Forced::Down)]);
@@ -104,7 +104,7 @@ async fn a_drain_of_the_server_is_kept_and_ended_beside_those_of_mirrors() {
     world.ask("a", OverrideAction::Set(order(Forced::Down, None))).await.unwrap();
     let done =
         world.ask_about(OverrideSubject::Server, OverrideAction::Set(order(Forced::Drain, Some(1030)))).await.unwrap();
-    assert_eq!((done.before, done.generation, world.published.generation()), (None, None, Generation(2)));
+    assert_eq!((done.before, done.generation, world.published.load().generation), (None, None, Generation(2)));
     assert!(world.readiness.obstacle().is_some() && world.standing().len() == 1);
     while world.readiness.obstacle().is_some() {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -134,5 +134,5 @@ async fn an_override_that_cannot_be_kept_changes_nothing() {
     let refused = world.ask("a", OverrideAction::Set(order(Forced::Drain, None))).await.unwrap_err();
     assert!(matches!(refused, OverrideRefused::NotKept(_)), "{refused:?}");
     assert!(world.published.load().overrides().is_empty());
-    assert_eq!(world.published.generation(), Generation(1));
+    assert_eq!(world.published.load().generation, Generation(1));
 }

@@ -140,7 +140,7 @@ impl RefreshView {
                 judged.map(|judged| (judged.changes, judged.problems, judged.report)).unwrap_or_default();
             RefreshedView {
                 source: one.source.to_string(),
-                outcome: one.outcome.word().to_string(),
+                outcome: one.outcome.as_str().to_string(),
                 reason: one.outcome.reason().map(Into::into),
                 changes,
                 problems,

@@ -100,7 +100,7 @@ pub(in crate::control) fn sources(snapshot: &Snapshot, about: &About, now: UnixT
             checked_by: fetch.and_then(|fetch| fetch.checked_by.as_ref()).map(ToString::to_string),
             next: fetch.and_then(|fetch| fetch.next).map(rfc3339),
             age_seconds: age_seconds(source, fetch, now),
-            trouble: trouble.map(|outcome| outcome.word()),
+            trouble: trouble.map(|outcome| outcome.as_str()),
             reason: trouble.and_then(|outcome| outcome.reason()).map(Into::into),
             guard: served.guards.get(&source.name).cloned(),
             moved_ipv4: moved.get(&source.name).map(|addresses| *addresses as f64 / 2f64.powi(32)),
@@ -140,7 +140,7 @@ fn fetch_view(fetch: &FetchState) -> FetchView {
         checked: fetch.checked.map(rfc3339),
         checked_by: fetch.checked_by.as_ref().map(ToString::to_string),
         next: fetch.next.map(rfc3339),
-        trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.word().to_string()),
+        trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.as_str().to_string()),
         since: fetch.trouble.as_ref().map(|(since, _)| rfc3339(*since)),
         reason: fetch.trouble.as_ref().and_then(|(_, outcome)| outcome.reason().map(Into::into)),
     }

@@ -141,7 +141,7 @@ fn requests_that_share_a_reload_have_the_greatest_share_of_those_that_publish() 
     let share = |text| Share::parse(text).ok();
     let terms = |is_of_others, asked: &[(bool, Option<Share>)]| {
         let request =
-            |&(is_dry, allow_moved)| ReloadRequest { terms: ReloadTerms { is_dry, allow_moved }, reply: channel().0 };
+            |&(is_dry, allow_moved)| ReloadRequest { request: ReloadTerms { is_dry, allow_moved }, reply: channel().0 };
         let ReloadTerms { is_dry, allow_moved } =
             Asked { requests: asked.iter().map(request).collect(), is_of_others, bundle: None }.terms();
         (is_dry, allow_moved)
