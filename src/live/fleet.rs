@@ -47,7 +47,7 @@ impl Default for FleetViews {
     }
 }
 
-/// The receiver of changes of other servers, which are answered once they are in force.
+/// The receiver of changes of other servers. The answer comes once the changes are in force.
 pub(crate) type MergeInbox = RequestInbox<SharedOverrides, ()>;
 
 /// The end of the ledger that the exchange has.

@@ -45,11 +45,8 @@ impl fmt::Display for RetransferError {
             RetransferError::NotACopy => f.write_str("it has no `primaries`"),
             RetransferError::Busy => f.write_str("other requests for it wait already"),
             RetransferError::Failed(primaries) => {
-                for (at, (primary, why)) in primaries.iter().enumerate() {
-                    let before = if at == 0 { "" } else { "; " };
-                    write!(f, "{before}{primary}: {why}")?;
-                }
-                Ok(())
+                let reasons: Vec<_> = primaries.iter().map(|(primary, why)| format!("{primary}: {why}")).collect();
+                f.write_str(&reasons.join("; "))
             }
             RetransferError::Stopping => f.write_str("the server is stopping, or reloads"),
         }

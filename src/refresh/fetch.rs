@@ -41,15 +41,6 @@ const PIECE: usize = 1 << 20;
 /// The most bytes of a page, and of the file of a digest.
 const MAX_PAGE: u64 = 4 << 20;
 
-/// The outcome of a fetch without an error.
-#[derive(Debug)]
-pub(super) enum PublisherAnswer {
-    /// The publisher has the content of the validators.
-    NotModified,
-    /// A content, in the file for downloads.
-    Content(Version),
-}
-
 /// The reason why a fetch fails.
 #[derive(Debug, Default)]
 pub(super) struct PublisherError {
@@ -80,11 +71,9 @@ struct Download {
 }
 
 impl Fetch<'_> {
-    /// Fetches the content, unless the publisher has the one with these validators.
-    pub(super) async fn run(&self, known: Option<&Version>) -> Result<PublisherAnswer, PublisherError> {
-        let Some(mut download) = self.download(&self.config.url, known).await? else {
-            return Ok(PublisherAnswer::NotModified);
-        };
+    /// Fetches the content to the file for downloads. `None` if the publisher has the one with these validators.
+    pub(super) async fn run(&self, known: Option<&Version>) -> Result<Option<Version>, PublisherError> {
+        let Some(mut download) = self.download(&self.config.url, known).await? else { return Ok(None) };
         if self.network.kind == NetworkKind::Azure {
             let link;
             (download.file, link) = link_of(download.file).await?;
@@ -92,9 +81,7 @@ impl Fetch<'_> {
                 let page = parse(&self.config.url)?;
                 let link = page.join(&link).map_err(|error| format!("the link on the page is no URL: {error}"))?;
                 check_step(&page, &link)?;
-                let Some(of_link) = self.download(link.as_str(), known).await? else {
-                    return Ok(PublisherAnswer::NotModified);
-                };
+                let Some(of_link) = self.download(link.as_str(), known).await? else { return Ok(None) };
                 download = of_link;
             }
         }
@@ -111,7 +98,7 @@ impl Fetch<'_> {
             unpack(&path, download.file, kind.max_len())?;
             Ok(Version { digest: digest()?, ..download.version })
         };
-        Ok(PublisherAnswer::Content(on_disk(finish).await?))
+        Ok(Some(on_disk(finish).await?))
     }
 
     /// Sends the content of a URL to the file for downloads; `None` if it is the one with these validators.

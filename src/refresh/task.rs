@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::client::SharedClient;
-use super::fetch::{Fetch, PublisherAnswer, PublisherError};
+use super::fetch::{Fetch, PublisherError};
 use super::peers::{PeerTurn, SourcePeers};
 use super::schedule::{self, Chance};
 use crate::base::diagnostic::Diagnostic;
@@ -250,11 +250,11 @@ impl SourceTask {
             || PublisherError::from(format!("it is not done after {} s (`[refresh] timeout`)", timeout.as_secs()));
         let tried = match fetched.unwrap_or_else(|_| Err(late())) {
             Err(error) => Ok(FetchAttempt { retry_after: error.retry_after, ..FetchAttempt::failed(error.why) }),
-            Ok(PublisherAnswer::NotModified) => match copy.rejected {
+            Ok(None) => match copy.rejected {
                 Some(_) => Ok(FetchAttempt::of(FetchOutcome::Rejected)),
                 None => self.unchanged(copy, None, &ContentOrigin::Publisher, &terms).await,
             },
-            Ok(PublisherAnswer::Content(version)) => {
+            Ok(Some(version)) => {
                 let is = |known: &Version| known.digest == version.digest;
                 if copy.rejected.as_ref().is_some_and(is) {
                     Ok(FetchAttempt::of(FetchOutcome::Rejected))
@@ -273,7 +273,7 @@ impl SourceTask {
         &self,
         config: &FetchConfig,
         known: Option<&Version>,
-    ) -> Result<PublisherAnswer, PublisherError> {
+    ) -> Result<Option<Version>, PublisherError> {
         let client = self.client.get().await?;
         let network = self.network.clone();
         let key = super::on_disk(move || networks::fetch_key(&network).map_err(|problem| problem.message)).await?;

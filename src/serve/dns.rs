@@ -42,10 +42,11 @@ impl DnsPorts {
 /// The running listeners.
 pub(super) struct DnsListeners {
     service: Service,
-    counters: Arc<DnsCounters>,
+    /// The counters of the DNS listeners.
+    pub(super) counters: Arc<DnsCounters>,
     https: Option<Listeners>,
-    /// One for each application protocol, all with the same certificate.
-    tls: Vec<Arc<Tls>>,
+    /// The TLS settings: one for each application protocol, all with the same certificate.
+    pub(super) tls: Vec<Arc<Tls>>,
 }
 
 impl DnsListeners {
@@ -98,16 +99,6 @@ impl DnsListeners {
             _ => None,
         };
         Ok(DnsListeners { service, counters: dns_counters, https, tls })
-    }
-
-    /// The counters of the DNS listeners.
-    pub(super) fn counters(&self) -> Arc<DnsCounters> {
-        self.counters.clone()
-    }
-
-    /// The TLS settings of the encrypted listeners, all with one certificate.
-    pub(super) fn tls(&self) -> &[Arc<Tls>] {
-        &self.tls
     }
 
     /// The addresses of the listeners.

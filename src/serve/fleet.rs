@@ -103,38 +103,23 @@ pub(super) struct FleetBundles {
 /// The fleet before its service starts: the views that the watcher of mirrors needs.
 pub(super) struct WaitingFleet {
     prepared: PreparedFleet,
-    views: Arc<FleetViews>,
-    awaiting: Awaiting,
+    /// The views of all servers.
+    pub(super) views: Arc<FleetViews>,
+    /// The counter of requests that wait for other servers.
+    pub(super) awaiting: Awaiting,
     forget: (ForgetRequests, ForgetInbox),
-    sources: (FleetSources, CopyInbox),
+    /// The sources of all servers.
+    pub(super) sources: FleetSources,
+    takes: CopyInbox,
 }
 
 impl WaitingFleet {
     /// A fleet whose servers are not heard yet.
     pub(super) fn new(prepared: PreparedFleet, config: &FleetConfig) -> Self {
         let views = Arc::<FleetViews>::default();
-        let sources = FleetSources::new(config.name.clone(), config.every * SPREAD_IN, views.heard.subscribe());
-        WaitingFleet { prepared, views, awaiting: Awaiting::default(), forget: requests(), sources }
-    }
-
-    /// The sources of all servers.
-    pub(super) fn sources(&self) -> FleetSources {
-        self.sources.0.clone()
-    }
-
-    /// The views of all servers.
-    pub(super) fn views(&self) -> Arc<FleetViews> {
-        self.views.clone()
-    }
-
-    /// The judge of mirrors by the views of all servers.
-    pub(super) fn judge(&self) -> probe::FleetJudge {
-        probe::FleetJudge::new(self.views.clone())
-    }
-
-    /// The counter of requests that wait for other servers.
-    pub(super) fn awaiting(&self) -> Awaiting {
-        self.awaiting.clone()
+        let (sources, takes) =
+            FleetSources::new(config.name.clone(), config.every * SPREAD_IN, views.heard.subscribe());
+        WaitingFleet { prepared, views, awaiting: Awaiting::default(), forget: requests(), sources, takes }
     }
 
     /// Starts the exchange.
@@ -147,7 +132,7 @@ impl WaitingFleet {
         clock: Clock,
         vital: &Vital,
     ) -> Option<(FleetService, ForgetRequests)> {
-        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox), sources: (sources, takes) } = self;
+        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox), sources, takes } = self;
         let PreparedFleet { key, store, files } = prepared;
         let FleetBundles { path, last, loads, states } = bundles;
         let kept = KeptBundles::beside(&config.state);

@@ -91,7 +91,8 @@ fn canonical(
 /// The running watcher; it ends when this is dropped.
 pub(super) struct RunningWatcher {
     reloads: mpsc::Sender<Option<Rewatch>>,
-    counters: Arc<Probes>,
+    /// The results and counters of probes.
+    pub(super) counters: Arc<Probes>,
 }
 
 impl RunningWatcher {
@@ -112,11 +113,6 @@ impl RunningWatcher {
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
         (snapshot, WaitingWatcher { watcher, counters })
-    }
-
-    /// The results and counters of probes.
-    pub(super) fn counters(&self) -> Arc<Probes> {
-        self.counters.clone()
     }
 
     /// Watches the mirrors of a reload with its probe settings; without `[probe]`, the former settings stay.

@@ -194,15 +194,9 @@ impl Reloads {
         };
         let outcome = loop {
             let slow_at = running.slow_at;
-            let slow = async {
-                match slow_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
                 outcome = &mut running.outcome => break outcome,
-                () = slow => {
+                () = tokio::time::sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => {
                     running.slow_at = None;
                     let at = files::slowest(Duration::from_secs(1));
                     let at = at.map(|path| format!("; it waits for `{}`", path.display())).unwrap_or_default();

@@ -54,7 +54,7 @@ pub(super) struct Services {
     pub(super) config: Arc<Config>,
     pub(super) updates: Updates,
     pub(super) published: Arc<Published>,
-    pub(super) signing: Signing,
+    pub(super) signing: Arc<Signing>,
     pub(super) dns: DnsListeners,
     pub(super) web: Web,
     pub(super) mirrors: Option<RunningWatcher>,

@@ -29,12 +29,10 @@ const UNKEPT: &str = "the next start makes all signatures anew";
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The signing of all zones.
-#[derive(Clone, Debug)]
-pub(super) struct Signing(Arc<ZoneSigner>);
-
 #[derive(Debug)]
-struct ZoneSigner {
-    signatory: Arc<Signatory>,
+pub(super) struct Signing {
+    /// The maker of signatures, for the publisher.
+    pub(super) signatory: Arc<Signatory>,
     file: Option<StateFile>,
     keeper: Keeper,
     /// The number of signatures that were made when the file was last written.
@@ -43,7 +41,7 @@ struct ZoneSigner {
 
 impl Signing {
     /// With the signatures that the run before has kept.
-    pub(super) fn open(config: &Config, states: &StateFiles) -> Self {
+    pub(super) fn open(config: &Config, states: &StateFiles) -> Arc<Self> {
         let signatory = Arc::new(Signatory::new(Clock::civil));
         let path = config.dnssec.as_ref().and_then(|dnssec| dnssec.state.clone());
         if let Some(path) = &path {
@@ -53,12 +51,7 @@ impl Signing {
             }
         }
         let file = path.map(|path| states.file(path, &SIGNATURES, UNKEPT));
-        Signing(Arc::new(ZoneSigner { signatory, file, keeper: Keeper::default(), kept: AtomicU64::new(0) }))
-    }
-
-    /// The maker of signatures, for the publisher.
-    pub(super) fn signatory(&self) -> Arc<Signatory> {
-        self.0.signatory.clone()
+        Arc::new(Signing { signatory, file, keeper: Keeper::default(), kept: AtomicU64::new(0) })
     }
 
     /// Signs a snapshot that is to be published, on a thread that answers nothing.
@@ -66,7 +59,7 @@ impl Signing {
         if !snapshot.signs() {
             return snapshot;
         }
-        let (signatory, unsigned) = (self.signatory(), snapshot.clone());
+        let (signatory, unsigned) = (self.signatory.clone(), snapshot.clone());
         // Without a thread, the publisher signs it.
         let signed = work::submit(Lane::Compute, move || signatory.sign_ahead(unsigned)).await.unwrap_or(snapshot);
         self.keep();
@@ -74,19 +67,19 @@ impl Signing {
     }
 
     /// Starts the task that makes signatures anew before their expiration.
-    pub(super) fn start(&self, published: Arc<Published>, updates: Updates, vital: &Vital) {
+    pub(super) fn start(self: &Arc<Self>, published: Arc<Published>, updates: Updates, vital: &Vital) {
         tokio::spawn(vital.guard("renewal of signatures", self.clone().renew(published, updates)));
     }
 
     /// The metrics.
     pub(super) fn metrics(&self, published: Arc<Published>) -> Arc<dyn Collect> {
-        Arc::new(SigningMetrics { signatory: self.signatory(), published })
+        Arc::new(SigningMetrics { signatory: self.signatory.clone(), published })
     }
 
-    async fn renew(self, published: Arc<Published>, updates: Updates) {
+    async fn renew(self: Arc<Self>, published: Arc<Published>, updates: Updates) {
         loop {
             tokio::time::sleep(Signatory::pause(&published.load_full()).min(LOOK_EVERY)).await;
-            let (snapshot, by) = (published.load_full(), self.signatory());
+            let (snapshot, by) = (published.load_full(), self.signatory.clone());
             if !by.is_due(&snapshot) {
                 continue;
             }
@@ -101,7 +94,7 @@ impl Signing {
 
     /// Writes the signatures to their file, if there are new ones.
     fn keep(&self) {
-        let ZoneSigner { signatory, file, keeper, kept } = &*self.0;
+        let Signing { signatory, file, keeper, kept } = self;
         let made = signatory.figures().made;
         if let Some(file) = file
             && kept.swap(made, Ordering::Relaxed) != made

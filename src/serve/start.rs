@@ -31,7 +31,7 @@ use crate::hosts::HostService;
 use crate::http::DeskHandler;
 use crate::listen::Common;
 use crate::live::{self, AppliedChanges, FleetViews, Published, Readiness, ReloadHistory, SourceStates, Updates};
-use crate::probe;
+use crate::probe::{self, FleetJudge};
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Vital};
@@ -59,12 +59,11 @@ impl Services {
         let clock = Clock::start();
         let fleet = prepared.fleet.take().zip(prepared.built.config.fleet.as_ref());
         let fleet = fleet.map(|(fleet, config)| WaitingFleet::new(fleet, config));
-        let FirstSnapshot { snapshot, watcher, tokens } =
-            opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
+        let (snapshot, watcher, tokens) = opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
         let Opened { dns_ports, web_ports, readiness, states, common, desk, mut control, admin } = opened;
         let signing = Signing::open(&prepared.built.config, &states);
         let snapshot = signing.sign_ahead(snapshot).await;
-        let views = fleet.as_ref().map(WaitingFleet::views);
+        let views = fleet.as_ref().map(|fleet| fleet.views.clone());
         let (published, updates) = publish(snapshot, &signing, views, clock, vital);
         signing.start(published.clone(), updates.clone(), vital);
         let moved = Arc::new(Notify::new());
@@ -102,24 +101,24 @@ impl Services {
             contents,
             published: published.clone(),
             states: sources.clone(),
-            fleet: fleet.as_ref().map(WaitingFleet::sources),
+            fleet: fleet.as_ref().map(|fleet| fleet.sources.clone()),
         };
         let refresh = RefreshService::start(config, ground, refresh_inbox, vital);
         let certificates = Arc::new(Certificates::default());
         counters.push(certificates.clone());
         let tap = TapService::start(config, taps, published.clone(), vital);
         announce(&published.load_full(), &dns);
-        counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
+        counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters.clone() as Arc<dyn Collect>));
         let changes = AppliedChanges::default();
         let chronicle = chronicle(config, &states);
         let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
-        let traffic = Traffic { dns: dns.counters(), http };
+        let traffic = Traffic { dns: dns.counters.clone(), http };
         let shown = certificates.clone();
         let of_fleet = FleetBundles { path: path.to_path_buf(), last, loads, states: states.clone() };
         let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &mut Control)| {
-            fleet.start((config, control), of_fleet, (&published, &history), dns.counters(), clock, vital)
+            fleet.start((config, control), of_fleet, (&published, &history), dns.counters.clone(), clock, vital)
         };
-        let awaiting = fleet.as_ref().map(WaitingFleet::awaiting).unwrap_or_default();
+        let awaiting = fleet.as_ref().map(|fleet| fleet.awaiting.clone()).unwrap_or_default();
         let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_mut()).and_then(start);
         counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
         let about_fleet = |(service, forget): (FleetService, _)| {
@@ -128,7 +127,7 @@ impl Services {
         };
         let about = About {
             fleet: fleet.map(about_fleet),
-            probes: mirrors.as_ref().map(RunningWatcher::counters),
+            probes: mirrors.as_ref().map(|mirrors| mirrors.counters.clone()),
             history: history.clone(),
             certificates: Box::new(move || shown.shown()),
             sources: sources.clone(),
@@ -160,7 +159,7 @@ impl Services {
         counters.push(transfers.counters());
         let counters = (counters, &traffic);
         let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
-        for (listener, served) in [(TlsListener::Dns, dns.tls())].into_iter().chain(web.tls()) {
+        for (listener, served) in [(TlsListener::Dns, &*dns.tls)].into_iter().chain(web.tls()) {
             certificates.watch(listener, &prepared.built.config, &prepared.identities, served);
         }
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
@@ -237,7 +236,7 @@ impl Opened {
     ) -> Result<(Snapshot, Option<WaitingWatcher>, Option<OpenedTokens>), Failure> {
         let mut snapshot = prepared.built.snapshot.clone();
         let mut watcher = None;
-        let judge = fleet.map(WaitingFleet::judge);
+        let judge = fleet.map(|fleet| FleetJudge::new(fleet.views.clone()));
         if let Some(watch) = prepared.watch.take() {
             let (found, waiting) =
                 RunningWatcher::first_round(watch, snapshot, judge, clock, self.states.clone()).await;
@@ -272,7 +271,7 @@ fn publish(
     vital: &Vital,
 ) -> (Arc<Published>, Updates) {
     let (published, updates, mut publisher) = live::publish(snapshot, move || clock.now());
-    publisher.signatory = Some(signing.signatory());
+    publisher.signatory = Some(signing.signatory.clone());
     publisher.views = views;
     publisher.free = |retired| drop(work::submit(Lane::Compute, move || drop(retired)));
     tokio::spawn(vital.guard("publisher", publisher.run()));

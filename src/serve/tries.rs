@@ -17,21 +17,13 @@ const MAX_ENTRIES: usize = 10_000;
 pub(super) fn amount(snapshot: &Snapshot) -> String {
     let prefixes = snapshot.provenance().networks.sources.iter().map(|source| source.prefix_count()).sum();
     let counts = [
-        (snapshot.zones().len(), "zone"),
-        (prefixes, "network prefix"),
-        (snapshot.horizons().len(), "horizon"),
-        (snapshot.mirrors().len(), "mirror"),
+        (snapshot.zones().len(), "zone", "s"),
+        (prefixes, "network prefix", "es"),
+        (snapshot.horizons().len(), "horizon", "s"),
+        (snapshot.mirrors().len(), "mirror", "s"),
     ];
-    let texts: Vec<String> = counts.iter().map(|(number, noun)| count(*number, noun)).collect();
-    texts.join(", ")
-}
-
-fn count(number: usize, noun: &str) -> String {
-    match (number, noun.strip_suffix('x')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{number} {stem}xes"),
-        (_, None) => format!("{number} {noun}s"),
-    }
+    let text = |(count, noun, plural)| format!("{count} {noun}{}", if count == 1 { "" } else { plural });
+    counts.map(text).join(", ")
 }
 
 /// Commands that ask the DNS listeners for a steered name: once without a client subnet and once with one.

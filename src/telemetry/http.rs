@@ -105,15 +105,12 @@ impl Collect for DnsOverHttps {
 
 impl Collect for Http {
     fn collect(&self, page: &mut MetricsPage) {
-        let mut family = page.counter("pharos_http_requests_total", "Requests by rule of the registry and outcome.");
-        for outcome in RouteOutcome::ALL {
-            let rule = outcome.rule().to_string();
-            family.sample(&[("rule", &rule), ("outcome", outcome.as_str())], self.requests(outcome));
-        }
-        let mut family = page.counter("pharos_http_responses_total", "Responses by status.");
-        for (status, counter) in STATUSES.iter().zip(&self.statuses) {
-            family.sample(&[("status", &status.to_string())], counter.value());
-        }
+        let labels = |outcome: RouteOutcome| [outcome.rule().to_string(), outcome.as_str().to_string()];
+        page.counter("pharos_http_requests_total", "Requests by rule of the registry and outcome.")
+            .samples(["rule", "outcome"], RouteOutcome::ALL.map(|outcome| (labels(outcome), self.requests(outcome))));
+        let statuses = STATUSES.iter().zip(&self.statuses);
+        page.counter("pharos_http_responses_total", "Responses by status.")
+            .samples(["status"], statuses.map(|(status, count)| ([status.to_string()], count.value())));
         let help = "From a request's head to its response, waiting for a mirror's answer included.";
         let mut family = page.histogram("pharos_http_request_duration_seconds", help);
         Cell::write(&[&self.durations], &mut family, &mut []);

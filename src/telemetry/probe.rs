@@ -155,9 +155,9 @@ impl Collect for Probes {
         page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.")
             .samples(["mirror", "address", "verdict"], verdicts);
         let protocols = named().flat_map(|([mirror, address], found)| {
-            let words =
-                found.standing.protocols.iter().map(|(protocol, verdict)| [protocol.as_str(), verdict.as_str()]);
-            words.map(move |words| ([&*mirror, &*address, words[0], words[1]].map(str::to_string), 1))
+            found.standing.protocols.iter().map(move |(protocol, verdict)| {
+                ([&*mirror, &*address, protocol.as_str(), verdict.as_str()].map(str::to_string), 1)
+            })
         });
         let help = "The last verdict on an address over each protocol that it serves: a sample with the value 1 for each protocol.";
         page.gauge("pharos_mirror_protocol_verdict", help)

@@ -9,7 +9,6 @@
 //! **Not here**: counters ([`super::dns`]), the view ([`crate::control`]).
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -146,19 +145,10 @@ impl RecentQueries {
                 *interval.names.entry(name.as_name().key()).or_default() += hits;
             }
         }
-        keep_most(&mut interval.prefixes);
-        keep_most(&mut interval.names);
+        // A long interval may have many keys, because there may be many tables.
+        interval.prefixes = most(interval.prefixes, MAX_KEPT).into_iter().collect();
+        interval.names = most(interval.names, MAX_KEPT).into_iter().collect();
         interval
-    }
-}
-
-/// Drops the least frequent keys of a long interval, because there may be many tables.
-fn keep_most<K: Clone + Eq + Hash>(counts: &mut HashMap<K, u64>) {
-    if counts.len() > MAX_KEPT {
-        let mut all: Vec<(K, u64)> = counts.drain().collect();
-        all.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));
-        all.truncate(MAX_KEPT);
-        counts.extend(all);
     }
 }
 
@@ -173,17 +163,17 @@ impl QueryWindow {
         RecentTop {
             span_ms: self.intervals.iter().map(|interval| interval.ended.0 - interval.begun.0).sum(),
             queries: self.intervals.iter().map(|interval| interval.queries).sum(),
-            prefixes: most(prefixes),
-            names: most(names).into_iter().filter_map(name).collect(),
+            prefixes: most(prefixes, MAX_LISTED),
+            names: most(names, MAX_LISTED).into_iter().filter_map(name).collect(),
         }
     }
 }
 
 /// The most frequent keys, most first; keys with equal counts in their own order.
-fn most<K: Copy + Ord>(counts: HashMap<K, u64>) -> Vec<(K, u64)> {
+fn most<K: Ord>(counts: HashMap<K, u64>, max: usize) -> Vec<(K, u64)> {
     let mut all: Vec<(K, u64)> = counts.into_iter().collect();
-    all.sort_unstable_by_key(|(key, count)| (std::cmp::Reverse(*count), *key));
-    all.truncate(MAX_LISTED);
+    all.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
+    all.truncate(max);
     all
 }
 

@@ -92,21 +92,21 @@ pub(in crate::control) fn top(
     age_ms: u64,
     now: Moment,
 ) -> TopView {
-    let traffic = about.traffic.dns.traffic();
-    let words = |counts: Vec<(&str, u64)>| counts.into_iter().map(|(word, count)| (word.to_string(), count)).collect();
+    let dns = &about.traffic.dns;
+    let word = |(word, count): (&str, u64)| (word.to_string(), count);
     TopView {
         version: env!("CARGO_PKG_VERSION").to_string(),
         obstacle: readiness.obstacle().map(Into::into),
         generation: snapshot.generation.0,
         generation_age_seconds: age_ms / 1000,
         uptime_ms: now.0,
-        queries: traffic.queries,
-        lost: traffic.lost,
-        rcodes: words(traffic.rcodes),
-        steered: words(traffic.vantages),
+        queries: dns.queries(),
+        lost: dns.all_losses(),
+        rcodes: dns.rcodes().map(word).collect(),
+        steered: dns.vantages().map(word).collect(),
         panics: panics(snapshot, about),
         mirrors: mirrors(snapshot, about),
-        recent: RecentView::of(about.traffic.dns.recent.read(now)),
+        recent: RecentView::of(dns.recent.read(now)),
     }
 }
 

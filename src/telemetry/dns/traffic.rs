@@ -6,35 +6,19 @@ use super::{DnsCells, DnsCounters, LostReply, RcodeCell};
 use crate::base::client::Vantage;
 use crate::base::lock::locked;
 use crate::base::prefix::Family;
-use crate::base::words::Worded as _;
 use crate::telemetry::histogram::quantile;
 use crate::wire::Transport;
 
-/// Counts since the start of the server.
-#[derive(Debug)]
-pub(crate) struct DnsTraffic {
-    /// Messages received.
-    pub(crate) queries: u64,
-    /// Messages without a reply, or whose reply was not sent.
-    pub(crate) lost: u64,
-    /// Responses by response code, those that occurred.
-    pub(crate) rcodes: Vec<(&'static str, u64)>,
-    /// Steered answers by the address that decided.
-    pub(crate) vantages: Vec<(&'static str, u64)>,
-}
-
 impl DnsCounters {
-    /// The counts since the start of the server.
-    pub(crate) fn traffic(&self) -> DnsTraffic {
-        let rcodes = RcodeCell::ALL.iter().map(|word| (word.word(), self.sum(|cells| cells.rcodes.of(*word).value())));
-        let vantages =
-            Vantage::ALL.iter().map(|word| (word.word(), self.sum(|cells| cells.vantages.of(*word).value())));
-        DnsTraffic {
-            queries: self.queries(),
-            lost: self.all_losses(),
-            rcodes: rcodes.filter(|(_, count)| *count > 0).collect(),
-            vantages: vantages.collect(),
-        }
+    /// Responses by response code, those that occurred.
+    pub(crate) fn rcodes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |rcode| self.sum(|cells| cells.rcodes.of(rcode).value());
+        RcodeCell::ALL.into_iter().map(move |rcode| (rcode.as_str(), count(rcode))).filter(|(_, count)| *count > 0)
+    }
+
+    /// Steered answers by the address that decided.
+    pub(crate) fn vantages(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Vantage::ALL.into_iter().map(|vantage| (vantage.as_str(), self.steered_by(vantage)))
     }
 
     /// The sum of a cell over all blocks.

@@ -34,6 +34,8 @@ pub struct Taps {
     pub(crate) written: Counter,
     /// Frames that could not be written.
     pub(crate) failed: Counter,
+    /// Copies that were dropped because other tasks used all rings.
+    crowded: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +43,6 @@ struct Rings {
     all: Vec<Arc<TapRing>>,
     /// True if new rings are allocated at once.
     is_prepared: bool,
-    /// For each group of tasks, the copies that were dropped because other tasks used all rings.
-    crowded: Vec<Arc<Counter>>,
 }
 
 /// The parts that all threads read.
@@ -94,16 +94,14 @@ struct SharedRings {
     next: AtomicUsize,
     /// The responses so far, of those that may be copied.
     seen: AtomicU32,
-    /// Copies that were dropped because other tasks used all rings.
-    crowded: Arc<Counter>,
 }
 
 impl Taps {
     /// No rings yet; `clock` returns the time in nanoseconds since 1970.
     pub fn new(clock: fn() -> u64) -> Arc<Self> {
         let state = Arc::new(TapState { is_connected: AtomicBool::new(false), clock });
-        let (written, failed) = (Counter::default(), Counter::default());
-        Arc::new(Taps { rings: Mutex::default(), state, written, failed })
+        let (written, failed, crowded) = Default::default();
+        Arc::new(Taps { rings: Mutex::default(), state, written, failed, crowded })
     }
 
     /// A ring for one thread.
@@ -120,15 +118,8 @@ impl Taps {
     /// Rings for tasks, of which no more than `most` run at once.
     pub fn shared(self: &Arc<Self>, most: usize) -> SharedTap {
         let taps = (0..most.max(1)).map(|_| Mutex::new(self.own())).collect();
-        let crowded: Arc<Counter> = Arc::default();
-        locked(&self.rings).crowded.push(crowded.clone());
-        SharedTap(Arc::new(SharedRings {
-            all: self.clone(),
-            taps,
-            next: AtomicUsize::new(0),
-            seen: AtomicU32::new(0),
-            crowded,
-        }))
+        let (next, seen) = (AtomicUsize::new(0), AtomicU32::new(0));
+        SharedTap(Arc::new(SharedRings { all: self.clone(), taps, next, seen }))
     }
 
     /// Allocates all rings. To be called before a snapshot that asks for copies is published.
@@ -259,7 +250,7 @@ impl SharedTap {
             }
         }
         // The runtime has more threads than the machine had cores at the start.
-        self.0.crowded.increment();
+        self.0.all.crowded.increment();
     }
 }
 
@@ -275,13 +266,12 @@ impl Collect for Taps {
     fn collect(&self, page: &mut MetricsPage) {
         let rings = locked(&self.rings);
         let sum = |count: fn(&TapRing) -> &Counter| rings.all.iter().map(|ring| count(ring).value()).sum::<u64>();
-        let crowded: u64 = rings.crowded.iter().map(|count| count.value()).sum();
         page.gauge("pharos_dnstap_connected", "1 while a reader of dnstap is connected.")
             .sample(&[], self.state.is_connected.load(Relaxed).into());
         page.counter("pharos_dnstap_frames_total", "Copies of responses that were written to the reader of dnstap.")
             .sample(&[], self.written.value());
         page.counter("pharos_dnstap_dropped_total", "Copies of responses for dnstap that were dropped, by the reason.")
-            .sample(&[("reason", "ring-full")], sum(|ring| &ring.full) + crowded)
+            .sample(&[("reason", "ring-full")], sum(|ring| &ring.full) + self.crowded.value())
             .sample(&[("reason", "no-reader")], sum(|ring| &ring.unread))
             .sample(&[("reason", "write-failed")], self.failed.value());
     }
