@@ -16,11 +16,8 @@ use crate::base::diagnostic::{Diagnostic, Place};
 
 /// A type that is read from a key of the kind `K`.
 pub(super) trait Field<K>: Sized {
-    /// Takes the value out of a table.
+    /// Takes the value out of a table, or returns that of a key that is left out.
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<K>) -> Self;
-
-    /// The value of a key that is left out.
-    fn absent(key: &KeyRow<K>) -> Self;
 }
 
 /// The written values of a table. `section!` implements it.
@@ -28,8 +25,11 @@ pub(super) trait Section: Rows + Sized {
     /// Takes all of its keys out of a table, and reports the others.
     fn read(table: Table<'_, '_>) -> Self;
 
-    /// The values of a table that is left out.
-    fn absent(place: Place) -> Self;
+    /// The values of a table that is left out: those of an empty table, whose problems are dropped.
+    fn absent(place: Place) -> Self {
+        let reader = ConfigReader::new("".into(), "", Self::PART);
+        Self::read(Table::empty(&reader, place))
+    }
 }
 
 /// Facts about a table as a whole.
@@ -74,11 +74,6 @@ macro_rules! section {
                 table.finish();
                 spec
             }
-
-            fn absent(place: $crate::base::diagnostic::Place) -> Self {
-                let table = $crate::config::field::Outline { place, unknown: 0 };
-                $name { $($field: $crate::config::field::Field::absent(&$key),)* table }
-            }
         }
     };
 }
@@ -92,44 +87,28 @@ pub(super) struct Named<S> {
     pub(super) keys: Option<S>,
 }
 
-/// The number of a key that is left out. `None` if that is not a number.
-fn default_number(row: &Row, most: u64) -> Option<u64> {
-    match row.absent {
-        Absent::Number(number) => Some(number.min(most)),
-        _ => None,
+/// The number that is written, or the default; kept for the ranges of other keys.
+impl<T: TryFrom<u64>> Field<Num> for Option<T> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Num>) -> Self {
+        let row = key.row();
+        let range = table.range(&row);
+        let default = match row.absent {
+            Absent::Number(number) => Some(number.min(*range.end())),
+            _ => None,
+        };
+        let written = table.value(&row).and_then(|value| value.number(range));
+        let number = written.map(|number| number.value).or(default)?;
+        table.keep(&row, number);
+        number.try_into().ok()
     }
-}
-
-/// A number that is written, or the default; kept for the ranges of other keys.
-fn take_number(table: &mut Table<'_, '_>, row: &Row) -> Option<u64> {
-    let range = table.range(row);
-    let default = default_number(row, *range.end());
-    let written = table.value(row).and_then(|value| value.number(range));
-    let number = written.map(|number| number.value).or(default);
-    number.inspect(|number| table.keep(row, *number))
 }
 
 /// Implements [`Field`] for integers that hold the range of their rows.
 macro_rules! numbers {
     ($($type:ty)*) => {$(
-        impl Field<Num> for Option<$type> {
-            fn take(table: &mut Table<'_, '_>, key: &KeyRow<Num>) -> Self {
-                take_number(table, &key.row()).and_then(|number| number.try_into().ok())
-            }
-
-            fn absent(key: &KeyRow<Num>) -> Self {
-                default_number(&key.row(), u64::MAX).and_then(|number| number.try_into().ok())
-            }
-        }
-
         impl Field<Num> for $type {
             fn take(table: &mut Table<'_, '_>, key: &KeyRow<Num>) -> Self {
                 let number: Option<$type> = Field::take(table, key);
-                number.unwrap_or_default()
-            }
-
-            fn absent(key: &KeyRow<Num>) -> Self {
-                let number: Option<$type> = Field::absent(key);
                 number.unwrap_or_default()
             }
         }
@@ -143,10 +122,6 @@ impl Field<Nums> for Option<Vec<Number>> {
         let KeyType::Numbers { range: (low, high) } = row.kind else { return None };
         Some(table.value(&row)?.numbers(low..=high))
     }
-
-    fn absent(_: &KeyRow<Nums>) -> Self {
-        None
-    }
 }
 
 impl Field<Time> for Option<Placed<Duration>> {
@@ -155,22 +130,15 @@ impl Field<Time> for Option<Placed<Duration>> {
         let KeyType::Duration { range: (least, greatest) } = row.kind else { return None };
         table.value(&row)?.duration(least..=greatest)
     }
-
-    fn absent(_: &KeyRow<Time>) -> Self {
-        None
-    }
 }
 
 impl Field<Time> for Duration {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Time>) -> Self {
         let written: Option<Placed<Duration>> = Field::take(table, key);
-        written.map_or_else(|| Field::absent(key), |written| written.value)
-    }
-
-    fn absent(key: &KeyRow<Time>) -> Self {
-        match key.row().absent {
-            Absent::Duration(duration) => duration,
-            _ => Duration::ZERO,
+        match (written, key.row().absent) {
+            (Some(written), _) => written.value,
+            (None, Absent::Duration(default)) => default,
+            (None, _) => Duration::ZERO,
         }
     }
 }
@@ -179,30 +147,18 @@ impl Field<Flag> for Option<Placed<bool>> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Flag>) -> Self {
         table.value(&key.row())?.flag()
     }
-
-    fn absent(_: &KeyRow<Flag>) -> Self {
-        None
-    }
 }
 
 impl Field<Flag> for bool {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Flag>) -> Self {
         let written: Option<Placed<bool>> = Field::take(table, key);
-        written.map_or_else(|| Field::absent(key), |written| written.value)
-    }
-
-    fn absent(key: &KeyRow<Flag>) -> Self {
-        matches!(key.row().absent, Absent::Flag(true))
+        written.map_or(matches!(key.row().absent, Absent::Flag(true)), |written| written.value)
     }
 }
 
 impl Field<Str> for Option<PlacedText> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Str>) -> Self {
         table.value(&key.row())?.text()
-    }
-
-    fn absent(_: &KeyRow<Str>) -> Self {
-        None
     }
 }
 
@@ -215,10 +171,6 @@ impl Field<PathField> for Option<PlacedText> {
         }
         Some(text)
     }
-
-    fn absent(_: &KeyRow<PathField>) -> Self {
-        None
-    }
 }
 
 impl Field<Strs> for Option<Placed<Vec<PlacedText>>> {
@@ -226,19 +178,11 @@ impl Field<Strs> for Option<Placed<Vec<PlacedText>>> {
         let value = table.value(&key.row())?;
         Some(Placed { value: value.texts(), place: value.place() })
     }
-
-    fn absent(_: &KeyRow<Strs>) -> Self {
-        None
-    }
 }
 
 impl Field<Strs> for Option<Vec<PlacedText>> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Strs>) -> Self {
         Some(table.value(&key.row())?.texts())
-    }
-
-    fn absent(_: &KeyRow<Strs>) -> Self {
-        None
     }
 }
 
@@ -247,20 +191,12 @@ impl Field<Strs> for Vec<PlacedText> {
         let written: Option<Vec<PlacedText>> = Field::take(table, key);
         written.unwrap_or_default()
     }
-
-    fn absent(_: &KeyRow<Strs>) -> Self {
-        Vec::new()
-    }
 }
 
 impl<S: Section> Field<S> for Option<S> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<S>) -> Self {
         let value = table.value(&key.row())?;
         Some(S::read(table.inner(&value, format!("`{}`", S::PART.title))?))
-    }
-
-    fn absent(_: &KeyRow<S>) -> Self {
-        None
     }
 }
 
@@ -269,10 +205,6 @@ impl<S: Section> Field<S> for S {
         let written: Option<S> = Field::take(table, key);
         written.unwrap_or_else(|| S::absent(table.place().clone()))
     }
-
-    fn absent(_: &KeyRow<S>) -> Self {
-        S::absent(Place::whole_file(&"".into()))
-    }
 }
 
 impl<S: Section> Field<Tables<S>> for Vec<S> {
@@ -280,10 +212,6 @@ impl<S: Section> Field<Tables<S>> for Vec<S> {
         let row = key.row();
         let elements = elements(table, &row);
         read_tables(table, &row, row.name, elements)
-    }
-
-    fn absent(_: &KeyRow<Tables<S>>) -> Self {
-        Vec::new()
     }
 }
 
@@ -317,10 +245,6 @@ impl<S: Section> Field<NamedTables<S>> for Vec<Named<S>> {
             Named { name, keys }
         };
         values.iter().map(named).collect()
-    }
-
-    fn absent(_: &KeyRow<NamedTables<S>>) -> Self {
-        Vec::new()
     }
 }
 

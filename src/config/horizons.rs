@@ -101,10 +101,6 @@ impl Field<Other> for Option<DefaultSpec> {
         };
         Some(DefaultSpec { place, form })
     }
-
-    fn absent(_: &KeyRow<Other>) -> Self {
-        None
-    }
 }
 
 impl HorizonSpec {

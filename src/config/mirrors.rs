@@ -98,10 +98,6 @@ impl Field<Other> for Option<LocationSpec> {
             None => LocationSpec::Wrong,
         })
     }
-
-    fn absent(_: &KeyRow<Other>) -> Self {
-        None
-    }
 }
 
 /// Reports a mirror without any address, and one with keys that exclude each other.

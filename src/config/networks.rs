@@ -85,10 +85,6 @@ impl Field<Other> for Option<FeedSpec> {
         let value = table.value(&key.row())?;
         Some(FeedSpec { kind: feed(&value) })
     }
-
-    fn absent(_: &KeyRow<Other>) -> Self {
-        None
-    }
 }
 
 fn feed(value: &Value<'_, '_>) -> Option<NetworkKind> {

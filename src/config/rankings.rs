@@ -46,10 +46,6 @@ impl Field<Other> for Option<WeightsSpec> {
         let list = values.iter().map(|value| (value.name(), value.number(limits::WEIGHT))).collect();
         Some(WeightsSpec { list, place: value.place() })
     }
-
-    fn absent(_: &KeyRow<Other>) -> Self {
-        None
-    }
 }
 
 /// Reports `nearest` beside another order.

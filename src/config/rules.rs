@@ -87,10 +87,6 @@ impl Section for RuleSpec {
         let labels = labels.collect();
         RuleSpec { labels, keys: RuleKeys::read(table) }
     }
-
-    fn absent(place: Place) -> Self {
-        RuleSpec { labels: Vec::new(), keys: RuleKeys::absent(place) }
-    }
 }
 
 /// The rows of a rule: its own keys, then one for each kind of label.

@@ -88,7 +88,7 @@ pub(super) struct SigningKeySpecs(Vec<SigningKeySpec>);
 impl Field<Tables<SigningKeySpec>> for SigningKeySpecs {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Tables<SigningKeySpec>>) -> Self {
         let row = key.row();
-        let Some(value) = table.value(&row) else { return Self::absent(key) };
+        let Some(value) = table.value(&row) else { return SigningKeySpecs(Vec::new()) };
         let elements = limit(table.reader, value.not_empty(), limits::MAX_SIGNING_KEYS, "keys");
         let title = format!("a key of {}", table.title());
         let read = elements.iter().filter_map(|element| {
@@ -100,10 +100,6 @@ impl Field<Tables<SigningKeySpec>> for SigningKeySpecs {
             Some(SigningKeySpec { file: Some(file), ..Section::absent(element.place()) })
         });
         SigningKeySpecs(read.collect())
-    }
-
-    fn absent(_: &KeyRow<Tables<SigningKeySpec>>) -> Self {
-        SigningKeySpecs(Vec::new())
     }
 }
 

@@ -117,10 +117,6 @@ impl Field<Strs> for Followed {
         table.take(key.row().name);
         Followed
     }
-
-    fn absent(_: &KeyRow<Strs>) -> Self {
-        Followed
-    }
 }
 
 /// Reads the document of all files.

@@ -139,7 +139,13 @@ impl<'r, 't> Table<'r, 't> {
         let left: Vec<Value<'r, 't>> =
             tree.iter().map(|(key, value)| Value::new(reader, key.get_ref(), key.span(), value)).collect();
         let written = left.iter().map(|value| value.key).collect();
-        Table { reader, title, place, left, known: Vec::new(), written, numbers: Vec::new() }
+        Table { title, left, written, ..Table::empty(reader, place) }
+    }
+
+    /// A table without keys.
+    pub(super) fn empty(reader: &'r ConfigReader<'t>, place: Place) -> Self {
+        let (title, known, numbers) = (String::new(), Vec::new(), Vec::new());
+        Table { reader, title, place, left: Vec::new(), known, written: Vec::new(), numbers }
     }
 
     /// The table of a value; `title` is the operator's name for it.

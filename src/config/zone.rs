@@ -115,10 +115,6 @@ impl Field<Tables<ZoneSpec>> for Zones {
         }
         Zones(read_tables(table, &row, "zones", elements))
     }
-
-    fn absent(_: &KeyRow<Tables<ZoneSpec>>) -> Self {
-        Zones(Vec::new())
-    }
 }
 
 fn name_files(spec: &ZoneSpec, table: &Table<'_, '_>) {
