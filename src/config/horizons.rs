@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::check::Check;
-use super::field::{Field, Named, section};
+use super::field::{Field, Named, Section, section};
 use super::mirrors::{MirrorEntry, MirrorsConfig};
 use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, report_no_mirrors, weights};
 use super::row::{KeyRow, Other, flag, number, other, tables};
@@ -54,8 +54,8 @@ section! {
 }
 
 section! {
-    /// `default` of a horizon as a table.
-    pub(super) struct DefaultTableSpec: "default" then report_both_of_default {
+    /// `default` of a horizon as a table. A list alone stands for a table with `mirrors`.
+    pub(super) struct DefaultSpec: "default" then report_both_of_default {
         /// As in a rule.
         mirrors: Option<Placed<Vec<PlacedText>>> = mirrors(),
 
@@ -70,53 +70,19 @@ section! {
     }
 }
 
-fn report_both_of_default(spec: &DefaultTableSpec, table: &Table<'_, '_>) {
+fn report_both_of_default(spec: &DefaultSpec, table: &Table<'_, '_>) {
     report_both(table.reader, &spec.mirrors, &spec.weights, &spec.nearest);
     report_no_mirrors(spec.canonical, table);
 }
 
-/// `default` of a horizon, and its place.
-#[derive(Debug)]
-pub(super) struct DefaultSpec {
-    place: Place,
-    form: DefaultForm,
-}
-
-/// The two forms of `default`.
-#[derive(Debug)]
-enum DefaultForm {
-    List(Option<Placed<Vec<PlacedText>>>),
-    Table(Box<DefaultTableSpec>),
-}
-
 impl Field<Other> for Option<DefaultSpec> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
-        use super::field::Section as _;
         let value = table.value(&key.row())?;
-        let place = value.place();
-        let form = if value.is_table() {
-            DefaultForm::Table(Box::new(DefaultTableSpec::read(Table::of(&value, "`default`")?)))
-        } else {
-            DefaultForm::List(Some(Placed { value: value.texts(), place: place.clone() }))
-        };
-        Some(DefaultSpec { place, form })
-    }
-}
-
-impl HorizonSpec {
-    /// The mirrors of `default` and their order.
-    fn default_list(&self) -> ListSpec<'_> {
-        match self.default.as_ref().map(|default| &default.form) {
-            Some(DefaultForm::Table(table)) => ListSpec::new(&table.mirrors, &table.weights, &table.nearest),
-            Some(DefaultForm::List(mirrors)) => ListSpec::new(mirrors, &None, &None),
-            None => ListSpec::EMPTY,
+        if value.is_table() {
+            return Some(DefaultSpec::read(Table::of(&value, "`default`")?));
         }
-    }
-
-    /// `canonical` of `default`.
-    fn default_is_canonical(&self) -> bool {
-        let form = self.default.as_ref().map(|default| &default.form);
-        matches!(form, Some(DefaultForm::Table(table)) if table.canonical)
+        let mirrors = Some(Placed { value: value.texts(), place: value.place() });
+        Some(DefaultSpec { mirrors, ..Section::absent(value.place()) })
     }
 }
 
@@ -152,23 +118,26 @@ impl HorizonConfig {
 impl Check<'_> {
     pub(super) fn check_horizon(&mut self, named: &Named<HorizonSpec>, mirrors: &MirrorsConfig) -> HorizonConfig {
         self.parse(&named.name, value::word);
-        let name = named.name.value.clone();
-        let Some(spec) = &named.keys else { return empty(name, &named.name.place) };
+        // A value that is no table has been reported.
+        let absent = HorizonSpec::absent(named.name.place.clone());
+        let spec = named.keys.as_ref().unwrap_or(&absent);
         for (index, rule) in spec.rules.iter().enumerate() {
             if rule.is_unconditional() {
                 self.report_unconditional(rule, spec.rules.get(index + 1));
             }
         }
-        self.limit_rules(&spec.rules, "weights", |list| list.is_weighted());
-        self.limit_rules(&spec.rules, "nearest", |list| list.is_nearest());
-        let default = spec.default_list();
+        self.limit_rules(&spec.rules, "weights", |list| list.weights.is_some());
+        self.limit_rules(&spec.rules, "nearest", |list| list.is_nearest);
+        let default = spec.default.as_ref();
+        let list = default.map(|default| ListSpec::new(&default.mirrors, &default.weights, &default.nearest));
+        let list = list.unwrap_or_default();
         HorizonConfig {
-            name,
+            name: named.name.value.clone(),
             rules: spec.rules.iter().map(|rule| self.check_rule(rule, mirrors)).collect(),
-            default: self.check_mirror_list(default.mirrors),
-            default_ranking: self.check_ranking(default, mirrors),
-            default_is_canonical: spec.default_is_canonical(),
-            default_place: spec.default.as_ref().map_or(&spec.table.place, |default| &default.place).clone(),
+            default: self.check_mirror_list(list.mirrors),
+            default_ranking: self.check_ranking(list, mirrors),
+            default_is_canonical: default.is_some_and(|default| default.canonical),
+            default_place: default.map_or(&spec.table, |default| &default.table).place.clone(),
             answer_mirrors: AnswerMirrors::new(spec.answer_mirrors).unwrap_or(AnswerMirrors::ONE),
             least_scopes: LeastScopes {
                 v4: ScopePrefixLen(spec.weights_ipv4_scope),
@@ -221,17 +190,15 @@ impl Check<'_> {
         let mut first: HashMap<usize, &Place> = HashMap::new();
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
-            match self.mirrors.find(name) {
-                Err(problem) => self.report(*problem),
-                Ok(at) => match first.insert(at, &name.place) {
-                    None => ids.push(MirrorId::from_index(at)),
-                    Some(before) => self.report(
-                        Diagnostic::error("repeated-mirror", format!("mirror `{}` is twice in one list", name.value))
-                            .at(name.place.clone(), "named again")
-                            .related(before.clone(), "first named here")
-                            .help("remove one of the two; the order is the preference"),
-                    ),
-                },
+            let Some(at) = self.found(self.mirrors.find(name)) else { continue };
+            match first.insert(at, &name.place) {
+                None => ids.push(MirrorId::from_index(at)),
+                Some(before) => self.report(
+                    Diagnostic::error("repeated-mirror", format!("mirror `{}` is twice in one list", name.value))
+                        .at(name.place.clone(), "named again")
+                        .related(before.clone(), "first named here")
+                        .help("remove one of the two; the order is the preference"),
+                ),
             }
         }
         ids
@@ -277,18 +244,4 @@ fn default_without_address(horizon: &HorizonConfig, mirrors: &MirrorsConfig, ste
             .related(steer.place.clone(), "steered here")
             .help("add a mirror with `addresses` or `host` at the end of `default`, or steer no owner by this horizon"),
     )
-}
-
-/// A horizon whose value is no table, which has been reported.
-fn empty(name: Arc<str>, place: &Place) -> HorizonConfig {
-    HorizonConfig {
-        name,
-        rules: Vec::new(),
-        default: Vec::new(),
-        default_ranking: Ranking::default(),
-        default_is_canonical: false,
-        default_place: place.clone(),
-        answer_mirrors: AnswerMirrors::ONE,
-        least_scopes: LeastScopes::USUAL,
-    }
 }

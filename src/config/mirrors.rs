@@ -12,7 +12,7 @@ use super::credential::CredentialSpec;
 use super::field::{Field, Named, section};
 use super::row::{KeyRow, Other, numbers, other, tables, text, texts};
 use super::table::Table;
-use super::{Number, Placed, PlacedText, ZoneConfig, limits, value};
+use super::{Number, PlacedText, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
 use crate::base::ids::MirrorId;
@@ -82,21 +82,13 @@ section! {
     }
 }
 
-/// `location` of a mirror.
+/// `location` of a mirror. `None` for a text that is no position, which has been reported.
 #[derive(Debug)]
-pub(super) enum LocationSpec {
-    /// A position.
-    Known(Placed<Coordinates>),
-    /// Something else, which has been reported.
-    Wrong,
-}
+pub(super) struct LocationSpec(Option<Coordinates>);
 
 impl Field<Other> for Option<LocationSpec> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
-        Some(match table.value(&key.row())?.coordinates() {
-            Some(coordinates) => LocationSpec::Known(coordinates),
-            None => LocationSpec::Wrong,
-        })
+        Some(LocationSpec(table.value(&key.row())?.coordinates()))
     }
 }
 
@@ -186,14 +178,11 @@ impl Check<'_> {
             let has_no_address = mirror.v4.is_empty() && mirror.v6.is_empty() && mirror.host.is_none();
             let location = spec.keys.as_ref().and_then(|keys| keys.location.as_ref());
             let is_wrong = self.problems[before..].iter().any(Diagnostic::is_error)
-                || matches!(location, Some(LocationSpec::Wrong));
+                || matches!(location, Some(LocationSpec(None)));
             if has_no_address || is_wrong {
                 mirrors.broken.insert(MirrorId::from_index(index));
             }
-            let location = location.and_then(|location| match location {
-                LocationSpec::Known(location) => Some(location.value),
-                LocationSpec::Wrong => None,
-            });
+            let location = location.and_then(|location| location.0);
             mirrors.entries.push(MirrorEntry { mirror, location, place: spec.name.place.clone() });
         }
         mirrors

@@ -80,59 +80,35 @@ pub(super) fn report_no_mirrors(is_canonical: bool, table: &Table<'_, '_>) {
 }
 
 /// Mirrors in some order, as written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ListSpec<'s> {
     pub(super) mirrors: &'s [PlacedText],
-    ranking: RankingSpec<'s>,
-}
-
-/// The order of a list, as written.
-#[derive(Clone, Copy, Debug)]
-enum RankingSpec<'s> {
-    /// As listed.
-    Listed,
-    /// `weights`
-    Weighted(&'s WeightsSpec),
-    /// `nearest`
-    Nearest,
+    /// `None` for another order.
+    pub(super) weights: Option<&'s WeightsSpec>,
+    /// True for the order by distance.
+    pub(super) is_nearest: bool,
 }
 
 impl<'s> ListSpec<'s> {
-    /// A list that is not written.
-    pub(super) const EMPTY: ListSpec<'static> = ListSpec { mirrors: &[], ranking: RankingSpec::Listed };
-
     pub(super) fn new(
         mirrors: &'s Option<Placed<Vec<PlacedText>>>,
         weights: &'s Option<WeightsSpec>,
         nearest: &'s Option<Placed<Vec<PlacedText>>>,
     ) -> Self {
-        let ranking = match (nearest, weights) {
-            (Some(_), _) => RankingSpec::Nearest,
-            (None, Some(weights)) => RankingSpec::Weighted(weights),
-            (None, None) => RankingSpec::Listed,
-        };
         let mirrors = nearest.as_ref().or(mirrors.as_ref()).map(|mirrors| &*mirrors.value).unwrap_or_default();
-        ListSpec { mirrors, ranking }
-    }
-
-    /// True with `weights`.
-    pub(super) fn is_weighted(&self) -> bool {
-        matches!(self.ranking, RankingSpec::Weighted(_))
-    }
-
-    /// True with `nearest`.
-    pub(super) fn is_nearest(&self) -> bool {
-        matches!(self.ranking, RankingSpec::Nearest)
+        // `nearest` beside `weights` has been reported.
+        let weights = weights.as_ref().filter(|_| nearest.is_none());
+        ListSpec { mirrors, weights, is_nearest: nearest.is_some() }
     }
 }
 
 impl Check<'_> {
     /// The order of a list; as listed after an error.
     pub(super) fn check_ranking(&mut self, spec: ListSpec<'_>, mirrors: &MirrorsConfig) -> Ranking {
-        let ranking = match spec.ranking {
-            RankingSpec::Listed => return Ranking::Listed,
-            RankingSpec::Weighted(weights) => self.check_weights(spec, weights),
-            RankingSpec::Nearest => self.check_nearest(spec, mirrors),
+        let ranking = match spec.weights {
+            Some(weights) => self.check_weights(spec, weights),
+            None if spec.is_nearest => self.check_nearest(spec, mirrors),
+            None => return Ranking::Listed,
         };
         if let Some(over) = spec.mirrors.get(limits::MAX_RANKED) {
             let most = limits::MAX_RANKED;

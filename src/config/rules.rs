@@ -237,15 +237,11 @@ impl Check<'_> {
         let labels = written.map(|(kind, written)| self.check_values(*kind, written)).unwrap_or_default();
         let mut sources: Vec<Placed<SourceId>> = Vec::new();
         for name in networks {
-            match self.networks.find(name) {
-                Ok(at) => {
-                    sources.push(Placed { value: SourceId::from_index(at), place: name.place.clone() });
-                    // A network of unknown kind has been reported at its own place.
-                    if written.is_some() && self.kinds[at].is_some_and(|kind| kind != NetworkKind::List) {
-                        self.report(label_without_list(name));
-                    }
-                }
-                Err(problem) => self.report(*problem),
+            let Some(at) = self.found(self.networks.find(name)) else { continue };
+            sources.push(Placed { value: SourceId::from_index(at), place: name.place.clone() });
+            // A network of unknown kind has been reported at its own place.
+            if written.is_some() && self.kinds[at].is_some_and(|kind| kind != NetworkKind::List) {
+                self.report(label_without_list(name));
             }
         }
         Some(ConditionConfig::Network { sources: self.distinct(sources), labels })

@@ -156,7 +156,7 @@ impl<'r, 't> Value<'r, 't> {
     }
 
     /// Latitude and longitude: a list of two numbers of degrees.
-    pub(super) fn coordinates(&self) -> Option<Placed<Coordinates>> {
+    pub(super) fn coordinates(&self) -> Option<Coordinates> {
         let DeValue::Array(array) = self.value.get_ref() else {
             return self.wrong_type("a list of two numbers", "latitude and longitude in degrees, like `[50.11, 8.68]`");
         };
@@ -184,7 +184,7 @@ impl<'r, 't> Value<'r, 't> {
                     ),
             );
         }
-        found.map(|coordinates| self.placed(coordinates))
+        found
     }
 
     /// The part of the machine's own file in this table.
