@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::credential::CredentialConfig;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
-use super::row::{LISTEN_FORM, file, table, texts};
+use super::row::{LISTEN_FORM, file, same, table, texts};
 use super::transfer::Remote;
-use super::{Config, FileUse, PlacedText};
+use super::{FileUse, PlacedText};
 use crate::challenge::Challenges;
 
 section! {
@@ -35,7 +35,7 @@ section! {
         /// Certificate and key of `listen`.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
-            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
+            .restart_unless_kept(same!(config => config.acme.as_ref().map(|acme| acme.tls.is_some())))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
 
         /// The other servers of the zones, each with the key that signs its messages: `ADDRESS[:PORT] key:NAME`.
@@ -62,14 +62,4 @@ pub(crate) struct AcmeConfig {
     pub(crate) challenges: Arc<Challenges>,
     /// The credentials that are written well, for commands and checks.
     pub(crate) credentials: Vec<CredentialConfig>,
-}
-
-/// True if both configurations have the same `[acme]`, wherever it is written. Parts that a reload applies are not compared.
-pub(super) fn same_acme(a: &Config, b: &Config) -> bool {
-    let values = |config: &Config| config.acme.as_ref().map(|acme| (acme.state.clone(), acme.listen.clone()));
-    values(a) == values(b)
-}
-
-fn has_tls(config: &Config) -> Option<bool> {
-    config.acme.as_ref().map(|acme| acme.tls.is_some())
 }

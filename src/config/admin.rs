@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::Check;
+use super::check::{Check, redacted};
 use super::control::ControlSpec;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
-use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
-use super::{Config, Connections, FileUse, PlacedText, Secret, limits, value};
+use super::row::{LISTEN_FORM, duration, file, hours, number, same, secs, table, text, texts};
+use super::{Connections, FileUse, PlacedText, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 section! {
@@ -23,7 +23,7 @@ section! {
         /// Listen addresses of the status page, `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
-            .restart_unless(|a, b| listen(a) == listen(b))
+            .restart_unless(same!(config => config.admin.as_ref().map(|admin| &admin.listen)))
             .example("[\"127.0.0.1:9153\"]"),
 
         /// Connections at once, of all clients. When full, the connection idle longest is closed.
@@ -68,7 +68,7 @@ section! {
         /// Off loopback, the token and the status page need it, unless a proxy with TLS is in front.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
-            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
+            .restart_unless_kept(same!(config => config.admin.as_ref().map(|admin| admin.tls.is_some())))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
 
         /// File that keeps the history of mirrors, of which the status page shows 24 hours, across restarts. Written every five
@@ -77,21 +77,9 @@ section! {
         /// Not kept by default, because the history fills again within a day.
         state: Option<PlacedText> = file("state", FileUse::History)
             .otherwise("not kept")
-            .restart_unless(|a, b| state(a) == state(b))
+            .restart_unless(same!(config => config.admin.as_ref().and_then(|admin| admin.state.as_ref())))
             .example("\"/var/lib/pharos/history.json\""),
     }
-}
-
-fn has_tls(config: &Config) -> Option<bool> {
-    config.admin.as_ref().map(|admin| admin.tls.is_some())
-}
-
-fn state(config: &Config) -> Option<&PathBuf> {
-    config.admin.as_ref().and_then(|admin| admin.state.as_ref())
-}
-
-fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
-    config.admin.as_ref().map(|admin| &admin.listen)
 }
 
 /// `[admin]`: health and metrics over HTTP. Off without the table.
@@ -221,15 +209,10 @@ impl Check<'_> {
     }
 }
 
-/// The place of a token, or of its file. A diagnostic shows the line of a place, so the token in it is replaced by dots.
+/// The place of a token, or of its file.
 fn place_of(spec: &AdminSpec) -> Option<Place> {
-    const REDACTED: &str = "token = \"…\"";
-    match (&spec.token, &spec.token_file) {
-        (Some(token), _) => {
-            Some(Place::in_line(&token.place.file, token.place.line, REDACTED, "token = ".len()..REDACTED.len()))
-        }
-        (None, file) => file.as_ref().map(|file| file.place.clone()),
-    }
+    let of_token = spec.token.as_ref().map(|token| redacted(token, "token"));
+    of_token.or_else(|| Some(spec.token_file.as_ref()?.place.clone()))
 }
 
 /// The problem of a malformed token.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::value::{self, Fault};
 use super::{FileUse, InputFile, NetworkKind, Placed, PlacedText, limits};
-use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::prefix::Prefix;
 use crate::files::Intake;
 
@@ -50,18 +50,23 @@ impl Check<'_> {
         }
     }
 
+    /// The same, with the place of the text.
+    pub(super) fn parse_placed<T>(
+        &mut self,
+        text: &PlacedText,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<Placed<T>> {
+        let value = self.parse(text, parse)?;
+        Some(Placed { value, place: text.place.clone() })
+    }
+
     /// The values of a list with their places; faults are reported, repeated values dropped with a warning.
     pub(super) fn parse_all<T: Clone + Eq + std::hash::Hash>(
         &mut self,
         texts: &[PlacedText],
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Vec<Placed<T>> {
-        let mut values = Vec::with_capacity(texts.len());
-        for text in texts {
-            if let Some(value) = self.parse(text, &parse) {
-                values.push(Placed { value, place: text.place.clone() });
-            }
-        }
+        let values = texts.iter().filter_map(|text| self.parse_placed(text, &parse)).collect();
         self.distinct(values)
     }
 
@@ -96,6 +101,19 @@ impl Check<'_> {
         Some(InputFile::new(path, text.value.clone(), usage, text.place.clone()).noted_in(self.intake))
     }
 
+    /// The path of a Unix socket; `example` is a shorter one.
+    pub(super) fn socket(&mut self, text: &PlacedText, example: &str) -> Option<PathBuf> {
+        let (path, most) = (self.path(text)?, limits::MAX_SOCKET_PATH);
+        if path.as_os_str().len() > most {
+            self.report(
+                Diagnostic::error("socket-path", "this path is too long for a socket")
+                    .at(text.place.clone(), format!("more than {most} bytes with the folder of this file"))
+                    .help(format!("name a shorter one, such as `{example}`")),
+            );
+        }
+        Some(path)
+    }
+
     pub(super) fn check_listen(&mut self, texts: &[PlacedText]) -> Vec<SocketAddr> {
         self.check_addresses(texts, value::socket_address)
     }
@@ -106,13 +124,9 @@ impl Check<'_> {
         texts: &[PlacedText],
         parse: impl Fn(&str) -> Result<SocketAddr, Fault>,
     ) -> Vec<SocketAddr> {
-        let mut addresses = Vec::with_capacity(texts.len());
-        for text in texts {
-            if let Some(address) = self.parse(text, &parse) {
-                addresses.push(address);
-                self.written_addresses.push(Placed { value: address, place: text.place.clone() });
-            }
-        }
+        let placed: Vec<_> = texts.iter().filter_map(|text| self.parse_placed(text, &parse)).collect();
+        let addresses = placed.iter().map(|address| address.value).collect();
+        self.written_addresses.extend(placed);
         addresses
     }
 
@@ -125,6 +139,17 @@ impl Check<'_> {
         let lost = [code, "wrong-type", "missing-key", "empty-list", "unknown-key"];
         self.problems.iter().any(|problem| lost.contains(&problem.code))
     }
+}
+
+/// The meaning of a value that may be left out. `None` if it is written wrong, which has been reported.
+pub(super) fn optional<T, U>(written: Option<&T>, meaning: impl FnOnce(&T) -> Option<U>) -> Option<Option<U>> {
+    written.map_or(Some(None), |written| meaning(written).map(Some))
+}
+
+/// The place of a text that may be a secret. A diagnostic shows the line of a place, so that dots replace the text.
+pub(super) fn redacted(text: &PlacedText, key: &str) -> Place {
+    let line = format!("{key} = \"…\"");
+    Place::in_line(&text.place.file, text.place.line, &line, key.len() + " = ".len()..line.len())
 }
 
 /// The folder of the file that a text is in.

@@ -3,15 +3,13 @@
 //! **Invariants**: a [`ControlConfig`] has both of its files.
 //! **Not here**: looking up the group ([`crate::load`]); the token of `[admin]`, which accepts overrides too ([`super::admin`]).
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
 use super::field::section;
 use super::row::{file, text};
-use super::{Config, FileUse, Placed, PlacedText, limits, value};
-use crate::base::diagnostic::Diagnostic;
+use super::{FileUse, Placed, PlacedText, value};
 
 section! {
     /// `[control]` as written.
@@ -52,35 +50,11 @@ pub(crate) struct ControlConfig {
     pub(crate) state: PathBuf,
 }
 
-/// True if both configurations have the same `[control]`, wherever it is written.
-pub(super) fn same_control(a: &Config, b: &Config) -> bool {
-    let values = |config: &Config| {
-        let control = config.control.clone()?;
-        Some((control.socket, control.group.map(|group| group.value), control.state))
-    };
-    values(a) == values(b)
-}
-
 impl Check<'_> {
     pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<ControlConfig> {
-        let socket = spec.socket.as_ref().and_then(|text| Some((self.path(text)?, text)));
+        let socket = spec.socket.as_ref().and_then(|text| self.socket(text, "/run/pharos/control.sock"));
         let state = spec.state.as_ref().and_then(|text| self.path(text));
-        if let Some((path, text)) = &socket
-            && path.as_os_str().as_bytes().len() > limits::MAX_SOCKET_PATH
-        {
-            self.report(
-                Diagnostic::error("socket-path", "this path is too long for a socket")
-                    .at(
-                        text.place.clone(),
-                        format!("more than {} bytes with the folder of this file", limits::MAX_SOCKET_PATH),
-                    )
-                    .help("name a shorter one, such as `/run/pharos/control.sock`"),
-            );
-        }
-        let group = spec.group.as_ref().and_then(|text| {
-            let value = self.parse(text, value::group)?;
-            Some(Placed { value, place: text.place.clone() })
-        });
-        Some(ControlConfig { socket: socket?.0, group, state: state? })
+        let group = spec.group.as_ref().and_then(|text| self.parse_placed(text, value::group));
+        Some(ControlConfig { socket: socket?, group, state: state? })
     }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
-use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
+use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec};
 use super::field::{Section as _, section};
-use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
+use super::row::{LISTEN_FORM, duration, file, hours, number, same, secs, table, text, texts};
 use super::{FileUse, InputFile, PlacedText, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
@@ -124,7 +124,7 @@ section! {
         rrl: Option<RrlSpec> = table::<RrlSpec>("rrl").otherwise("off"),
 
         /// DNS over HTTPS (RFC 8484), over HTTP/2 and HTTP/1.1 with GET and POST. Needs `[dns.tls]`.
-        https: Option<HttpsSpec> = table::<HttpsSpec>("https").otherwise("off").restart_unless(same_https),
+        https: Option<HttpsSpec> = table::<HttpsSpec>("https").otherwise("off").restart_unless(same!(config => config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref()))),
 
         /// DNS over QUIC (RFC 9250) without 0-RTT. Needs `[dns.tls]`.
         quic: Option<QuicSpec> = table::<QuicSpec>("quic").otherwise("off"),

@@ -5,7 +5,6 @@
 //! **Not here**: the copies ([`crate::telemetry::tap`]), the connection to the reader ([`crate::tap`]).
 
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -104,14 +103,6 @@ fn kind(text: &str) -> Result<TapKind, Fault> {
     })
 }
 
-fn clients(text: &str) -> Result<LoggedClients, Fault> {
-    LoggedClients::parse(text).ok_or_else(|| {
-        let help = "write `none`, `24/48` or `whole`";
-        let message = format!("`{text}` is no part of an address");
-        Fault::new("bad-dnstap-clients", message, "not a part of an address", help)
-    })
-}
-
 impl Check<'_> {
     pub(super) fn check_dnstap(&mut self, spec: &DnstapSpec) -> Option<DnstapConfig> {
         let reader = self.check_reader(spec);
@@ -125,7 +116,9 @@ impl Check<'_> {
             }
             kinds
         });
-        let clients = spec.clients.as_ref().and_then(|text| self.parse(text, clients));
+        let code = "bad-dnstap-clients";
+        let clients = spec.clients.as_ref();
+        let clients = clients.and_then(|text| self.parse(text, |text| value::logged_clients(text, code)));
         let clients = clients.unwrap_or(LoggedClients::Network);
         self.check_eavesdroppers(spec.tcp.as_ref(), reader.as_ref(), clients);
         let identity = spec.identity.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS));
@@ -149,21 +142,7 @@ impl Check<'_> {
                 );
                 None
             }
-            (Some(socket), None) => {
-                let path = self.path(socket)?;
-                if path.as_os_str().as_bytes().len() <= limits::MAX_SOCKET_PATH {
-                    return Some(TapAddress::Local(path));
-                }
-                self.report(
-                    Diagnostic::error("socket-path", "this path is too long for a socket")
-                        .at(
-                            socket.place.clone(),
-                            format!("more than {} bytes with the folder of this file", limits::MAX_SOCKET_PATH),
-                        )
-                        .help("name a shorter one, such as `/run/dnstap.sock`"),
-                );
-                None
-            }
+            (Some(socket), None) => self.socket(socket, "/run/dnstap.sock").map(TapAddress::Local),
             (None, Some(tcp)) => self.parse(tcp, |text| value::server_address(text, TCP_PORT)).map(TapAddress::Tcp),
             (None, None) => None,
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::field::section;
-use super::row::{LISTEN_FORM, file, text, texts};
-use super::{Config, FileUse, InputFile, PlacedText, value};
+use super::row::{LISTEN_FORM, file, same, text, texts};
+use super::{FileUse, InputFile, PlacedText, value};
 use crate::base::diagnostic::Diagnostic;
 
 /// The path of RFC 8484 §6's example, which clients expect.
@@ -22,7 +22,7 @@ section! {
         /// certificate.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required_without(&["https", "quic"], "")
-            .restart_unless(same_tls)
+            .restart_unless(same!(config => config.dns.encrypted.as_ref().map(|encrypted| &encrypted.tls)))
             .example("[\"192.0.2.53:853\"]"),
 
         /// PEM file with the certificate chain, leaf first. A changed file is used within a minute, and at a reload, without
@@ -57,7 +57,7 @@ section! {
         /// RFC 9000 §8.1.2).
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
-            .restart_unless(same_quic)
+            .restart_unless(same!(config => config.dns.encrypted.as_ref().map(|encrypted| &encrypted.quic)))
             .example("[\"192.0.2.53:853\"]"),
     }
 }
@@ -72,24 +72,6 @@ section! {
         /// PEM file with the private key. A changed file is used together with `cert`.
         key: Option<PlacedText> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
     }
-}
-
-/// True if DNS over TLS has the same addresses.
-fn same_tls(a: &Config, b: &Config) -> bool {
-    let listen = |config: &Config| config.dns.encrypted.as_ref().map(|encrypted| encrypted.tls.clone());
-    listen(a) == listen(b)
-}
-
-/// True if DNS over HTTPS has the same addresses and path.
-pub(super) fn same_https(a: &Config, b: &Config) -> bool {
-    let https = |config: &Config| config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.clone());
-    https(a) == https(b)
-}
-
-/// True if DNS over QUIC has the same addresses.
-fn same_quic(a: &Config, b: &Config) -> bool {
-    let listen = |config: &Config| config.dns.encrypted.as_ref().map(|encrypted| encrypted.quic.clone());
-    listen(a) == listen(b)
 }
 
 /// `[dns.tls]`, `[dns.https]` and `[dns.quic]`: the listeners with one certificate.

@@ -4,18 +4,19 @@
 //! **Not here**: the form of the store's URL ([`super::store`]), reading the key ([`crate::load`]), the exchange itself.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::Check;
+use super::check::{Check, redacted};
 use super::control::ControlConfig;
 use super::dns::DnsConfig;
 use super::encrypted::TlsFiles;
 use super::field::section;
 use super::row::{days, duration, file, flag, mins, secs, text, texts};
 use super::store::{EtcdAccess, StoreUrl};
-use super::{Config, FileUse, InputFile, PlacedText, Secret};
-use crate::base::diagnostic::{Diagnostic, Place};
+use super::{FileUse, InputFile, Placed, PlacedText};
+use crate::base::diagnostic::Diagnostic;
 use crate::files::host_name;
 use crate::fleet::{MAX_SERVER_NAME_LEN, RolloutStages, is_server_name};
 
@@ -68,7 +69,7 @@ section! {
         /// Age of a server's last document from which the server has no vote on mirrors. At least three times `every`.
         ///
         /// A server that restarts, or misses some writes, keeps its vote.
-        stale: Option<super::Placed<Duration>> = duration("stale", secs(3)..=mins(60)).default(STALE_DEFAULT).restart_with_table().example("\"1m\""),
+        stale: Option<Placed<Duration>> = duration("stale", secs(3)..=mins(60)).default(STALE_DEFAULT).restart_with_table().example("\"1m\""),
 
         /// With `false`, this server takes no bundles of `pharos fleet push`, and serves all of its own file. A bundle that it had
         /// before is not loaded.
@@ -117,9 +118,7 @@ pub(crate) struct FleetConfig {
     /// The file that keeps shared overrides.
     pub(crate) state: PathBuf,
     /// The file with the key.
-    pub(crate) key: Secret,
-    /// The place of the key.
-    pub(crate) key_place: Place,
+    pub(crate) key: InputFile,
     /// The interval between two looks.
     pub(crate) every: Duration,
     /// The age from which a server has no vote.
@@ -130,15 +129,6 @@ pub(crate) struct FleetConfig {
     pub(crate) stages: RolloutStages,
     /// The soak of a push that names none.
     pub(crate) soak: Duration,
-}
-
-/// True if both configurations have the same `[fleet]`, wherever it is written.
-pub(super) fn same_fleet(a: &Config, b: &Config) -> bool {
-    let values = |config: &Config| {
-        let FleetConfig { name, store, state, every, stale, is_deaf, .. } = config.fleet.clone()?;
-        Some((name, store, state, every, stale, is_deaf))
-    };
-    values(a) == values(b)
 }
 
 impl Check<'_> {
@@ -157,11 +147,9 @@ impl Check<'_> {
         }
         let name = self.check_server_name(spec, dns);
         let store = spec.store.as_ref().and_then(|text| {
-            let parsed: Result<StoreUrl, _> = text.value.parse();
-            let bad = |fault: super::store::BadStoreUrl| {
-                Box::new(Diagnostic::error("bad-store", fault.message).at(shown(text), "").help(fault.help))
-            };
-            self.found(parsed.map_err(bad))
+            // It may have a password.
+            let place = if text.value.contains('@') { redacted(text, "store") } else { text.place.clone() };
+            self.parse(&Placed { value: text.value.clone(), place }, StoreUrl::from_str)
         });
         let stale = spec.stale.as_ref().map_or(STALE_DEFAULT, |stale| stale.value);
         if let Some(written) = spec.stale.as_ref().filter(|stale| stale.value < spec.every * 3) {
@@ -177,16 +165,13 @@ impl Check<'_> {
         };
         let access = self.check_etcd_access(spec, store.as_ref());
         let stages = self.check_stages(spec);
-        let key = spec.key_file.as_ref()?;
-        let key_place = key.place.clone();
-        let key = Secret::File(self.input(key, FileUse::Secret)?);
+        let key = self.input(spec.key_file.as_ref()?, FileUse::Secret)?;
         Some(FleetConfig {
             name: name?,
             store: store?,
             access,
             state: state?,
             key,
-            key_place,
             every: spec.every,
             stale,
             is_deaf: !spec.rollout,
@@ -270,14 +255,5 @@ impl Check<'_> {
         let identity = cert.zip(key).map(|(cert, key)| TlsFiles { cert, key });
         let account = spec.user.as_ref().map(|user| user.value.clone()).zip(password);
         EtcdAccess { ca, identity, account }
-    }
-}
-
-/// The place of a store's URL. A diagnostic shows the line of a place, so a URL that may have a password is replaced by dots.
-fn shown(url: &PlacedText) -> Place {
-    const REDACTED: &str = "store = \"…\"";
-    match url.value.contains('@') {
-        true => Place::in_line(&url.place.file, url.place.line, REDACTED, "store = ".len()..REDACTED.len()),
-        false => url.place.clone(),
     }
 }

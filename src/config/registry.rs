@@ -8,19 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blobs::{other_horizon, steer_of};
-use super::check::Check;
+use super::check::{Check, optional};
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::mirrors::MirrorsConfig;
 use super::paths::PathSpec;
-use super::request_log::{RequestLogConfig, RequestLogSpec, STDOUT};
-use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, tables, text, texts};
+use super::request_log::{RequestLogConfig, STDOUT};
+use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, same, secs, table, tables, text, texts};
 use super::table::Table;
 use super::value;
 use super::zone::ZoneSpec;
 use super::{
-    BlobTarget, Config, Connections, FileUse, HorizonConfig, Placed, PlacedText, Probe, UpstreamConfig, ZoneConfig,
-    limits,
+    BlobTarget, Connections, FileUse, HorizonConfig, Placed, PlacedText, Probe, UpstreamConfig, ZoneConfig, limits,
 };
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::HorizonId;
@@ -37,7 +36,7 @@ section! {
         /// Listen addresses for HTTP/1.1 and HTTP/2.
         listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
-            .restart_unless(|a, b| listen(a) == listen(b))
+            .restart_unless(same!(config => config.registry.as_ref().map(|registry| &registry.listen)))
             .example("[\"127.0.0.1:8080\"]"),
 
         /// Base URL of the canonical registry: `https://HOST` or `https://HOST/SOME/REPO`. It gets requests for manifests,
@@ -174,7 +173,7 @@ section! {
         /// Certificate and key. With them the listener serves HTTPS.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
-            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
+            .restart_unless_kept(same!(config => config.registry.as_ref().map(|registry| registry.tls.is_some())))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
     }
 }
@@ -183,14 +182,6 @@ fn name_log(spec: &RegistrySpec, table: &Table<'_, '_>) {
     if let Some(log) = spec.log.as_ref().filter(|log| &*log.value != STDOUT) {
         table.reader.name_file(FileUse::RequestLog, log);
     }
-}
-
-fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
-    config.registry.as_ref().map(|registry| &registry.listen)
-}
-
-fn has_tls(config: &Config) -> Option<bool> {
-    config.registry.as_ref().map(|registry| registry.tls.is_some())
 }
 
 /// `[registry]`: the companion HTTP listener.
@@ -263,41 +254,31 @@ impl Check<'_> {
         zones: &[ZoneConfig],
         (horizons, mirrors): (&[HorizonConfig], &MirrorsConfig),
     ) -> Option<RegistryConfig> {
-        let upstream = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::upstream);
+        let mut upstream = |text: &PlacedText| self.parse(text, value::upstream);
+        let canonical = spec.canonical.as_ref().and_then(&mut upstream);
+        let signatures = spec.signatures.as_ref().and_then(&mut upstream);
+        let blobs = optional(spec.blobs.as_ref(), upstream);
         let page = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::page);
         let listen = self.check_listen(&spec.listen);
         let connections =
             Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
-        let canonical = upstream(self, &spec.canonical);
-        let blobs = upstream(self, &spec.blobs);
-        let signatures = upstream(self, &spec.signatures);
         let (info, privacy) = (page(self, &spec.info), page(self, &spec.privacy));
         let paths = self.check_paths(&spec.paths, horizons, mirrors);
         let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
         let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
-        let log = self.check_request_log(&RequestLogSpec {
-            log: spec.log.as_ref(),
-            clients: spec.log_clients.as_ref(),
-            sample: spec.log_sample.as_ref(),
-            size: spec.log_size,
-            keep: spec.log_keep,
-        });
+        let written_log = [&spec.log, &spec.log_clients, &spec.log_sample];
+        let log = self.check_request_log(written_log, spec.log_size, spec.log_keep);
         let blob_target = match &spec.direct {
             Some(direct) if direct.value => BlobTarget::MirrorHost,
             _ => BlobTarget::SteeredName,
         };
-        let named = spec.horizon.as_ref().and_then(|name| self.found(self.horizons.find(name)));
-        let horizon = named.map(HorizonId::from_index);
-        let canonical = canonical?;
-        if spec.blobs.is_some() != blobs.is_some() || spec.horizon.is_some() != horizon.is_some() {
-            return None;
-        }
+        let named = optional(spec.horizon.as_ref(), |name| self.found(self.horizons.find(name)));
         let registry = RegistryConfig {
             listen,
             connections,
-            canonical,
-            blobs,
-            horizon,
+            canonical: canonical?,
+            blobs: blobs?,
+            horizon: named?.map(HorizonId::from_index),
             signatures,
             info,
             privacy,

@@ -9,21 +9,9 @@ use super::{FileUse, InputFile, PlacedText};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::logged::LoggedClients;
 use crate::base::share::Share;
-use crate::base::words::Worded as _;
 
 /// The name of standard output as a log.
 pub(super) const STDOUT: &str = "-";
-
-/// The keys of the request log, as written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RequestLogSpec<'s> {
-    pub(super) log: Option<&'s PlacedText>,
-    pub(super) clients: Option<&'s PlacedText>,
-    pub(super) sample: Option<&'s PlacedText>,
-    /// The length at which the file is rotated, in MiB; 0 for never.
-    pub(super) size: u64,
-    pub(super) keep: u16,
-}
 
 /// The request log.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,14 +28,7 @@ pub(crate) struct RequestLogConfig {
     pub(crate) sample: Share,
 }
 
-fn clients(text: &str) -> Result<LoggedClients, Fault> {
-    LoggedClients::parse(text).ok_or_else(|| {
-        let help = "write `none`, `24/48` or `whole`";
-        Fault::new("bad-log-clients", format!("`{text}` is no part of an address"), "not a part of an address", help)
-    })
-}
-
-fn sample(text: &str) -> Result<Share, Fault> {
+fn log_share(text: &str) -> Result<Share, Fault> {
     let share = value::share(text)?;
     if share.get() > 0.0 {
         return Ok(share);
@@ -57,13 +38,20 @@ fn sample(text: &str) -> Result<Share, Fault> {
 }
 
 impl Check<'_> {
-    pub(super) fn check_request_log(&mut self, spec: &RequestLogSpec<'_>) -> Option<RequestLogConfig> {
-        let is_stdout = spec.log.is_some_and(|log| &*log.value == STDOUT);
-        let file = spec.log.filter(|_| !is_stdout).and_then(|log| self.input(log, FileUse::RequestLog));
-        let clients = spec.clients.and_then(|text| self.parse(text, clients));
-        let sample = spec.sample.and_then(|text| self.parse(text, sample));
-        let others = [("log-clients", spec.clients), ("log-sample", spec.sample)];
-        for (key, written) in others.into_iter().filter(|_| spec.log.is_none()) {
+    /// `size` is the length at which the file is rotated, in MiB; 0 for never.
+    pub(super) fn check_request_log(
+        &mut self,
+        [log, clients, sample]: [&Option<PlacedText>; 3],
+        size: u64,
+        keep: u16,
+    ) -> Option<RequestLogConfig> {
+        let others = [("log-clients", clients), ("log-sample", sample)];
+        let is_stdout = log.as_ref().is_some_and(|log| &*log.value == STDOUT);
+        let file = log.as_ref().filter(|_| !is_stdout).and_then(|log| self.input(log, FileUse::RequestLog));
+        let code = "bad-log-clients";
+        let clients = clients.as_ref().and_then(|text| self.parse(text, |text| value::logged_clients(text, code)));
+        let sample = sample.as_ref().and_then(|text| self.parse(text, log_share));
+        for (key, written) in others.into_iter().filter(|_| log.is_none()) {
             if let Some(written) = written {
                 self.report(
                     Diagnostic::error("log-without-file", format!("`{key}` is written, but requests are not logged"))
@@ -74,8 +62,8 @@ impl Check<'_> {
         }
         (is_stdout || file.is_some()).then(|| RequestLogConfig {
             file,
-            max_len: (spec.size > 0).then_some(spec.size << 20),
-            keep: spec.keep,
+            max_len: (size > 0).then_some(size << 20),
+            keep,
             clients: clients.unwrap_or_default(),
             sample: sample.unwrap_or(Share::of_percent(100)),
         })

@@ -304,6 +304,19 @@ impl KeyRow<Str> {
     }
 }
 
+/// The comparison of two configurations by a value of each, for [`KeyRow::restart_unless`].
+macro_rules! same {
+    ($config:ident => $value:expr) => {
+        |started, now| {
+            let $config: &$crate::config::Config = started;
+            let before = $value;
+            let $config: &$crate::config::Config = now;
+            before == $value
+        }
+    };
+}
+pub(in crate::config) use same;
+
 const NONE: Absent = Absent::Words("none");
 
 /// A whole number with its unit, which is empty for a plain count.

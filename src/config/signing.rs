@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::Check;
+use super::check::{Check, optional};
 use super::field::{Field, Section, limit, section};
 use super::reader::ConfigReader;
-use super::row::{KeyRow, Tables, days, duration, file, flag, secs, tables, text};
+use super::row::{KeyRow, Tables, days, duration, file, flag, same, secs, tables, text};
 use super::table::Table;
-use super::{Config, FileUse, InputFile, Placed, PlacedText, limits};
+use super::{FileUse, InputFile, Placed, PlacedText, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::words::Worded;
 use crate::zone::{KeyRole, KeyState};
@@ -29,13 +29,9 @@ section! {
         /// Without it, a start signs all zones anew, which takes a second for each 50,000 RRsets.
         state: Option<PlacedText> = file("state", FileUse::Signatures)
             .otherwise("not kept")
-            .restart_unless(|old, new| state_of(old) == state_of(new))
+            .restart_unless(same!(config => config.dnssec.as_ref().and_then(|dnssec| dnssec.state.as_ref())))
             .example("\"/var/lib/pharos/dnssec\""),
     }
-}
-
-fn state_of(config: &Config) -> Option<&PathBuf> {
-    config.dnssec.as_ref()?.state.as_ref()
 }
 
 section! {
@@ -212,7 +208,7 @@ impl Check<'_> {
         spec: &SigningKeySpec,
         first: &mut HashMap<PathBuf, Place>,
     ) -> Option<SigningKeyConfig> {
-        let role = spec.role.as_ref().map(|text| self.check_word(text, "unknown-role", "role of a key", "roles"));
+        let role = optional(spec.role.as_ref(), |text| self.check_word(text, "unknown-role", "role of a key", "roles"));
         let state = match &spec.state {
             Some(text) => self.check_word(text, "unknown-state", "state of a key", "states"),
             None => Some(KeyState::Active),
@@ -229,9 +225,7 @@ impl Check<'_> {
         if let Some(first) = first.insert(private.path.clone(), file.place.clone()) {
             self.report(repeated_key(&private.file, &file.place, &first));
         }
-        // `Some(None)` is an unknown role, which has been reported.
-        let role = role.map_or(Some(None), |role| role.map(Some))?;
-        Some(SigningKeyConfig { files, role, state: state?, has_ds: spec.ds, place: file.place.clone() })
+        Some(SigningKeyConfig { files, role: role?, state: state?, has_ds: spec.ds, place: file.place.clone() })
     }
 
     fn check_word<T: Worded>(&mut self, text: &PlacedText, code: &'static str, kind: &str, plural: &str) -> Option<T> {

@@ -7,14 +7,14 @@
 //! **Not here**: the keys of each table (the sections), their meaning ([`super::meaning`]).
 
 use super::PlacedText;
-use super::acme::{AcmeSpec, same_acme};
+use super::acme::AcmeSpec;
 use super::admin::AdminSpec;
-use super::control::{ControlSpec, same_control};
+use super::control::ControlSpec;
 use super::dns::DnsSpec;
 use super::dnstap::DnstapSpec;
 use super::fetch::RefreshSpec;
 use super::field::{Field, Named, Section as _, section};
-use super::fleet::{FleetSpec, same_fleet};
+use super::fleet::FleetSpec;
 use super::guard::GuardSpec;
 use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
@@ -23,7 +23,7 @@ use super::probe::ProbeSpec;
 use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
-use super::row::{KeyRow, KeyTable, Restart, Rows as _, Strs, names, table, tables, texts};
+use super::row::{KeyRow, KeyTable, Restart, Rows as _, Strs, names, same, table, tables, texts};
 use super::signing::DnssecSpec;
 use super::table::Table;
 use super::transfer::KeySpec;
@@ -62,15 +62,21 @@ section! {
         admin: Option<AdminSpec> = table::<AdminSpec>("admin").otherwise("off"),
 
         /// Credentials of mirrors for ACME challenges.
-        acme: Option<AcmeSpec> = table::<AcmeSpec>("acme").otherwise("off").restart_unless(same_acme),
+        acme: Option<AcmeSpec> = table::<AcmeSpec>("acme").otherwise("off").restart_unless(same!(config => config.acme.as_ref().map(|acme| (&acme.state, &acme.listen)))),
 
         /// The socket for overrides and questions to the running server.
-        control: Option<ControlSpec> = table::<ControlSpec>("control").otherwise("off").restart_unless(same_control),
+        control: Option<ControlSpec> = table::<ControlSpec>("control").otherwise("off").restart_unless(same!(config => {
+            let control = config.control.as_ref();
+            control.map(|control| (&control.socket, control.group.as_ref().map(|group| &group.value), &control.state))
+        })),
 
         /// The fleet that this server belongs to: shared overrides, and verdicts by most servers.
         ///
         /// Off by default, because a server alone needs no store.
-        fleet: Option<FleetSpec> = table::<FleetSpec>("fleet").otherwise("off").restart_unless(same_fleet),
+        fleet: Option<FleetSpec> = table::<FleetSpec>("fleet").otherwise("off").restart_unless(same!(config => {
+            let fleet = config.fleet.as_ref();
+            fleet.map(|fleet| (&fleet.name, &fleet.store, &fleet.state, fleet.every, fleet.stale, fleet.is_deaf))
+        })),
 
         /// Probes of mirrors.
         ///

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::value::is_host;
+use super::value::{Fault, is_host};
 use super::{InputFile, TlsFiles};
+use crate::base::words::{Worded as _, words};
 
 /// The most members of etcd. etcd's documentation recommends seven at most; the rest is for addresses that move.
 const MAX_MEMBERS: usize = 16;
@@ -50,15 +51,17 @@ pub enum StoreUrl {
     Folder(PathBuf),
 }
 
-/// The API of a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloud {
-    /// Amazon S3.
-    S3,
-    /// Google Cloud Storage.
-    Google,
-    /// Azure Blob Storage.
-    Azure,
+words! {
+    /// The API of a bucket, with the scheme of its URLs.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Cloud {
+        /// Amazon S3.
+        S3 = "s3",
+        /// Google Cloud Storage.
+        Google = "gs",
+        /// Azure Blob Storage.
+        Azure = "az",
+    }
 }
 
 /// The access to etcd: further keys of `[fleet]`, which the other stores do not have.
@@ -72,31 +75,14 @@ pub struct EtcdAccess {
     pub account: Option<(Arc<str>, InputFile)>,
 }
 
-/// The fault of a text that is not the URL of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadStoreUrl {
-    /// The fault; the text is its subject.
-    pub message: String,
-    /// The remedy.
-    pub help: String,
-}
-
-impl fmt::Display for BadStoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.message, self.help)
-    }
-}
-
-impl std::error::Error for BadStoreUrl {}
-
-fn bad(message: impl Into<String>, help: impl Into<String>) -> BadStoreUrl {
-    BadStoreUrl { message: message.into(), help: help.into() }
+fn bad(message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Fault::new("bad-store", message, "", help)
 }
 
 impl FromStr for StoreUrl {
-    type Err = BadStoreUrl;
+    type Err = Fault;
 
-    fn from_str(text: &str) -> Result<Self, BadStoreUrl> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         let form = "write `s3://`, `gs://` or `az://` with `BUCKET/PREFIX`, `etcd://HOST:2379,HOST:2379`, or `dir:/mnt/shared`";
         if let Some(path) = text.strip_prefix("dir:") {
             return folder(path);
@@ -110,13 +96,11 @@ impl FromStr for StoreUrl {
         if rest.contains(['?', '#']) {
             return Err(bad(format!("`{text}` has a query or fragment"), "leave it out"));
         }
-        let cloud = match scheme {
-            "s3" => Cloud::S3,
-            "gs" => Cloud::Google,
-            "az" => Cloud::Azure,
-            "etcd" | "etcds" => return etcd(scheme == "etcds", rest),
-            _ => return Err(bad(format!("`{scheme}` is not the scheme of a store"), form)),
-        };
+        if let "etcd" | "etcds" = scheme {
+            return etcd(scheme == "etcds", rest);
+        }
+        let unknown = || bad(format!("`{scheme}` is not the scheme of a store"), form);
+        let cloud = Cloud::parse(scheme).ok_or_else(unknown)?;
         let (bucket, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let is_in_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if !(1..=MAX_BUCKET).contains(&bucket.len()) || !bucket.bytes().all(is_in_name) || bucket.starts_with('.') {
@@ -127,7 +111,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-fn folder(path: &str) -> Result<StoreUrl, BadStoreUrl> {
+fn folder(path: &str) -> Result<StoreUrl, Fault> {
     // `dir:///mnt/shared` is a form that other programs have.
     let path = path.strip_prefix("//").unwrap_or(path);
     if !path.starts_with('/') || path.contains('\0') {
@@ -137,7 +121,7 @@ fn folder(path: &str) -> Result<StoreUrl, BadStoreUrl> {
     Ok(StoreUrl::Folder(path.into()))
 }
 
-fn etcd(is_secure: bool, rest: &str) -> Result<StoreUrl, BadStoreUrl> {
+fn etcd(is_secure: bool, rest: &str) -> Result<StoreUrl, Fault> {
     let (members, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let members = members.split(',').map(member).collect::<Result<Vec<_>, _>>()?;
     if members.len() > MAX_MEMBERS {
@@ -150,7 +134,7 @@ fn etcd(is_secure: bool, rest: &str) -> Result<StoreUrl, BadStoreUrl> {
 }
 
 /// A member of etcd, with its port.
-fn member(text: &str) -> Result<Arc<str>, BadStoreUrl> {
+fn member(text: &str) -> Result<Arc<str>, Fault> {
     let fault = || bad(format!("`{text}` is not a member of etcd"), "write `HOST:2379`, with a comma between members");
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {
@@ -167,7 +151,7 @@ fn member(text: &str) -> Result<Arc<str>, BadStoreUrl> {
 }
 
 /// The start of every key.
-fn prefix(text: &str) -> Result<Arc<str>, BadStoreUrl> {
+fn prefix(text: &str) -> Result<Arc<str>, Fault> {
     let text = text.trim_matches('/');
     let is_segment = |segment: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -185,12 +169,7 @@ impl fmt::Display for StoreUrl {
         let slash = |prefix: &str| if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         match self {
             StoreUrl::Bucket { cloud, bucket, prefix } => {
-                let scheme = match cloud {
-                    Cloud::S3 => "s3",
-                    Cloud::Google => "gs",
-                    Cloud::Azure => "az",
-                };
-                write!(f, "{scheme}://{bucket}{}", slash(prefix))
+                write!(f, "{}://{bucket}{}", cloud.as_str(), slash(prefix))
             }
             StoreUrl::Etcd { is_secure, members, prefix } => {
                 let scheme = if *is_secure { "etcds" } else { "etcd" };
@@ -203,6 +182,7 @@ impl fmt::Display for StoreUrl {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::tests::fault;
     use super::*;
 
     #[test]
@@ -244,10 +224,10 @@ mod tests {
             ("dir:shared", "absolute path"),
             ("dir://host/share", "absolute path"),
         ] {
-            let fault = text.parse::<StoreUrl>().unwrap_err().to_string();
+            let fault = fault(text.parse::<StoreUrl>());
             assert!(fault.contains(why) && !fault.contains("secret"), "{text}: {fault}");
         }
         let many = (0..17).map(|at| format!("m{at}")).collect::<Vec<_>>().join(",");
-        assert!(format!("etcd://{many}").parse::<StoreUrl>().unwrap_err().message.contains("17 members"));
+        assert!(fault(format!("etcd://{many}").parse::<StoreUrl>()).contains("17 members"));
     }
 }

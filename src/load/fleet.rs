@@ -8,8 +8,8 @@ use crate::fleet::FleetKey;
 
 /// Reads the key; beside it is a warning if others may use its file.
 pub(crate) fn read(fleet: &FleetConfig) -> Result<(FleetKey, Option<Diagnostic>), Box<Diagnostic>> {
-    let (place, reason) = (&fleet.key_place, "a program with the key and the store can send all clients elsewhere");
-    let (text, warning) = super::keys::text(&fleet.key, "the key of the fleet", place, reason)
+    let (place, reason) = (&fleet.key.place, "a program with the key and the store can send all clients elsewhere");
+    let (text, warning) = super::keys::text_of_file(&fleet.key, "the key of the fleet", place, reason)
         .map_err(|problem| Box::new(problem.at(place.clone(), "named here")))?;
     let bad = || {
         let problem = Diagnostic::error("bad-fleet-key", "the key of `[fleet]` is not 64 hexadecimal digits");

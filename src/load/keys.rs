@@ -6,7 +6,7 @@
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::{Key, Keys};
-use crate::config::{self, Secret};
+use crate::config::{self, InputFile, Secret};
 
 /// Reads all keys of a config; beside them are the warnings. Fails with all keys that cannot be read.
 pub(crate) fn read(keys: &[config::KeyConfig]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -40,10 +40,19 @@ pub(super) fn text(
     place: &Place,
     reason: &str,
 ) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
-    let input = match secret {
-        Secret::Text(text) => return Ok((text.to_string(), None)),
-        Secret::File(input) => input,
-    };
+    match secret {
+        Secret::Text(text) => Ok((text.to_string(), None)),
+        Secret::File(input) => text_of_file(input, what, place, reason),
+    }
+}
+
+/// The text of a file that holds a secret.
+pub(super) fn text_of_file(
+    input: &InputFile,
+    what: &str,
+    place: &Place,
+    reason: &str,
+) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
     let path = &input.path;
     let unreadable = |why: String, help: String| {
         let message = format!("cannot read {what} from `{}`: {why}", path.display());
@@ -63,7 +72,7 @@ mod tests {
     use super::*;
     use crate::base::name::NameBuf;
     use crate::base::tsig::Algorithm;
-    use crate::config::{FileUse, InputFile};
+    use crate::config::FileUse;
 
     #[test]
     fn a_secret_comes_from_a_file_of_its_own() {

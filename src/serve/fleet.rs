@@ -55,7 +55,7 @@ pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option
         Ok((store, files)) => Some(PreparedFleet { key: key?, store, files }),
         Err(error) => {
             let problem = Diagnostic::error("fleet-store", format!("the store of the fleet cannot be used: {error}"));
-            problems.push(problem.at(fleet.key_place.clone(), "in this table"));
+            problems.push(problem.at(fleet.key.place.clone(), "in this table"));
             None
         }
     }

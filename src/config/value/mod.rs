@@ -23,14 +23,16 @@ pub(super) use url::{
 
 use super::limits;
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::logged::LoggedClients;
 use crate::base::name::{NameBuf, NameError};
 use crate::base::share::Share;
 use crate::base::text::is_hidden;
 use crate::base::when::written_millis;
+use crate::base::words::Worded as _;
 
 /// The fault of a text that is not a value of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Fault {
+pub struct Fault {
     code: &'static str,
     message: String,
     label: &'static str,
@@ -40,11 +42,11 @@ pub(in crate::config) struct Fault {
 impl Fault {
     pub(in crate::config) fn new(
         code: &'static str,
-        message: String,
+        message: impl Into<String>,
         label: &'static str,
         help: impl Into<String>,
     ) -> Self {
-        Fault { code, message, label, help: help.into() }
+        Fault { code, message: message.into(), label, help: help.into() }
     }
 
     /// The fault as a diagnostic.
@@ -122,6 +124,14 @@ pub(in crate::config) fn path(text: &str) -> Result<Arc<str>, Fault> {
 /// A share, like `5%`.
 pub(in crate::config) fn share(text: &str) -> Result<Share, Fault> {
     Share::parse(text).map_err(|help| Fault::new("bad-share", format!("`{text}` is not a share"), "not a share", help))
+}
+
+/// The part of a client's address that is logged; `code` is that of the problem.
+pub(in crate::config) fn logged_clients(text: &str, code: &'static str) -> Result<LoggedClients, Fault> {
+    LoggedClients::parse(text).ok_or_else(|| {
+        let help = "write `none`, `24/48` or `whole`";
+        Fault::new(code, format!("`{text}` is no part of an address"), "not a part of an address", help)
+    })
 }
 
 /// A provider: a word in lower case.

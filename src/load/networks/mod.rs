@@ -30,7 +30,7 @@ use std::time::SystemTime;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
-use crate::config::{InputFile, Network, NetworkKind, Secret};
+use crate::config::{InputFile, Network, NetworkKind};
 use crate::files::kept::CopyState;
 use crate::files::{self, Contents, ReadError, kept};
 use crate::load::hosts::Purpose;
@@ -150,8 +150,8 @@ pub(crate) fn fetch_key(network: &Network) -> Result<Option<String>, Box<Diagnos
 fn read_key(network: &Network) -> Result<Option<(String, Option<Diagnostic>)>, Box<Diagnostic>> {
     let Some((_, input)) = network.fetched().and_then(|fetch| fetch.account.as_ref()) else { return Ok(None) };
     let what = format!("the key of network `{}`", network.name);
-    let secret = Secret::File(input.clone());
-    let (text, warning) = super::keys::text(&secret, &what, &input.place, "its readers can fetch with your account")
+    let reason = "its readers can fetch with your account";
+    let (text, warning) = super::keys::text_of_file(input, &what, &input.place, reason)
         .map_err(|problem| Box::new(problem.at(input.place.clone(), "named here")))?;
     Ok(Some((text.trim().to_string(), warning)))
 }
