@@ -173,15 +173,7 @@ fn settings(dns: &config::DnsConfig, cookies: CookieSecrets) -> Settings {
             host: text(&dns.identity),
             version: text(&dns.version),
         },
-        rate_limit: dns.rrl.as_ref().map(|rrl| RateLimit {
-            responses_per_second: rrl.responses_per_second,
-            // An hour at most: the range of `idle`.
-            window_ms: rrl.window.as_millis() as u32,
-            slip: rrl.slip,
-            ipv4_prefix: rrl.ipv4_prefix,
-            ipv6_prefix: rrl.ipv6_prefix,
-            exempt: (!rrl.exempt.is_empty()).then(|| PrefixSet::new(&rrl.exempt)),
-        }),
+        rate_limit: dns.rrl.clone(),
         tap: None,
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec};
-use super::field::{Section as _, section};
+use super::field::section;
 use super::row::{LISTEN_FORM, duration, file, hours, number, same, secs, table, text, texts};
 use super::{FileUse, InputFile, PlacedText, limits, value};
-use crate::base::diagnostic::{Diagnostic, Place};
-use crate::base::prefix::Prefix;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::prefix::{Prefix, PrefixSet};
+use crate::snapshot::RateLimit;
 
 /// The default listen addresses of DNS.
 pub(super) const DNS_LISTEN: [SocketAddr; 2] =
@@ -201,76 +202,35 @@ pub(crate) struct DnsConfig {
     /// The response to `version.server` and `version.bind` of class CHAOS. `None` refuses it.
     pub(crate) version: Option<Arc<str>>,
     /// `[dns.rrl]`. `None` sends every response.
-    pub(crate) rrl: Option<Rrl>,
+    pub(crate) rrl: Option<RateLimit>,
 }
 
-/// `[dns.rrl]`: response rate limiting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rrl {
-    /// Responses a second of one kind to one client network.
-    pub(crate) responses_per_second: u32,
-    /// Time that a network has to stay below the rate until it is no longer limited.
-    pub(crate) window: Duration,
-    /// One of so many limited responses is sent truncated; 0 sends none.
-    pub(crate) slip: u8,
-    /// The prefix length of an IPv4 client network.
-    pub(crate) ipv4_prefix: u8,
-    /// The prefix length of an IPv6 client network.
-    pub(crate) ipv6_prefix: u8,
-    /// Clients that are never limited.
-    pub(crate) exempt: Vec<Prefix>,
-}
-
-impl DnsConfig {
-    /// The numbers and durations of a table, which need no check beyond their rows; everything else is left out.
-    fn of(spec: &DnsSpec) -> Self {
+impl Check<'_> {
+    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> DnsConfig {
         DnsConfig {
-            listen: DNS_LISTEN.to_vec(),
-            listen_is_default: true,
-            encrypted: None,
+            listen: spec.listen.as_ref().map_or(DNS_LISTEN.to_vec(), |texts| self.check_listen(texts)),
+            listen_is_default: spec.listen.is_none(),
+            encrypted: self.check_encrypted(spec.tls.as_ref(), spec.https.as_ref(), spec.quic.as_ref()),
             udp_threads: spec.udp_threads,
             udp_batch: spec.udp_batch,
             udp_payload: spec.udp_payload,
             tcp_connections: spec.tcp_connections,
             tcp_connections_per_client: spec.tcp_connections_per_client,
             tcp_idle: spec.tcp_idle,
-            ecs_from: None,
-            cookie_secrets: None,
-            nsid: None,
-            identity: None,
-            version: None,
-            rrl: None,
-        }
-    }
-}
-
-impl Default for DnsConfig {
-    fn default() -> Self {
-        DnsConfig::of(&DnsSpec::absent(Place::whole_file(&"".into())))
-    }
-}
-
-impl Check<'_> {
-    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> DnsConfig {
-        let default = DnsConfig::of(spec);
-        DnsConfig {
-            listen: spec.listen.as_ref().map_or(default.listen, |texts| self.check_listen(texts)),
-            listen_is_default: spec.listen.is_none(),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
             cookie_secrets: spec.cookie_secrets.as_ref().and_then(|text| self.input(text, FileUse::Cookies)),
             nsid: spec.nsid.as_ref().and_then(|text| self.check_response(text, limits::MAX_NSID)),
             identity: spec.identity.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS)),
             version: spec.version.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS)),
-            rrl: spec.rrl.as_ref().map(|rrl| Rrl {
+            rrl: spec.rrl.as_ref().map(|rrl| RateLimit {
                 responses_per_second: rrl.responses_per_second,
-                window: rrl.window,
+                // An hour at most: the range of `window`.
+                window_ms: rrl.window.as_millis() as u32,
                 slip: rrl.slip,
                 ipv4_prefix: rrl.ipv4_prefix,
                 ipv6_prefix: rrl.ipv6_prefix,
-                exempt: self.check_prefixes(&rrl.exempt),
+                exempt: (!rrl.exempt.is_empty()).then(|| PrefixSet::new(&self.check_prefixes(&rrl.exempt))),
             }),
-            encrypted: self.check_encrypted(spec.tls.as_ref(), spec.https.as_ref(), spec.quic.as_ref()),
-            ..default
         }
     }
 

@@ -12,9 +12,6 @@ use super::row::{duration, hours, mins, secs, text};
 use super::{InputFile, PlacedText, value};
 use crate::base::diagnostic::Place;
 
-/// The time of a fetch. 40 MB, as of a database of cities, take five minutes at 1 Mbit/s.
-const TIMEOUT_DEFAULT: Duration = mins(10);
-
 section! {
     /// `[refresh]` as written.
     pub(super) struct RefreshSpec: "[refresh]" {
@@ -26,7 +23,8 @@ section! {
         /// Time that a fetch may take, with all redirects and its digest.
         ///
         /// A server that sends a byte a second would otherwise hold the fetch for ever.
-        timeout: Duration = duration("timeout", secs(1)..=hours(1)).default(TIMEOUT_DEFAULT).example("\"5m\""),
+        // 40 MB, as of a database of cities, take five minutes at 1 Mbit/s.
+        timeout: Duration = duration("timeout", secs(1)..=hours(1)).default(mins(10)).example("\"5m\""),
     }
 }
 
@@ -65,12 +63,6 @@ pub(crate) enum ProxyConfig {
     None,
     /// This URL.
     At(Arc<str>),
-}
-
-impl Default for RefreshConfig {
-    fn default() -> Self {
-        RefreshConfig { proxy: ProxyConfig::Environment, timeout: TIMEOUT_DEFAULT }
-    }
 }
 
 impl Check<'_> {

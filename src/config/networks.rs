@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::Check;
+use super::check::{Check, optional};
 use super::fetch::FetchConfig;
 use super::field::{Field, Named, section};
-use super::kind::FEEDS;
 use super::row::{KeyRow, Other, days, duration, file, flag, hours, mins, other, secs, text};
 use super::table::Table;
 use super::typed::Value;
 use super::{FileUse, InputFile, NetworkKind, Placed, PlacedText, value};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::words::Worded as _;
 
 /// The interval between two fetches of a source. Amazon publishes some changes a day, and the others fewer.
 const EVERY_DEFAULT: Duration = hours(6);
@@ -89,7 +89,8 @@ impl Field<Other> for Option<FeedSpec> {
 
 fn feed(value: &Value<'_, '_>) -> Option<NetworkKind> {
     let feed = value.text()?;
-    let kind = FEEDS.iter().find(|(name, _)| *name == &*feed.value).map(|(_, kind)| *kind);
+    let is_feed = |kind: &NetworkKind| !matches!(kind, NetworkKind::List | NetworkKind::Mmdb);
+    let kind = NetworkKind::parse(&feed.value).filter(is_feed);
     if kind.is_none() {
         let written = feed.value.to_ascii_lowercase();
         let of_publisher = PUBLISHERS.iter().find(|(publisher, _)| written.contains(publisher)).map(|(_, name)| *name);
@@ -97,7 +98,11 @@ fn feed(value: &Value<'_, '_>) -> Option<NetworkKind> {
         value.reader.report(
             Diagnostic::error("unknown-feed", format!("`{}` is not a feed that can be read", feed.value))
                 .at(feed.place, "unknown feed")
-                .help(did_you_mean(word, "feeds", FEEDS.map(|(name, _)| name))),
+                .help(did_you_mean(
+                    word,
+                    "feeds",
+                    NetworkKind::ALL.into_iter().filter(is_feed).map(NetworkKind::as_str),
+                )),
         );
     }
     kind
@@ -199,22 +204,11 @@ impl Check<'_> {
     pub(super) fn check_network(&mut self, spec: &Named<NetworkSpec>) -> Option<Network> {
         let name = self.parse(&spec.name, value::word);
         let keys = spec.keys.as_ref()?;
-        let provider = keys.provider.as_ref().map(|provider| self.parse(provider, value::provider));
-        let fetch = keys.url.as_ref().map(|url| self.check_fetch(url, keys));
-        let input = self.input(keys.path()?, keys.usage(keys.kind()?));
-        Some(Network {
-            name: name?,
-            kind: keys.kind()?,
-            input: input?,
-            provider: match provider {
-                Some(provider) => Some(provider?),
-                None => None,
-            },
-            fetch: match fetch {
-                Some(fetch) => Some(fetch?),
-                None => None,
-            },
-        })
+        let provider = optional(keys.provider.as_ref(), |provider| self.parse(provider, value::provider));
+        let fetch = optional(keys.url.as_ref(), |url| self.check_fetch(url, keys));
+        let kind = keys.kind()?;
+        let input = self.input(keys.path()?, keys.usage(kind));
+        Some(Network { name: name?, kind, input: input?, provider: provider?, fetch: fetch? })
     }
 
     /// The fetch of a source; `None` if a part of it is wrong, which has been reported.
@@ -224,9 +218,9 @@ impl Check<'_> {
             "azure" if is_azure => Some(AZURE_PAGE.into()),
             _ => self.parse(url, value::fetch_url),
         };
-        let sha256 = keys.sha256.as_ref().map(|url| self.parse(url, value::fetch_url));
-        let account = keys.account.as_ref().map(|account| self.parse(account, value::account));
-        let key = keys.key_file.as_ref().map(|file| self.input(file, FileUse::Secret));
+        let sha256 = optional(keys.sha256.as_ref(), |url| self.parse(url, value::fetch_url));
+        let account = optional(keys.account.as_ref(), |account| self.parse(account, value::account));
+        let key = optional(keys.key_file.as_ref(), |file| self.input(file, FileUse::Secret));
         let every = keys.every.as_ref().map_or(EVERY_DEFAULT, |every| every.value);
         let is_local = parsed.as_deref().is_some_and(value::is_local_url);
         if let Some(written) = keys.every.as_ref().filter(|every| every.value < EVERY_WARNED && !is_local) {
@@ -239,14 +233,8 @@ impl Check<'_> {
         Some(Arc::new(FetchConfig {
             url: parsed?,
             every,
-            account: match (account, key) {
-                (Some(account), Some(key)) => Some((account?, key?)),
-                _ => None,
-            },
-            sha256: match sha256 {
-                Some(sha256) => Some(sha256?),
-                None => None,
-            },
+            account: account?.zip(key?),
+            sha256: sha256?,
             is_pinned: keys.pin,
             place: url.place.clone(),
         }))

@@ -13,6 +13,21 @@ use super::row::{KeyTable, KeyType, Row};
 use super::{FileUse, PlacedText};
 use crate::base::diagnostic::{Diagnostic, Place};
 
+/// The remedies by the start of the parser's message.
+const SYNTAX_HELPS: [(&str, &str); 8] = [
+    (
+        "duplicate key",
+        "remove one of the two, or merge them; a table has one `[header]`, a list of tables `[[header]]`",
+    ),
+    ("string values must be quoted", "put text in quotes: `\"text\"`"),
+    ("unclosed", "close the bracket or quote that was opened before this place"),
+    ("invalid basic string", "close the string with the quote it began with, on the same line"),
+    ("invalid literal string", "close the string with the quote it began with, on the same line"),
+    ("missing comma", "put a comma behind the value before this place, which may be on an earlier line"),
+    ("key with no value", "write `key = value`, or `[table]`"),
+    ("missing escaped value", "write a backslash twice, or put the text in single quotes"),
+];
+
 /// A text that is being read, and the problems met so far.
 #[derive(Debug)]
 pub(super) struct ConfigReader<'t> {
@@ -59,26 +74,8 @@ impl<'t> ConfigReader<'t> {
         {
             return problem;
         }
-        let help = match error.message() {
-            message if message.starts_with("duplicate key") => {
-                "remove one of the two, or merge them; a table has one `[header]`, a list of tables `[[header]]`"
-            }
-            message if message.starts_with("string values must be quoted") => "put text in quotes: `\"text\"`",
-            message if message.starts_with("unclosed") => {
-                "close the bracket or quote that was opened before this place"
-            }
-            message if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") => {
-                "close the string with the quote it began with, on the same line"
-            }
-            message if message.starts_with("missing comma") => {
-                "put a comma behind the value before this place, which may be on an earlier line"
-            }
-            message if message.starts_with("key with no value") => "write `key = value`, or `[table]`",
-            message if message.starts_with("missing escaped value") => {
-                "write a backslash twice, or put the text in single quotes"
-            }
-            _ => "see https://toml.io/en/v1.0.0 for how TOML is written",
-        };
+        let known = SYNTAX_HELPS.iter().find(|(start, _)| error.message().starts_with(start));
+        let help = known.map_or("see https://toml.io/en/v1.0.0 for how TOML is written", |(_, help)| help);
         Diagnostic::error("syntax", error.message()).at(self.place(span), "here").help(help)
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{duration, file, hours, millis, secs, texts};
+use super::transfer::DNS_PORT;
 use super::{FileUse, Placed, PlacedText, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
@@ -104,10 +105,11 @@ impl Check<'_> {
                     .help("make it at least as long: TTLs of hosts are brought between the two"),
             );
         }
+        let server = |text: &str| value::server_address(text, DNS_PORT);
         // A default never contradicts a written key.
         let greatest = spec.greatest_ttl.as_ref();
         Resolver {
-            servers: spec.servers.iter().flatten().filter_map(|text| self.check_server(text)).collect(),
+            servers: spec.servers.iter().flatten().filter_map(|text| self.parse(text, server)).collect(),
             timeout: spec.timeout,
             least_ttl,
             greatest_ttl: greatest.map_or(GREATEST_TTL_DEFAULT.max(least_ttl), |greatest| greatest.value),

@@ -95,7 +95,7 @@ section! {
         guard: Option<GuardSpec> = table::<GuardSpec>("guard").otherwise("a reload may move all clients; fetched contents have the default limits"),
 
         /// Settings of all fetches of sources by `url`.
-        refresh: Option<RefreshSpec> = table::<RefreshSpec>("refresh").otherwise("the defaults of its keys"),
+        refresh: RefreshSpec = table::<RefreshSpec>("refresh").otherwise("the defaults of its keys"),
 
         /// Keys of transfers and of ACME clients, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),

@@ -108,8 +108,8 @@ fn every_key_has_its_effect() {
     assert_eq!((dns.nsid.as_deref(), dns.identity.as_deref()), (Some("fra1-a"), Some("ns1.example.com")));
     assert_eq!(dns.version.as_deref(), Some("none of your business"));
     let rrl = dns.rrl.as_ref().unwrap();
-    assert_eq!((rrl.responses_per_second, rrl.window, rrl.slip), (50, Duration::from_secs(5), 3));
-    assert_eq!((rrl.ipv4_prefix, rrl.ipv6_prefix, rrl.exempt.len()), (32, 48, 1));
+    assert_eq!((rrl.responses_per_second, rrl.window_ms, rrl.slip), (50, 5000, 3));
+    assert_eq!((rrl.ipv4_prefix, rrl.ipv6_prefix, rrl.exempt.is_some()), (32, 48, true));
     let registry = config.registry.as_ref().unwrap();
     let blobs = registry.blobs.as_ref().unwrap();
     assert_eq!((&*registry.canonical.path, &*blobs.authority), ("some/repo", "blob.k8s.io:8443"));

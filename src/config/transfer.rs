@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::check::Check;
+use super::check::{Check, optional};
 use super::field::{Named, section};
 use super::row::{file, text, texts};
 use super::{FileUse, InputFile, Party, Placed, PlacedText, SteeredExport, value};
@@ -127,7 +127,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// The port of DNS, unless another is written.
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 /// The port of DNS over TLS, unless another is written (RFC 7858 §3.1, RFC 9103 §7.1).
 const TLS_PORT: u16 = 853;
@@ -220,10 +220,7 @@ impl Check<'_> {
     fn check_party(&mut self, text: &PlacedText) -> Option<Party> {
         let PartyParts { address, key, tls } = self.split(text)?;
         self.refuse_tls(tls, "a transfer over TLS is given to a key or an address, not to a name")?;
-        let prefix = match address {
-            Some(address) => Some(self.parse(&address, value::address_or_prefix)?),
-            None => None,
-        };
+        let prefix = optional(address.as_ref(), |address| self.parse(address, value::address_or_prefix))?;
         Some(Party { prefix, key })
     }
 
@@ -259,10 +256,7 @@ impl Check<'_> {
         let PartyParts { address, key, tls } = self.split(text)?;
         let port = if tls.is_some() { TLS_PORT } else { DNS_PORT };
         let address = self.check_address(text, address, port)?;
-        let tls = match tls {
-            Some(name) => Some(self.parse(&name, value::host_name)?),
-            None => None,
-        };
+        let tls = optional(tls.as_ref(), |name| self.parse(name, value::host_name))?;
         Some(PrimaryConfig { address, key, tls })
     }
 
@@ -275,7 +269,7 @@ impl Check<'_> {
             );
             return None;
         };
-        self.check_server_at(&address, port)
+        self.parse(&address, |text| value::server_address(text, port))
     }
 
     fn refuse_tls(&mut self, tls: Option<PlacedText>, why: &str) -> Option<()> {
@@ -286,15 +280,6 @@ impl Check<'_> {
                 .help("remove it"),
         );
         None
-    }
-
-    /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`.
-    pub(super) fn check_server(&mut self, text: &PlacedText) -> Option<SocketAddr> {
-        self.check_server_at(text, DNS_PORT)
-    }
-
-    fn check_server_at(&mut self, text: &PlacedText, port: u16) -> Option<SocketAddr> {
-        self.parse(text, |text| value::server_address(text, port))
     }
 
     /// The parts of a party.

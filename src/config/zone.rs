@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::check::Check;
+use super::check::{Check, optional};
 use super::field::{Field, elements, read_tables, section};
 use super::row::{KeyRow, Tables, flag, number, table, tables, text, texts};
 use super::signing::{SigningConfig, SigningSpec};
@@ -206,7 +206,7 @@ impl Check<'_> {
         let (mut zones, mut services) = (Vec::with_capacity(specs.len()), Vec::new());
         for (spec, name) in specs.iter().zip(names) {
             let usage = if spec.primaries.is_some() { FileUse::Copy } else { FileUse::Zone };
-            let file = spec.file.as_ref().map(|file| self.input(file, usage));
+            let file = optional(spec.file.as_ref(), |file| self.input(file, usage));
             let texts = spec.primaries.as_deref().unwrap_or_default();
             let (primaries, roots) = self.check_primaries(texts, spec.roots.as_ref());
             let transfer = spec.transfer.as_ref().map(|transfer| self.check_zone_transfer(transfer, spec));
@@ -228,12 +228,7 @@ impl Check<'_> {
             let unsigned = spec.unsigned;
             let signing = spec.dnssec.as_ref().map(|dnssec| self.check_signing(dnssec, unsigned));
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
-            let file = match file {
-                // A malformed path has been reported.
-                Some(None) => continue,
-                Some(file) => file,
-                None => None,
-            };
+            let Some(file) = file else { continue };
             let place = file.as_ref().map(|file| file.place.clone()).or(first_primary);
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
@@ -300,7 +295,6 @@ impl Check<'_> {
         services: &mut Vec<Service>,
     ) -> Option<Steer> {
         let horizon = spec.horizon.as_ref().and_then(|horizon| self.found(self.horizons.find(horizon)));
-        let horizon = horizon.map(HorizonId::from_index);
         let text = spec.owner.as_ref()?;
         let owner = self.check_owner(text, apex?.as_name(), apexes)?;
         if let Some(first) = owners.get(&owner.as_name().key()) {
@@ -314,14 +308,11 @@ impl Check<'_> {
         }
         owners.insert(owner.as_name().key(), text.place.clone());
         let https = spec.https.as_ref().map(|https| self.check_service(https));
-        let horizon = horizon?;
-        let service = match https {
-            Some((protocols, port, hints)) => {
-                services.push(Service::new(horizon, &protocols, port, hints));
-                Some(ServiceId::from_index(services.len() - 1))
-            }
-            None => None,
-        };
+        let horizon = HorizonId::from_index(horizon?);
+        let service = https.map(|(protocols, port, hints)| {
+            services.push(Service::new(horizon, &protocols, port, hints));
+            ServiceId::from_index(services.len() - 1)
+        });
         Some(Steer { owner, horizon, ttl: Ttl(spec.ttl), service, place: text.place.clone() })
     }
 

@@ -17,13 +17,14 @@ use crate::zone::{ZoneBuilder, ZoneSet};
 
 /// The configuration of listeners on these addresses, with two UDP threads each.
 pub(super) fn dns(listen: &[&str]) -> config::DnsConfig {
+    let (config, _) = config::read("pharos.toml", "[[zone]]\nname = \"example\"\nfile = \"zone\"\n").unwrap();
     config::DnsConfig {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         listen_is_default: false,
         udp_threads: Some(2),
         tcp_connections: 100,
         tcp_connections_per_client: 10,
-        ..config::DnsConfig::default()
+        ..config.dns
     }
 }
 

@@ -14,7 +14,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::challenge::{Challenges, CredentialProof, KEY_PREFIX, PasswordDigest, USER_PREFIX};
 use crate::config::acme::AcmeSpec;
-use crate::config::check::Check;
+use crate::config::check::{Check, redacted};
 use crate::config::credential::{CredentialConfig, CredentialSpec};
 use crate::config::{Placed, PlacedText, value};
 
@@ -51,12 +51,8 @@ impl Check<'_> {
         taken: &mut TakenProofs,
     ) -> Option<MeantCredential> {
         let allow = self.check_prefixes(&spec.allow);
-        let account = spec.account.as_ref().and_then(|text| {
-            let value = self.parse(text, value::account_page)?;
-            Some(Placed { value, place: text.place.clone() })
-        });
-        let place = spec.table.place.clone();
-        match (&spec.key, &spec.user) {
+        let account = spec.account.as_ref().and_then(|text| self.parse_placed(text, value::account_page));
+        let (name, proof) = match (&spec.key, &spec.user) {
             (Some(key), Some(user)) => {
                 self.report(
                     Diagnostic::error("two-credentials", "one entry of `acme` has a key and a user")
@@ -64,7 +60,7 @@ impl Check<'_> {
                         .related(key.place.clone(), "the first one")
                         .help("write an entry for each machine"),
                 );
-                None
+                return None;
             }
             (Some(key), None) => {
                 if let Some(password) = &spec.password_sha256 {
@@ -74,41 +70,30 @@ impl Check<'_> {
                             .help("remove it: a key has its secret under `[keys]`"),
                     );
                 }
-                self.check_credential_key(key, taken).map(|(name, id)| MeantCredential {
-                    name,
-                    proof: id.into(),
-                    allow,
-                    account,
-                })
+                self.check_credential_key(key, taken)?
             }
-            (None, Some(user)) => self.check_user(spec, user, acme, taken).map(|(name, digest)| MeantCredential {
-                name,
-                proof: digest.into(),
-                allow,
-                account,
-            }),
-            // A key that is not known has been reported, and may be one of the two misspelt.
-            (None, None) if spec.table.unknown > 0 => None,
+            (None, Some(user)) => self.check_user(spec, user, acme, taken)?,
             (None, None) => {
-                self.report(
-                    Diagnostic::error("missing-key", "`acme` has no `key` or `user`")
-                        .at(place, "no machine could use this credential")
-                        .help("add `key = \"…\"` with the name of a key under `[keys]`"),
-                );
-                None
-            }
-        }
-    }
-
-    fn check_credential_key(&mut self, text: &PlacedText, taken: &mut TakenProofs) -> Option<(Arc<str>, KeyId)> {
-        let at = match self.keys.find(text) {
-            Ok(at) => at,
-            Err(problem) => {
-                self.report(*problem);
+                // A key that is not known has been reported, and may be one of the two misspelt.
+                if spec.table.unknown == 0 {
+                    self.report(
+                        Diagnostic::error("missing-key", "`acme` has no `key` or `user`")
+                            .at(spec.table.place.clone(), "no machine could use this credential")
+                            .help("add `key = \"…\"` with the name of a key under `[keys]`"),
+                    );
+                }
                 return None;
             }
         };
-        let id = KeyId::from_index(at);
+        Some(MeantCredential { name, proof, allow, account })
+    }
+
+    fn check_credential_key(
+        &mut self,
+        text: &PlacedText,
+        taken: &mut TakenProofs,
+    ) -> Option<(Arc<str>, CredentialProof)> {
+        let id = KeyId::from_index(self.found(self.keys.find(text))?);
         if let Some(peer) = taken.peers.get(&id) {
             self.report(
                 Diagnostic::error("peer-key", format!("key `{}` is that of a peer", text.value))
@@ -129,7 +114,7 @@ impl Check<'_> {
         }
         taken.keys.insert(id, text.place.clone());
         let name = NameBuf::parse(&text.value).ok()?;
-        Some((format!("{KEY_PREFIX}{}", name.to_string().to_ascii_lowercase()).into(), id))
+        Some((format!("{KEY_PREFIX}{}", name.to_string().to_ascii_lowercase()).into(), id.into()))
     }
 
     fn check_user(
@@ -138,7 +123,7 @@ impl Check<'_> {
         user: &PlacedText,
         acme: Option<&AcmeSpec>,
         taken: &mut TakenProofs,
-    ) -> Option<(Arc<str>, PasswordDigest)> {
+    ) -> Option<(Arc<str>, CredentialProof)> {
         let name = self.parse(user, value::user)?;
         let digest = spec.password_sha256.as_ref().and_then(|text| digest(&text.value));
         match &spec.password_sha256 {
@@ -149,7 +134,7 @@ impl Check<'_> {
             ),
             Some(text) if digest.is_none() => self.report(
                 Diagnostic::error("bad-digest", "`password-sha256` is not a digest")
-                    .at(redacted(text), "not 64 hexadecimal digits")
+                    .at(redacted(text, "password-sha256"), "not 64 hexadecimal digits")
                     .help("write the digest from `printf %s \"$PASSWORD\" | sha256sum`"),
             ),
             Some(_) => {}
@@ -171,15 +156,8 @@ impl Check<'_> {
                     .help("add `listen = [\"127.0.0.1:8553\"]` under `[acme]`, or use a `key`"),
             );
         }
-        Some((format!("{USER_PREFIX}{name}").into(), digest?))
+        Some((format!("{USER_PREFIX}{name}").into(), digest?.into()))
     }
-}
-
-/// The place of a password's digest. A diagnostic shows the line of a place, and the text may be the password itself, so that
-/// dots replace it.
-fn redacted(digest: &PlacedText) -> Place {
-    const SHOWN: &str = "password-sha256 = \"…\"";
-    Place::in_line(&digest.place.file, digest.place.line, SHOWN, "password-sha256 = ".len()..SHOWN.len())
 }
 
 fn digest(text: &str) -> Option<PasswordDigest> {

@@ -69,7 +69,7 @@ pub(super) fn of(
     check.check_listeners(&spec);
     let allow = check.check_allow(&spec.allow);
     let guard = spec.guard.as_ref().map(|guard| check.check_guard(guard));
-    let refresh = spec.refresh.as_ref().map(|refresh| check.check_refresh(refresh)).unwrap_or_default();
+    let refresh = check.check_refresh(&spec.refresh);
     let watch = spec.reload.and_then(|reload| Some(reload.watch?.value));
     let files = check.check_named(file, included, named);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
