@@ -27,8 +27,8 @@ use crate::load::{self, Inputs};
 use crate::mirror::Health;
 use crate::networks::Networks;
 use crate::snapshot::{
-    ChaosText, Compiled, CompiledSteering, CookieSecrets, Origin, Party, Policy, Provenance, RateLimit, ServerIdentity,
-    Settings, Snapshot, Transfers,
+    ChaosText, Compiled, CompiledSteering, CookieSecrets, Origin, Party, Policy, Provenance, ServerIdentity, Settings,
+    Snapshot, Transfers,
 };
 use crate::steer::{Condition, Draft, Horizon, Laid, RegionTable, Rule, Won};
 use crate::zone::ZoneSet;

@@ -12,7 +12,7 @@ use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::reader::ConfigReader;
+use super::reader::ParsedText;
 use super::row::{KeyTable, KeyType};
 
 /// The tables with names of the operator, or of a list, and the word that begins a sentence about an entry of each.
@@ -25,7 +25,7 @@ pub(crate) struct WrittenKeys(BTreeMap<String, [u8; SHA256_OUTPUT_LEN]>);
 
 impl WrittenKeys {
     /// The keys of the main file and of those that it includes.
-    pub(super) fn of(documents: &[(&ConfigReader<'_>, &DeTable<'_>)]) -> Self {
+    pub(super) fn of<'r, 't: 'r>(documents: impl Iterator<Item = &'r ParsedText<'t>>) -> Self {
         let mut digested: BTreeMap<String, Context> = BTreeMap::new();
         for (reader, tree) in documents {
             add_keys(tree, KeyTable { title: "", rows: reader.rows() }, &mut digested);

@@ -16,11 +16,11 @@ use toml::de::{DeTable, DeValue};
 use super::check::folder_of;
 use super::field::Section as _;
 use super::fleet::STATE_NAME;
-use super::reader::ConfigReader;
+use super::reader::{ConfigReader, ParsedText};
 use super::row::{KeyType, Rows as _};
 use super::sides::{SHARED, own_keys};
 use super::source::ConfigSource;
-use super::spec::Spec;
+use super::spec::{self, Spec};
 use super::table::Table;
 use super::{PlacedText, source, value};
 use crate::base::diagnostic::Diagnostic;
@@ -37,10 +37,13 @@ pub(crate) struct SharedText {
 
 /// The shared parts of a configuration, by its files, the main one first. The configuration must be valid.
 pub(crate) fn shared_texts(path: &Path, intake: &Intake) -> Result<Vec<SharedText>, Vec<Diagnostic>> {
-    let shared = |tree: &DeTable<'_>, path: &Path| SharedText { path: path.to_path_buf(), text: shared_text(tree) };
-    of_files(path, intake, |files| {
-        files.iter().map(|(source, _, tree)| shared(tree, &source.file.path)).collect::<Vec<_>>()
-    })
+    let sources = sources(path, intake)?;
+    let parsed = spec::parse(&sources)?;
+    let shared = |(source, (_, tree)): (&ConfigSource, &ParsedText<'_>)| SharedText {
+        path: source.file.path.clone(),
+        text: shared_text(tree),
+    };
+    Ok(sources.iter().zip(&parsed).map(shared).collect())
 }
 
 /// The readers of the texts of a layer.
@@ -59,44 +62,26 @@ pub(crate) struct BundleUse {
 
 /// The use of bundles by a configuration, whose other problems do not count. `None` without `[fleet]`, or if it cannot be read.
 pub(crate) fn bundle_use(path: &Path, intake: &Intake) -> Option<BundleUse> {
-    let read = of_files(path, intake, |files| {
-        let documents: Vec<_> = files.iter().map(|(_, reader, tree)| (*reader, *tree)).collect();
-        let spec = Spec::read(Table::document(&documents));
-        let fleet = spec.fleet.as_ref()?;
-        let control = spec.control.as_ref();
-        let beside = || Some(path_of(control?.state.as_ref()?)?.with_file_name(STATE_NAME));
-        let state = fleet.state.as_ref().and_then(path_of).or_else(beside)?;
-        Some(BundleUse { state, is_deaf: !fleet.rollout })
-    });
-    read.ok().flatten()
+    let sources = sources(path, intake).ok()?;
+    let spec = Spec::read(Table::document(spec::parse(&sources).ok()?.iter()));
+    let fleet = spec.fleet.as_ref()?;
+    let control = spec.control.as_ref();
+    let beside = || Some(path_of(control?.state.as_ref()?)?.with_file_name(STATE_NAME));
+    let state = fleet.state.as_ref().and_then(path_of).or_else(beside)?;
+    Some(BundleUse { state, is_deaf: !fleet.rollout })
 }
 
 fn path_of(text: &PlacedText) -> Option<PathBuf> {
     value::word(&text.value).ok().map(|path| folder_of(text).join(&*path))
 }
 
-/// A file of a configuration with its tree.
-type ParsedFile<'r> = (&'r ConfigSource, &'r ConfigReader<'r>, &'r DeTable<'r>);
-
-/// Parses the files of a configuration.
-fn of_files<T>(path: &Path, intake: &Intake, then: impl FnOnce(&[ParsedFile<'_>]) -> T) -> Result<T, Vec<Diagnostic>> {
+/// Reads the files of a configuration, the main one first.
+fn sources(path: &Path, intake: &Intake) -> Result<Vec<ConfigSource>, Vec<Diagnostic>> {
     let mut sources = vec![source::read_main(path, intake)?];
-    let patterns = {
-        let main = ConfigReader::new(sources[0].file.file.clone(), &sources[0].text, Spec::PART);
-        let Some(tree) = main.parse() else { return Err(main.into_problems()) };
-        Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default()
-    };
+    let patterns = spec::patterns(&spec::parse(&sources)?);
     let included = source::read_included(&sources[0], &patterns, intake)?;
     sources.extend(included);
-    let readers: Vec<ConfigReader<'_>> =
-        sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text, Spec::PART)).collect();
-    let trees: Vec<_> = readers.iter().map(ConfigReader::parse).collect();
-    if trees.iter().any(Option::is_none) {
-        return Err(readers.into_iter().flat_map(ConfigReader::into_problems).collect());
-    }
-    let parsed = sources.iter().zip(&readers).zip(trees.iter().flatten());
-    let parsed: Vec<ParsedFile<'_>> = parsed.map(|((source, reader), tree)| (source, reader, tree)).collect();
-    Ok(then(&parsed))
+    Ok(sources)
 }
 
 /// The shared parts of a tree as TOML: a header for each table or named entry, and a line for each key.
@@ -205,7 +190,7 @@ mod tests {
     /// The tree of a text as shared parts.
     fn shared(text: &str) -> String {
         let reader = ConfigReader::new("pharos.toml".into(), text, Spec::PART);
-        shared_text(&reader.parse().unwrap_or_else(|| panic!("{text}")))
+        shared_text(&reader.parse().unwrap_or_else(|_| panic!("{text}")).1)
     }
 
     #[test]

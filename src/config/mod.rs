@@ -94,7 +94,7 @@ pub(crate) use mirrors::MirrorEntry;
 pub use networks::Network;
 pub(crate) use probe::TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT;
 pub use probe::{Canary, Probe};
-use reader::ConfigReader;
+use reader::{ConfigReader, parse_all};
 pub(crate) use registry::{AskConfig, RegistryConfig};
 pub(crate) use request_log::RequestLogConfig;
 pub(crate) use resolver::Resolver;
@@ -168,34 +168,20 @@ fn read_texts(
             .help(format!("keep it to {} bytes; is it the right file?", limits::MAX_FILE_OCTETS));
         return Err(vec![problem]);
     }
-    let main = ConfigReader::new(file.into(), text, Spec::PART);
-    let Some(tree) = main.parse() else { return Err(main.into_problems()) };
-    let over: Vec<ConfigReader<'_>> = intake.layer().into_iter().flat_map(layering::readers).collect();
-    let over_trees: Vec<_> = over.iter().filter_map(ConfigReader::parse).collect();
-    if over_trees.len() < over.len() {
-        return Err(over.into_iter().flat_map(ConfigReader::into_problems).collect());
-    }
-    let patterns = Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default();
+    let main = [ConfigReader::new(file.into(), text, Spec::PART).parse().map_err(|problem| vec![*problem])?];
+    let over = parse_all(intake.layer().into_iter().flat_map(layering::readers))?;
     // Stop without the included files: references to their names would cause false errors.
-    let sources = include(&patterns)?;
-    let readers: Vec<ConfigReader<'_>> =
-        sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text, Spec::PART)).collect();
-    let trees: Vec<_> = readers.iter().map(ConfigReader::parse).collect();
-    if trees.iter().any(Option::is_none) {
-        return Err(readers.into_iter().flat_map(ConfigReader::into_problems).collect());
-    }
-    let mut documents = vec![(&main, &tree)];
-    documents.extend(readers.iter().zip(trees.iter().flatten()));
-    let shared: Vec<_> = over.iter().zip(&over_trees).collect();
-    let document = match shared.is_empty() {
-        true => Table::document(&documents),
-        false => Table::layered(&documents, Table::document(&shared)),
-    };
-    let spec = spec::read(document);
-    let written = WrittenKeys::of(&documents);
-    let named = documents.iter().chain(&shared).flat_map(|(reader, _)| reader.named_files()).collect();
-    let mut problems = main.into_problems();
-    problems.extend(readers.into_iter().chain(over).flat_map(ConfigReader::into_problems));
+    let sources = include(&spec::patterns(&main))?;
+    let included = spec::parse(&sources)?;
+    let own = || main.iter().chain(&included);
+    let spec = spec::read(match over.is_empty() {
+        true => Table::document(own()),
+        false => Table::layered(own(), Table::document(over.iter())),
+    });
+    let written = WrittenKeys::of(own());
+    let named = own().chain(&over).flat_map(|(reader, _)| reader.named_files()).collect();
+    let parsed = main.into_iter().chain(included).chain(over);
+    let mut problems: Vec<_> = parsed.flat_map(|(reader, _)| reader.into_problems()).collect();
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
     let mut config = meaning::of((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.written = written;

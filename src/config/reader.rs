@@ -1,6 +1,5 @@
 //! The text of one file of the configuration: its tree, the places in it, and the problems met so far.
 //!
-//! **Invariants**: a text without a tree has exactly one problem.
 //! **Not here**: tables ([`super::table`]) and values ([`super::typed`]) of the tree.
 
 use std::cell::RefCell;
@@ -12,6 +11,18 @@ use toml::de::DeTable;
 use super::row::{KeyTable, KeyType, Row};
 use super::{FileUse, PlacedText};
 use crate::base::diagnostic::{Diagnostic, Place};
+
+/// A text with its tree.
+pub(super) type ParsedText<'t> = (ConfigReader<'t>, DeTable<'t>);
+
+/// Parses all texts. Returns the problems of those without a tree, if there are any.
+pub(super) fn parse_all<'t>(
+    readers: impl Iterator<Item = ConfigReader<'t>>,
+) -> Result<Vec<ParsedText<'t>>, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let parsed = readers.filter_map(|reader| reader.parse().map_err(|problem| problems.push(*problem)).ok()).collect();
+    if problems.is_empty() { Ok(parsed) } else { Err(problems) }
+}
 
 /// The remedies by the start of the parser's message.
 const SYNTAX_HELPS: [(&str, &str); 8] = [
@@ -49,16 +60,13 @@ impl<'t> ConfigReader<'t> {
         ConfigReader { file, text, top, line_starts, problems: RefCell::default(), files: RefCell::default() }
     }
 
-    /// The document as a tree; `None` if its syntax is wrong. Then the first error is reported, and no other.
-    pub(super) fn parse(&self) -> Option<DeTable<'t>> {
+    /// The document as a tree. If its syntax is wrong, returns the first error.
+    pub(super) fn parse(self) -> Result<ParsedText<'t>, Box<Diagnostic>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         // The parser lists errors of structure before those of values; operators read from the top.
         match errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-            None => Some(document.into_inner()),
-            Some(first) => {
-                self.report(self.syntax(first));
-                None
-            }
+            None => Ok((self, document.into_inner())),
+            Some(first) => Err(Box::new(self.syntax(first))),
         }
     }
 

@@ -20,15 +20,18 @@ use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
 use super::networks::NetworkSpec;
 use super::probe::ProbeSpec;
+use super::reader::{ConfigReader, ParsedText, parse_all};
 use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
 use super::row::{KeyRow, KeyTable, Restart, Rows as _, Strs, names, same, table, tables, texts};
 use super::signing::DnssecSpec;
+use super::source::ConfigSource;
 use super::table::Table;
 use super::transfer::KeySpec;
 use super::zone::{ZoneSpec, Zones};
 use super::{Config, limits};
+use crate::base::diagnostic::Diagnostic;
 
 section! {
     /// The whole configuration as written.
@@ -123,6 +126,16 @@ impl Field<Strs> for Followed {
         table.take(key.row().name);
         Followed
     }
+}
+
+/// Parses files of the configuration.
+pub(super) fn parse(sources: &[ConfigSource]) -> Result<Vec<ParsedText<'_>>, Vec<Diagnostic>> {
+    parse_all(sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text, Spec::PART)))
+}
+
+/// The names and patterns of `include` in the main file.
+pub(super) fn patterns(main: &[ParsedText<'_>]) -> Vec<PlacedText> {
+    Table::document(main.iter()).take("include").map(|value| value.texts()).unwrap_or_default()
 }
 
 /// Reads the document of all files.

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeTable;
 
-use super::reader::ConfigReader;
+use super::reader::{ConfigReader, ParsedText};
 use super::row::{Absent, KeyType, Row};
 use super::sides::{NEEDS_OWN, SHARED, own_keys};
 use super::typed::{OwnPart, Value};
@@ -71,10 +71,10 @@ impl<'r, 't> Table<'r, 't> {
     /// The document: the tables of the main file, which comes first, and of the files that it includes.
     ///
     /// A key that two files have is reported, unless it is a collection.
-    pub(super) fn document(files: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)]) -> Self {
-        let (main, tree) = *files.first().expect("a config has a main file");
+    pub(super) fn document(mut files: impl Iterator<Item = &'r ParsedText<'t>>) -> Self {
+        let (main, tree) = files.next().expect("a config has a main file");
         let mut document = Table::new(main, "the config".to_string(), main.whole_file(), tree);
-        for (reader, tree) in &files[1..] {
+        for (reader, tree) in files {
             for value in Table::new(reader, String::new(), reader.whole_file(), tree).left {
                 if value.key == INCLUDE {
                     reader.report(
@@ -96,7 +96,7 @@ impl<'r, 't> Table<'r, 't> {
 
     /// The document of the machine's own files under that of a bundle: shared tables come from the bundle, with the keys in these
     /// that are the machine's own.
-    pub(super) fn layered(own: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)], shared: Self) -> Self {
+    pub(super) fn layered(own: impl Iterator<Item = &'r ParsedText<'t>>, shared: Self) -> Self {
         let mut document = Table::document(own);
         let is_shared = |value: &Value<'_, '_>| SHARED.contains(&value.key);
         let (under, left): (Vec<_>, Vec<_>) = std::mem::take(&mut document.left).into_iter().partition(is_shared);

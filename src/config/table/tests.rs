@@ -8,11 +8,11 @@ use crate::config::spec::Spec;
 /// The problems that `read` reports for a text, each as `code: message`.
 fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
     let reader = ConfigReader::new("pharos.toml".into(), text, Spec::PART);
-    if let Some(tree) = reader.parse() {
-        let mut table = Table::document(&[(&reader, &tree)]);
-        read(&mut table);
-        table.finish();
-    }
+    let parsed = [reader.parse().unwrap()];
+    let mut table = Table::document(parsed.iter());
+    read(&mut table);
+    table.finish();
+    let [(reader, _)] = parsed;
     reader.into_problems().iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()
 }
 
@@ -20,8 +20,7 @@ fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
 fn one_value_is_a_list_of_one() {
     let read = |text| {
         let reader = ConfigReader::new("pharos.toml".into(), text, Spec::PART);
-        let tree = reader.parse().unwrap();
-        let texts = Table::document(&[(&reader, &tree)]).take("a").unwrap().texts();
+        let texts = Table::document([reader.parse().unwrap()].iter()).take("a").unwrap().texts();
         texts.iter().map(|text| text.value.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(read("a = 'x'"), ["x"]);
@@ -65,8 +64,8 @@ fn numbers_have_a_range() {
 #[test]
 fn a_place_ends_with_its_line_and_accepts_crlf() {
     let reader = ConfigReader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n", Spec::PART);
-    let tree = reader.parse().unwrap();
-    let mut table = Table::document(&[(&reader, &tree)]);
+    let parsed = [reader.parse().unwrap()];
+    let mut table = Table::document(parsed.iter());
     assert_eq!(&*table.take("b").unwrap().place().text, "b = \"\"\"x");
     assert_eq!(table.take("a").unwrap().place().columns, 4..5);
 }
@@ -74,9 +73,7 @@ fn a_place_ends_with_its_line_and_accepts_crlf() {
 #[test]
 fn syntax_stops_at_the_first_with_place_and_remedy() {
     let reader = ConfigReader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n", Spec::PART);
-    assert!(reader.parse().is_none());
-    let problems = reader.into_problems();
-    assert_eq!(problems.len(), 1);
+    let problem = reader.parse().unwrap_err();
     let expected = "\
 error[syntax]: string values must be quoted, expected literal string
  --> pharos.toml:2:10
@@ -85,5 +82,5 @@ error[syntax]: string values must be quoted, expected literal string
   |          ^^^^^^^^^ here
   |
   = help: put text in quotes: `\"text\"`";
-    assert_eq!(problems[0].render(Style::Plain), expected);
+    assert_eq!(problem.render(Style::Plain), expected);
 }
