@@ -140,52 +140,41 @@ impl InputFile {
 }
 
 impl FileUse {
+    /// The position in the list of named files; and the bound in bytes, with the deadline.
+    fn terms(self) -> (u8, FileKind) {
+        match self {
+            FileUse::Config => (0, FileKind::Config),
+            FileUse::Cookies => (1, FileKind::Cookies),
+            FileUse::Pem => (2, FileKind::Pem),
+            FileUse::Roots => (2, FileKind::Roots),
+            FileUse::Token => (3, FileKind::Secret),
+            FileUse::Secret | FileUse::SigningKey => (4, FileKind::Secret),
+            FileUse::Zone => (5, FileKind::Zone),
+            FileUse::Network(NetworkKind::Mmdb) => (6, FileKind::Database),
+            FileUse::Network(_) => (6, FileKind::Feed),
+            FileUse::Copy => (7, FileKind::State),
+            FileUse::Socket => (8, FileKind::State),
+            FileUse::Overrides => (9, FileKind::State),
+            FileUse::ProbeState => (10, FileKind::State),
+            FileUse::HostState => (11, FileKind::State),
+            FileUse::Fetched(NetworkKind::Mmdb) => (12, FileKind::Database),
+            FileUse::Fetched(_) => (12, FileKind::Feed),
+            FileUse::Challenges => (13, FileKind::State),
+            FileUse::RequestLog => (14, FileKind::State),
+            FileUse::History => (15, FileKind::State),
+            FileUse::Fleet => (16, FileKind::State),
+            FileUse::Signatures => (17, FileKind::State),
+        }
+    }
+
     /// The bound in bytes, and the deadline.
     pub(crate) fn kind(self) -> FileKind {
-        match self {
-            FileUse::Config => FileKind::Config,
-            FileUse::Zone => FileKind::Zone,
-            FileUse::Network(NetworkKind::Mmdb) | FileUse::Fetched(NetworkKind::Mmdb) => FileKind::Database,
-            FileUse::Network(_) | FileUse::Fetched(_) => FileKind::Feed,
-            FileUse::Cookies => FileKind::Cookies,
-            FileUse::Token | FileUse::Secret | FileUse::SigningKey => FileKind::Secret,
-            FileUse::Pem => FileKind::Pem,
-            FileUse::Roots => FileKind::Roots,
-            FileUse::Copy
-            | FileUse::Socket
-            | FileUse::Overrides
-            | FileUse::Challenges
-            | FileUse::History
-            | FileUse::ProbeState
-            | FileUse::HostState
-            | FileUse::RequestLog
-            | FileUse::Fleet
-            | FileUse::Signatures => FileKind::State,
-        }
+        self.terms().1
     }
 
     /// The position in the list of named files.
     pub(super) fn rank(self) -> u8 {
-        match self {
-            FileUse::Config => 0,
-            FileUse::Cookies => 1,
-            FileUse::Pem | FileUse::Roots => 2,
-            FileUse::Token => 3,
-            FileUse::Secret | FileUse::SigningKey => 4,
-            FileUse::Zone => 5,
-            FileUse::Network(_) => 6,
-            FileUse::Copy => 7,
-            FileUse::Socket => 8,
-            FileUse::Overrides => 9,
-            FileUse::ProbeState => 10,
-            FileUse::HostState => 11,
-            FileUse::Fetched(_) => 12,
-            FileUse::Challenges => 13,
-            FileUse::RequestLog => 14,
-            FileUse::History => 15,
-            FileUse::Fleet => 16,
-            FileUse::Signatures => 17,
-        }
+        self.terms().0
     }
 
     /// True if the server writes the file.

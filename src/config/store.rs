@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::value::{Fault, is_host};
-use super::{InputFile, TlsFiles};
+use super::value::{Fault, bracketed, is_host, split_port};
+use super::{InputFile, TlsFiles, value};
 use crate::base::words::{Worded as _, words};
 
 /// The most members of etcd. etcd's documentation recommends seven at most; the rest is for addresses that move.
@@ -136,14 +136,9 @@ fn etcd(is_secure: bool, rest: &str) -> Result<StoreUrl, Fault> {
 /// A member of etcd, with its port.
 fn member(text: &str) -> Result<Arc<str>, Fault> {
     let fault = || bad(format!("`{text}` is not a member of etcd"), "write `HOST:2379`, with a comma between members");
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-            (host, digits.then(|| port.parse().ok()).flatten().filter(|port| *port > 0).ok_or_else(fault)?)
-        }
-        _ => (text, ETCD_PORT),
-    };
-    let is_known = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    let (host, port) = split_port(text);
+    let port = port.map_or(Some(ETCD_PORT), value::port).ok_or_else(fault)?;
+    let is_known = match bracketed(host) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => is_host(host),
     };

@@ -49,8 +49,6 @@ pub(super) fn of(
     check.check_deployment(&spec);
     check.check_steered_mirrors(&horizons, &mirrors, &zones);
     let dns = check.check_dns(&spec.dns);
-    let dnssec = spec.dnssec.as_ref().map(|dnssec| check.check_dnssec(dnssec));
-    let dnstap = spec.dnstap.as_ref().and_then(|dnstap| check.check_dnstap(dnstap));
     let mut registry = check.check_whole_registry(&spec, &zones, &horizons, &mirrors);
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, spec.control.as_ref()));
     let probe =
@@ -64,41 +62,34 @@ pub(super) fn of(
         (registry.ask, registry.ask_canonical) = check.check_ask(spec, registry, probe.as_ref());
     }
     let fleet = spec.fleet.as_ref().and_then(|fleet| check.check_fleet(fleet, &dns, control.as_ref()));
-    let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
-    let allow = check.check_allow(&spec.allow);
-    let guard = spec.guard.as_ref().map(|guard| check.check_guard(guard));
-    let refresh = check.check_refresh(&spec.refresh);
-    let watch = spec.reload.and_then(|reload| Some(reload.watch?.value));
-    let files = check.check_named(file, included, named);
-    let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
         digest: digest.into(),
         written: WrittenKeys::default(),
-        files,
-        allow,
+        files: check.check_named(file, included, named),
+        allow: check.check_allow(&spec.allow),
         dns,
-        dnssec,
-        dnstap,
+        dnssec: spec.dnssec.as_ref().map(|dnssec| check.check_dnssec(dnssec)),
+        dnstap: spec.dnstap.as_ref().and_then(|dnstap| check.check_dnstap(dnstap)),
         registry,
         admin,
         acme,
         control,
         fleet,
         probe,
-        resolver,
+        resolver: check.check_resolver(spec.resolver.as_ref()),
         keys,
         zones,
         services,
         networks,
-        mirrors,
+        mirrors: mirrors.entries,
         horizons,
-        watch,
-        guard,
-        refresh,
-        written_addresses,
+        watch: spec.reload.and_then(|reload| Some(reload.watch?.value)),
+        guard: spec.guard.as_ref().map(|guard| check.check_guard(guard)),
+        refresh: check.check_refresh(&spec.refresh),
+        written_addresses: check.written_addresses,
     }
 }
 

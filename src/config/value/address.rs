@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Fault;
+use super::{Fault, bracketed};
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Prefix, PrefixError};
 use crate::base::special;
@@ -39,8 +39,7 @@ fn is_number(text: &str) -> bool {
 }
 
 fn is_bracketed(address: &str) -> bool {
-    let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+    bracketed(address).is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
 }
 
 /// The address of a server to send to: with a port, or with the default one.

@@ -17,8 +17,8 @@ pub(super) use address::{
 pub(super) use geography::{continent, country, subdivision};
 pub(crate) use url::{UpstreamConfig, is_loopback};
 pub(super) use url::{
-    account_page, fetch_url, host_of, is_local_url, mirror_path, mirror_url, page, path_prefix, path_target,
-    plain_host, proxy, repository, upstream,
+    account_page, bracketed, fetch_url, host_of, is_local_url, mirror_path, mirror_url, page, path_prefix, path_target,
+    plain_host, port, proxy, repository, split_port, upstream,
 };
 
 use super::limits;

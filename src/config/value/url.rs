@@ -25,14 +25,13 @@ impl UpstreamConfig {
     /// The host; an IPv6 address without brackets.
     pub(crate) fn host(&self) -> &str {
         let host = host_of(self);
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+        bracketed(host).unwrap_or(host)
     }
 
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         let own = if &*self.scheme == "https" { 443 } else { 80 };
-        let written = self.authority.strip_prefix(host_of(self)).and_then(|rest| rest.strip_prefix(':'));
-        written.and_then(|port| port.parse().ok()).unwrap_or(own)
+        split_port(&self.authority).1.and_then(|port| port.parse().ok()).unwrap_or(own)
     }
 }
 
@@ -85,16 +84,12 @@ fn url_with_braces(text: &str) -> Result<Url<'_>, Fault> {
     if authority.contains('@') {
         return Err(bad("has a user in it", "remove user and password: all clients are sent to this URL"));
     }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            let digits = !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_digit());
-            let port = digits.then(|| port.parse::<u16>().ok()).flatten().filter(|port| *port > 0);
-            (host, Some(port.ok_or_else(|| bad("has a bad port", "ports are numbers from 1 to 65535"))?))
-        }
-        _ => (authority, None),
-    };
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match literal {
+    let (host, written) = split_port(authority);
+    let port = written.and_then(port);
+    if port.is_none() && written.is_some() {
+        return Err(bad("has a bad port", "ports are numbers from 1 to 65535"));
+    }
+    let host = match bracketed(host) {
         Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => host.to_ascii_lowercase(),
         None if is_host(host.strip_suffix('.').unwrap_or(host)) => {
             host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
@@ -146,12 +141,12 @@ pub(in crate::config) fn proxy(text: &str) -> Result<Arc<str>, Fault> {
 
 /// True for a URL on this machine.
 pub(in crate::config) fn is_local_url(text: &str) -> bool {
-    url(text).is_ok_and(|url| is_loopback(host_in(&url.authority)))
+    url(text).is_ok_and(|url| is_loopback(split_port(&url.authority).0))
 }
 
 /// True for a host on this machine: `localhost` and names below it (RFC 6761 §6.3), 127.0.0.0/8, ::1.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = bracketed(host).unwrap_or(host);
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
@@ -305,19 +300,31 @@ pub(in crate::config) fn account_page(text: &str) -> Result<Arc<str>, Fault> {
 /// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for a text that is no URL.
 pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
     let Url { scheme, authority, .. } = url(text).ok()?;
-    (scheme == "http").then(|| host_in(&authority).to_string())
+    (scheme == "http").then(|| split_port(&authority).0.to_string())
 }
 
 /// The host of an upstream.
 pub(in crate::config) fn host_of(upstream: &UpstreamConfig) -> &str {
-    host_in(&upstream.authority)
+    split_port(&upstream.authority).0
 }
 
-fn host_in(authority: &str) -> &str {
+/// A host, an IPv6 address with its brackets, and its port as written.
+pub(in crate::config) fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
     }
+}
+
+/// A port that can be connected to, in digits alone.
+pub(in crate::config) fn port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port > 0)
+}
+
+/// The text in brackets.
+pub(in crate::config) fn bracketed(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
 }
 
 #[cfg(test)]
