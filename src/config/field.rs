@@ -68,7 +68,7 @@ macro_rules! section {
                 // Fields are filled in the order of the rows: a range may end at the number of an earlier one.
                 let spec = $name {
                     $($field: $crate::config::field::Field::take(&mut table, &$key),)*
-                    table: $crate::config::field::Outline { place: table.place().clone(), unknown: table.len() },
+                    table: $crate::config::field::Outline { place: table.place.clone(), unknown: table.len() },
                 };
                 $($then(&spec, &table);)?
                 table.finish();
@@ -203,7 +203,7 @@ impl<S: Section> Field<S> for Option<S> {
 impl<S: Section> Field<S> for S {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<S>) -> Self {
         let written: Option<S> = Field::take(table, key);
-        written.unwrap_or_else(|| S::absent(table.place().clone()))
+        written.unwrap_or_else(|| S::absent(table.place.clone()))
     }
 }
 

@@ -152,7 +152,7 @@ impl Check<'_> {
         if let Some(over) = rules.iter().filter(|rule| is_one(&rule.list())).nth(most) {
             self.report(
                 Diagnostic::error("too-many", format!("more than {most} rules of a horizon have `{key}`"))
-                    .at(over.place().clone(), "one too many")
+                    .at(over.keys.table.place.clone(), "one too many")
                     .help("merge rules that have the same mirrors, or list the mirrors of some in order"),
             );
         }

@@ -97,8 +97,8 @@ fn complete(spec: &MirrorSpec, table: &Table<'_, '_>) {
     // A key left over is likely one of these misspelt, and is reported as unknown.
     if !table.has("addresses") && !table.has("host") && !table.has("url") && table.len() == 0 {
         table.reader.report(
-            Diagnostic::error("missing-key", format!("{} has no `addresses`, `host` or `url`", table.title()))
-                .at(table.place().clone(), "nothing to steer to")
+            Diagnostic::error("missing-key", format!("{} has no `addresses`, `host` or `url`", table.title))
+                .at(table.place.clone(), "nothing to steer to")
                 .help(
                     "add `addresses = [\"192.0.2.10\", \"2001:db8::10\"]`, `host = \"…\"` to have a name resolved, or \
                      `url = \"…\"` for a bucket",

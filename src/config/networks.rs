@@ -139,8 +139,8 @@ impl NetworkSpec {
 fn complete(spec: &NetworkSpec, table: &Table<'_, '_>) {
     let lone = ["every", "account", "key-file", "sha256", "pin"].into_iter().find(|key| table.has(key));
     let problem = |key: &str, needs: &str, help: &str| {
-        Diagnostic::error("missing-key", format!("{} has `{key}` without `{needs}`", table.title()))
-            .at(table.place().clone(), format!("`{needs}` is missing"))
+        Diagnostic::error("missing-key", format!("{} has `{key}` without `{needs}`", table.title))
+            .at(table.place.clone(), format!("`{needs}` is missing"))
             .help(help)
     };
     if let (None, Some(key)) = (&spec.url, lone) {
@@ -153,13 +153,13 @@ fn complete(spec: &NetworkSpec, table: &Table<'_, '_>) {
     let problem = match ["list", "feed", "mmdb", "file"].map(|key| table.has(key)) {
         [true, false, false, false] | [false, false, true, false] | [false, true, false, true] => None,
         [false, true, false, false] => Some(
-            Diagnostic::error("missing-key", format!("{} has no `file`", table.title()))
-                .at(table.place().clone(), "`file` is missing")
+            Diagnostic::error("missing-key", format!("{} has no `file`", table.title))
+                .at(table.place.clone(), "`file` is missing")
                 .help("add `file = \"…\"`: the feed as downloaded"),
         ),
         _ => Some(
-            Diagnostic::error("network-source", format!("{} does not have exactly one source", table.title()))
-                .at(table.place().clone(), "one source is needed")
+            Diagnostic::error("network-source", format!("{} does not have exactly one source", table.title))
+                .at(table.place.clone(), "one source is needed")
                 .help("write `{ list = \"FILE\" }`, `{ mmdb = \"FILE\" }` or `{ feed = \"aws\", file = \"FILE\" }`"),
         ),
     };

@@ -157,14 +157,26 @@ pub struct Canary {
 impl Probe {
     /// Probes of a name with the defaults of `[probe]`.
     pub fn of_name(name: Arc<str>) -> Self {
-        let spec = ProbeSpec::absent(Place::whole_file(&"".into()));
+        Probe::of(name, &ProbeSpec::absent(Place::whole_file(&"".into())))
+    }
+
+    /// Probes with the numbers and durations of a table; content is unchecked, the roots are the system's, and nothing is kept.
+    fn of(name: Arc<str>, spec: &ProbeSpec) -> Self {
+        // A default never contradicts a written key.
+        let max_hold_down =
+            spec.max_hold_down.as_ref().map_or(MAX_HOLD_DOWN_DEFAULT.max(spec.hold_down), |max| max.value);
         Probe {
             name,
-            port: limits::MIRROR_PORT,
+            port: spec.port.unwrap_or(limits::MIRROR_PORT),
             interval: spec.interval,
-            retry: RETRY_DEFAULT,
+            retry: spec.retry.as_ref().map_or(RETRY_DEFAULT.min(spec.interval), |retry| retry.value),
             timeout: spec.timeout,
-            thresholds: thresholds(&spec, MAX_HOLD_DOWN_DEFAULT),
+            thresholds: Thresholds {
+                fall: spec.fall,
+                rise: spec.rise,
+                hold_down_ms: spec.hold_down.as_millis() as u64,
+                max_hold_down_ms: max_hold_down.as_millis() as u64,
+            },
             expiring: spec.expiring,
             canary: None,
             roots: None,
@@ -180,15 +192,6 @@ impl Canary {
         let repository = value::repository(repository).ok()?;
         let sha256 = digest.strip_prefix("sha256:").filter(|hex| is_hex(hex, 64))?;
         Some(Canary { repository, sha256: sha256.into(), size })
-    }
-}
-
-fn thresholds(spec: &ProbeSpec, max_hold_down: Duration) -> Thresholds {
-    Thresholds {
-        fall: spec.fall,
-        rise: spec.rise,
-        hold_down_ms: spec.hold_down.as_millis() as u64,
-        max_hold_down_ms: max_hold_down.as_millis() as u64,
     }
 }
 
@@ -212,20 +215,13 @@ impl Check<'_> {
                     .help("make it at least as long: the hold-down doubles up to it"),
             );
         }
-        // A default never contradicts a written key.
-        let max_hold_down = spec.max_hold_down.as_ref().map_or(MAX_HOLD_DOWN_DEFAULT.max(hold_down), |max| max.value);
-        let retry = spec.retry.as_ref().map_or(RETRY_DEFAULT.min(spec.interval), |retry| retry.value);
+        let of_registry = registry.map_or(limits::MIRROR_PORT, RegistryConfig::mirror_port);
         Some(Probe {
-            name,
-            port: spec.port.unwrap_or(registry.map_or(limits::MIRROR_PORT, RegistryConfig::mirror_port)),
-            interval: spec.interval,
-            retry,
-            timeout: spec.timeout,
-            thresholds: thresholds(spec, max_hold_down),
-            expiring: spec.expiring,
+            port: spec.port.unwrap_or(of_registry),
             canary: spec.canary.as_ref().and_then(|canary| self.check_canary(canary)),
             roots: spec.roots.as_ref().and_then(|roots| self.input(roots, FileUse::Roots)),
             state: spec.state.as_ref().and_then(|state| self.path(state)),
+            ..Probe::of(name, spec)
         })
     }
 

@@ -72,8 +72,8 @@ pub(super) fn report_both(
 pub(super) fn report_no_mirrors(is_canonical: bool, table: &Table<'_, '_>) {
     if !is_canonical && table.has("canonical") && !table.has("mirrors") && !table.has("nearest") {
         table.reader.report(
-            Diagnostic::error("missing-key", format!("`mirrors` is missing in {}", table.title()))
-                .at(table.place().clone(), "no mirror, and not `canonical = true`")
+            Diagnostic::error("missing-key", format!("`mirrors` is missing in {}", table.title))
+                .at(table.place.clone(), "no mirror, and not `canonical = true`")
                 .help("add `mirrors = [\"MIRROR\"]`"),
         );
     }

@@ -77,12 +77,20 @@ pub(crate) struct Resolver {
 
 impl Default for Resolver {
     fn default() -> Self {
-        let spec = ResolverSpec::absent(Place::whole_file(&"".into()));
+        Resolver::of(&ResolverSpec::absent(Place::whole_file(&"".into())))
+    }
+}
+
+impl Resolver {
+    /// The resolvers of this system, with the durations of a table.
+    fn of(spec: &ResolverSpec) -> Self {
+        // A default never contradicts a written key.
+        let greatest = spec.greatest_ttl.as_ref();
         Resolver {
             servers: Vec::new(),
             timeout: spec.timeout,
             least_ttl: spec.least_ttl,
-            greatest_ttl: GREATEST_TTL_DEFAULT,
+            greatest_ttl: greatest.map_or(GREATEST_TTL_DEFAULT.max(spec.least_ttl), |greatest| greatest.value),
             private: Vec::new(),
             state: None,
         }
@@ -90,8 +98,7 @@ impl Default for Resolver {
 }
 
 impl Check<'_> {
-    pub(super) fn check_resolver(&mut self, spec: Option<&ResolverSpec>) -> Resolver {
-        let Some(spec) = spec else { return Resolver::default() };
+    pub(super) fn check_resolver(&mut self, spec: &ResolverSpec) -> Resolver {
         if let Some(over) = spec.servers.as_ref().and_then(|texts| texts.get(limits::MAX_SERVERS)) {
             let message = format!("there are more than {} resolvers", limits::MAX_SERVERS);
             let help = "keep the best; two are asked at once, the others after a failure";
@@ -106,15 +113,11 @@ impl Check<'_> {
             );
         }
         let server = |text: &str| value::server_address(text, DNS_PORT);
-        // A default never contradicts a written key.
-        let greatest = spec.greatest_ttl.as_ref();
         Resolver {
             servers: spec.servers.iter().flatten().filter_map(|text| self.parse(text, server)).collect(),
-            timeout: spec.timeout,
-            least_ttl,
-            greatest_ttl: greatest.map_or(GREATEST_TTL_DEFAULT.max(least_ttl), |greatest| greatest.value),
             private: self.check_prefixes(&spec.private),
             state: spec.state.as_ref().and_then(|state| self.path(state)),
+            ..Resolver::of(spec)
         }
     }
 }

@@ -58,7 +58,7 @@ fn report_both_of_rule(keys: &RuleKeys, table: &Table<'_, '_>) {
 /// A rule as written.
 #[derive(Debug)]
 pub(super) struct RuleSpec {
-    keys: RuleKeys,
+    pub(super) keys: RuleKeys,
     /// The conditions on labels, in the order of the kinds.
     labels: Vec<(LabelKind, WrittenValues)>,
 }
@@ -117,11 +117,6 @@ const fn range(least: u32, greatest: u32) -> RangeInclusive<u64> {
 }
 
 impl RuleSpec {
-    /// The place of the rule.
-    pub(super) fn place(&self) -> &Place {
-        &self.keys.table.place
-    }
-
     /// Its mirrors and their order.
     pub(super) fn list(&self) -> ListSpec<'_> {
         ListSpec::new(&self.keys.mirrors, &self.keys.weights, &self.keys.nearest)
@@ -174,11 +169,11 @@ impl Check<'_> {
         let message = "a rule without conditions decides for every client";
         self.report(match next {
             Some(next) => Diagnostic::error("unconditional-rule", message)
-                .at(rule.place().clone(), "no condition")
-                .related(next.place().clone(), "so this rule and all below it never decide")
+                .at(rule.keys.table.place.clone(), "no condition")
+                .related(next.keys.table.place.clone(), "so this rule and all below it never decide")
                 .help("add a condition, or move its mirrors to `default`"),
             None => Diagnostic::warning("unconditional-rule", message)
-                .at(rule.place().clone(), "no condition")
+                .at(rule.keys.table.place.clone(), "no condition")
                 .help("add a condition, or move its mirrors to `default`, which no client reaches now"),
         });
     }
@@ -195,7 +190,7 @@ impl Check<'_> {
             ranking: self.check_ranking(spec.list(), mirrors),
             fallback: self.check_mirror_list(&spec.keys.fallback),
             is_canonical: spec.keys.canonical,
-            place: spec.place().clone(),
+            place: spec.keys.table.place.clone(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Field<Tables<SigningKeySpec>> for SigningKeySpecs {
         let row = key.row();
         let Some(value) = table.value(&row) else { return SigningKeySpecs(Vec::new()) };
         let elements = limit(table.reader, value.not_empty(), limits::MAX_SIGNING_KEYS, "keys");
-        let title = format!("a key of {}", table.title());
+        let title = format!("a key of {}", table.title);
         let read = elements.iter().filter_map(|element| {
             if element.is_table() {
                 return Some(SigningKeySpec::read(Table::of(element, &*title)?));

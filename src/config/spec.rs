@@ -87,7 +87,7 @@ section! {
         probe: Option<ProbeSpec> = table::<ProbeSpec>("probe").otherwise("off").restart_unless_kept(|a, b| a.probe.is_some() == b.probe.is_some()),
 
         /// Resolving the hosts of mirrors.
-        resolver: Option<ResolverSpec> = table::<ResolverSpec>("resolver").otherwise("the defaults of its keys"),
+        resolver: ResolverSpec = table::<ResolverSpec>("resolver").otherwise("the defaults of its keys"),
 
         /// Reloads that no operator asks for.
         reload: Option<ReloadSpec> = table::<ReloadSpec>("reload").otherwise("off"),

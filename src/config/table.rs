@@ -56,8 +56,9 @@ fn written_twice(subject: &str, value: &Value<'_, '_>, first: &Value<'_, '_>) ->
 pub(super) struct Table<'r, 't> {
     pub(super) reader: &'r ConfigReader<'t>,
     /// The operator's name for it, like `[dns]` or `a rule`.
-    title: String,
-    place: Place,
+    pub(super) title: String,
+    /// The place of its beginning.
+    pub(super) place: Place,
     left: Vec<Value<'r, 't>>,
     /// The keys asked for so far.
     known: Vec<&'static str>,
@@ -175,11 +176,6 @@ impl<'r, 't> Table<'r, 't> {
         Some(inner)
     }
 
-    /// The operator's name for it.
-    pub(super) fn title(&self) -> &str {
-        &self.title
-    }
-
     /// True if the operator wrote the key, here or in the table around this one.
     pub(super) fn has(&self, key: &str) -> bool {
         self.written.contains(&key)
@@ -188,11 +184,6 @@ impl<'r, 't> Table<'r, 't> {
     /// The title of a table in this one: `a rule` becomes `a rule of …`, others are put in backticks.
     pub(super) fn title_of(&self, part: &str) -> String {
         if part.starts_with("a ") { format!("{part} of {}", self.title) } else { format!("`{part}`") }
-    }
-
-    /// The place of its beginning.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
     }
 
     /// The value of a row, required or not.

@@ -23,9 +23,10 @@ use super::check::{Check, NameIndex};
 use super::differences::WrittenKeys;
 use super::mirrors::MirrorsConfig;
 use super::spec::Spec;
-use super::{Config, FileUse, HorizonConfig, Placed, PlacedText, Probe, RegistryConfig, SourceFile, ZoneConfig, value};
+use super::{Config, FileUse, HorizonConfig, Placed, PlacedText, Probe, RegistryConfig, SourceFile, ZoneConfig};
 use crate::base::diagnostic::{Diagnostic, nearest};
 use crate::base::ids::MirrorId;
+use crate::base::prefix::Prefix;
 use crate::base::warnings;
 use crate::files::Intake;
 
@@ -40,7 +41,8 @@ pub(super) fn of(
     problems: &mut Vec<Diagnostic>,
 ) -> Config {
     let mut check = begin(&spec, intake, problems);
-    let (mut mirrors, horizons) = check.check_steering(&spec);
+    let resolver = check.check_resolver(&spec.resolver);
+    let (mut mirrors, horizons) = check.check_steering(&spec, &resolver.private);
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
     let (mut zones, services) = check.check_zones(&spec.zones.0);
@@ -79,7 +81,7 @@ pub(super) fn of(
         control,
         fleet,
         probe,
-        resolver: check.check_resolver(spec.resolver.as_ref()),
+        resolver,
         keys,
         zones,
         services,
@@ -115,11 +117,9 @@ fn own_hosts(registry: Option<&RegistryConfig>, probe: Option<&Probe>) -> Vec<Ar
 }
 
 impl Check<'_> {
-    /// The mirrors, and the horizons that rank them.
-    fn check_steering(&mut self, spec: &Spec) -> (MirrorsConfig, Vec<HorizonConfig>) {
-        let private = spec.resolver.iter().flat_map(|resolver| &resolver.private);
-        let private: Vec<_> = private.filter_map(|text| value::prefix(&text.value).ok()).collect();
-        let mirrors = self.check_mirrors(&spec.mirrors, &private);
+    /// The mirrors, and the horizons that rank them. `private` are the private networks of `[resolver]`.
+    fn check_steering(&mut self, spec: &Spec, private: &[Prefix]) -> (MirrorsConfig, Vec<HorizonConfig>) {
+        let mirrors = self.check_mirrors(&spec.mirrors, private);
         let horizons: Vec<_> = spec.horizons.iter().map(|horizon| self.check_horizon(horizon, &mirrors)).collect();
         self.check_unused_mirrors(&spec.mirrors, &horizons);
         let broken = |id: MirrorId| mirrors.broken.contains(&id);
