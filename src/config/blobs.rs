@@ -7,7 +7,6 @@ use super::mirrors::MirrorsConfig;
 use super::value::{UpstreamConfig, host_of};
 use super::{BlobTarget, HorizonConfig, MirrorEntry, PlacedText, Steer, ZoneConfig};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
-use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 
 /// The steered owner that is the host of `blobs`.
@@ -68,9 +67,7 @@ impl Check<'_> {
 
     /// Reports a mirror that clients could reach by the steered name alone, which `blobs` does not give.
     pub(super) fn check_each_has_url(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
-        let has_no_url =
-            |id: &MirrorId| mirrors.entries[id.index()].mirror.content.url.is_none() && !mirrors.broken.contains(id);
-        let of_steered_name = horizon.mirrors().find(has_no_url).map(|id| &mirrors.entries[id.index()]);
+        let of_steered_name = mirrors.lacking(horizon.mirrors(), |mirror| mirror.content.url.is_some());
         let Some(MirrorEntry { mirror, place, .. }) = of_steered_name else { return };
         self.report(
             Diagnostic::error("missing-key", format!("`blobs` is missing, and mirror `{}` has no `url`", mirror.name))

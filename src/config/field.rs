@@ -83,8 +83,8 @@ pub(in crate::config) use section;
 #[derive(Debug)]
 pub(super) struct Named<S> {
     pub(super) name: PlacedText,
-    /// Its keys. `None` if the value is no table, which has been reported.
-    pub(super) keys: Option<S>,
+    /// Its keys. If the value is no table, which has been reported, those of an empty one.
+    pub(super) keys: S,
 }
 
 /// The number that is written, or the default; kept for the ranges of other keys.
@@ -242,6 +242,7 @@ impl<S: Section> Field<NamedTables<S>> for Vec<Named<S>> {
         let named = |value: &Value<'_, '_>| {
             let name = value.name();
             let keys = Table::of(value, format!("{} `{}`", S::PART.title, name.value)).map(S::read);
+            let keys = keys.unwrap_or_else(|| S::absent(name.place.clone()));
             Named { name, keys }
         };
         values.iter().map(named).collect()

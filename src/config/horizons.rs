@@ -118,9 +118,7 @@ impl HorizonConfig {
 impl Check<'_> {
     pub(super) fn check_horizon(&mut self, named: &Named<HorizonSpec>, mirrors: &MirrorsConfig) -> HorizonConfig {
         self.parse(&named.name, value::word);
-        // A value that is no table has been reported.
-        let absent = HorizonSpec::absent(named.name.place.clone());
-        let spec = named.keys.as_ref().unwrap_or(&absent);
+        let spec = &named.keys;
         for (index, rule) in spec.rules.iter().enumerate() {
             if rule.is_unconditional() {
                 self.report_unconditional(rule, spec.rules.get(index + 1));

@@ -139,6 +139,16 @@ pub(super) struct MirrorsConfig {
 }
 
 impl MirrorsConfig {
+    /// The first of these mirrors that lacks something, without those with an error.
+    pub(super) fn lacking(
+        &self,
+        mut ids: impl Iterator<Item = MirrorId>,
+        has: impl Fn(&Mirror) -> bool,
+    ) -> Option<&MirrorEntry> {
+        let id = ids.find(|id| !has(&self.entries[id.index()].mirror) && !self.broken.contains(id))?;
+        Some(&self.entries[id.index()])
+    }
+
     /// Lets no mirror redirect to these hosts, which lead back to mirrors or to canonical.
     pub(super) fn except_from_redirects(&mut self, hosts: &[Arc<str>]) {
         for entry in &mut self.entries {
@@ -176,7 +186,7 @@ impl Check<'_> {
             let before = self.problems.len();
             let mirror = self.check_mirror(index, specs, private, &mut seen);
             let has_no_address = mirror.v4.is_empty() && mirror.v6.is_empty() && mirror.host.is_none();
-            let location = spec.keys.as_ref().and_then(|keys| keys.location.as_ref());
+            let location = spec.keys.location.as_ref();
             let is_wrong = self.problems[before..].iter().any(Diagnostic::is_error)
                 || matches!(location, Some(LocationSpec(None)));
             if has_no_address || is_wrong {
@@ -199,7 +209,6 @@ impl Check<'_> {
         let Named { name, keys } = &specs[index];
         self.parse(name, value::word);
         let mut mirror = Mirror::named(name.value.clone());
-        let Some(keys) = keys else { return Mirror { addressing: UNRESOLVED, ..mirror } };
         let url = keys.url.as_ref().and_then(|url| self.parse(url, value::mirror_url));
         mirror.host = match &url {
             Some(url) => Some(url.host.clone()),
@@ -255,7 +264,7 @@ impl Check<'_> {
     pub(super) fn check_hosts(&mut self, specs: &[Named<MirrorSpec>], mirrors: &[MirrorEntry], zones: &[ZoneConfig]) {
         let steered: Vec<_> = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.clone()).collect();
         for (spec, entry) in specs.iter().zip(mirrors) {
-            let host = spec.keys.as_ref().and_then(|keys| keys.host.as_ref().or(keys.url.as_ref()));
+            let host = spec.keys.host.as_ref().or(spec.keys.url.as_ref());
             let Some((text, host)) = host.zip(entry.mirror.followed_host()) else { continue };
             let name = NameBuf::parse(host);
             if name.is_ok_and(|name| is_steered(name.as_name(), &steered)) {

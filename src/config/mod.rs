@@ -68,7 +68,7 @@ mod value;
 mod zone;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ pub(crate) use resolver::Resolver;
 use ring::digest::{Context, SHA256};
 use row::Rows as _;
 pub(crate) use rules::{ConditionConfig, RuleConfig};
-pub(crate) use signing::{DnssecConfig, KeyFiles, SigningConfig, SigningKeyConfig, repeated_key};
+pub(crate) use signing::{KeyFiles, SigningConfig, SigningKeyConfig, repeated_key};
 pub(crate) use socket::socket_of;
 use source::ConfigSource;
 pub(crate) use source::SourceFile;
@@ -218,8 +218,8 @@ pub struct Config {
     pub(crate) allow: Vec<&'static str>,
     /// `[dns]`
     pub(crate) dns: DnsConfig,
-    /// `[dnssec]`. `None` without the table.
-    pub(crate) dnssec: Option<DnssecConfig>,
+    /// `[dnssec] state`: the file that keeps signatures across restarts. `None` keeps nothing.
+    pub(crate) signatures: Option<PathBuf>,
     /// `[dnstap]`. `None` without the table: no response is copied.
     pub(crate) dnstap: Option<DnstapConfig>,
     /// `[registry]`. `None` without the table.

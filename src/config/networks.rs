@@ -203,7 +203,7 @@ impl Network {
 impl Check<'_> {
     pub(super) fn check_network(&mut self, spec: &Named<NetworkSpec>) -> Option<Network> {
         let name = self.parse(&spec.name, value::word);
-        let keys = spec.keys.as_ref()?;
+        let keys = &spec.keys;
         let provider = optional(keys.provider.as_ref(), |provider| self.parse(provider, value::provider));
         let fetch = optional(keys.url.as_ref(), |url| self.check_fetch(url, keys));
         let kind = keys.kind()?;

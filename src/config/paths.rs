@@ -12,8 +12,7 @@ use super::mirrors::MirrorsConfig;
 use super::row::text;
 use super::{HorizonConfig, MirrorEntry, PlacedText, value};
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::base::ids::MirrorId;
-use crate::mirror::{TemplateValues, UrlTemplate};
+use crate::mirror::{Mirror, TemplateValues};
 use crate::registry::{PathRule, PathRules};
 
 section! {
@@ -77,13 +76,8 @@ impl Check<'_> {
     /// Reports a mirror that no client could be sent to for a file.
     fn check_each_has_files(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
         let file = TemplateValues { blob: None, path: "", rest: "" };
-        let has_files = |url: &UrlTemplate| url.fill(&file).is_some();
-        let lacks_url = |id: &MirrorId| {
-            !mirrors.entries[id.index()].mirror.content.url.as_ref().is_some_and(has_files)
-                && !mirrors.broken.contains(id)
-        };
-        let Some(id) = horizon.mirrors().find(lacks_url) else { return };
-        let MirrorEntry { mirror, place, .. } = &mirrors.entries[id.index()];
+        let has_files = |mirror: &Mirror| mirror.content.url.as_ref().is_some_and(|url| url.fill(&file).is_some());
+        let Some(MirrorEntry { mirror, place, .. }) = mirrors.lacking(horizon.mirrors(), has_files) else { return };
         self.report(
             Diagnostic::error("mirror-without-files", format!("mirror `{}` has no `url` for files", mirror.name))
                 .at(place.clone(), "cannot be asked for a file")

@@ -29,7 +29,7 @@ section! {
         /// Without it, a start signs all zones anew, which takes a second for each 50,000 RRsets.
         state: Option<PlacedText> = file("state", FileUse::Signatures)
             .otherwise("not kept")
-            .restart_unless(same!(config => config.dnssec.as_ref().and_then(|dnssec| dnssec.state.as_ref())))
+            .restart_unless(same!(config => config.signatures.as_ref()))
             .example("\"/var/lib/pharos/dnssec\""),
     }
 }
@@ -127,13 +127,6 @@ fn pair(file: &PlacedText) -> Option<[PlacedText; 2]> {
     )
 }
 
-/// `[dnssec]`
-#[derive(Clone, Debug)]
-pub(crate) struct DnssecConfig {
-    /// The file that keeps signatures across restarts. `None` keeps nothing.
-    pub(crate) state: Option<PathBuf>,
-}
-
 /// `dnssec` of a zone: it is signed here.
 #[derive(Clone, Debug)]
 pub(crate) struct SigningConfig {
@@ -177,10 +170,6 @@ pub(crate) enum KeyFiles {
 }
 
 impl Check<'_> {
-    pub(super) fn check_dnssec(&mut self, spec: &DnssecSpec) -> DnssecConfig {
-        DnssecConfig { state: spec.state.as_ref().and_then(|state| self.path(state)) }
-    }
-
     /// `dnssec` of a zone, and `unsigned` of the same.
     pub(super) fn check_signing(&mut self, spec: &SigningSpec, unsigned: bool) -> SigningConfig {
         let place = spec.table.place.clone();

@@ -153,7 +153,7 @@ impl Check<'_> {
             }
             fits
         });
-        let spec = named.keys.as_ref()?;
+        let spec = &named.keys;
         let algorithm = spec.algorithm.as_ref().and_then(|text| self.check_algorithm(text));
         if spec.secret.is_some() && spec.secret_file.is_some() {
             self.report(

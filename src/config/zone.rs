@@ -225,24 +225,21 @@ impl Check<'_> {
             for spec in &spec.steer {
                 steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners, &mut services));
             }
-            let unsigned = spec.unsigned;
-            let signing = spec.dnssec.as_ref().map(|dnssec| self.check_signing(dnssec, unsigned));
+            let signing = spec.dnssec.as_ref().map(|dnssec| self.check_signing(dnssec, spec.unsigned));
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
             let Some(file) = file else { continue };
             let place = file.as_ref().map(|file| file.place.clone()).or(first_primary);
             if let (Some(name), Some(place)) = (name, place) {
-                let transfer = transfer.unwrap_or_default();
-                let reserved = Vec::new();
                 zones.push(ZoneConfig {
                     name,
                     file,
                     primaries,
                     roots,
-                    transfer,
+                    transfer: transfer.unwrap_or_default(),
                     signing,
-                    unsigned,
+                    unsigned: spec.unsigned,
                     steer,
-                    reserved,
+                    reserved: Vec::new(),
                     place,
                 });
             }

@@ -43,7 +43,7 @@ impl Signing {
     /// With the signatures that the run before has kept.
     pub(super) fn open(config: &Config, states: &StateFiles) -> Arc<Self> {
         let signatory = Arc::new(Signatory::new(Clock::civil));
-        let path = config.dnssec.as_ref().and_then(|dnssec| dnssec.state.clone());
+        let path = config.signatures.clone();
         if let Some(path) = &path {
             match state::recall(path, &SIGNATURES, |text| signatory.restore(text)) {
                 Ok(count) => info!("{} signatures are kept from the run before", count.unwrap_or(0)),

@@ -2,18 +2,18 @@
 //!
 //! **Not here**: the horizon that decides for blobs ([`crate::config::blobs`]), loops ([`super::upstreams`]).
 
+use std::collections::BTreeSet;
+
 use crate::base::diagnostic::Diagnostic;
 use crate::config::check::Check;
 use crate::config::spec::Spec;
-use crate::config::{BlobTarget, HorizonConfig, MirrorEntry, RegistryConfig};
+use crate::config::{HorizonConfig, MirrorEntry, RegistryConfig};
 
 impl Check<'_> {
     /// Reports a configuration that serves nothing: no zone, and no horizon of the registry listener.
     pub(super) fn check_deployment(&mut self, spec: &Spec) {
-        let has_horizon = spec.registry.as_ref().is_some_and(|registry| registry.horizon.is_some());
-        if spec.zones.0.is_empty()
-            && !has_horizon
-            && let Some(registry) = &spec.registry
+        if let Some(registry) = spec.registry.as_ref().filter(|registry| registry.horizon.is_none())
+            && spec.zones.0.is_empty()
         {
             self.report(
                 Diagnostic::error("no-zone", "no zone is configured").at(registry.table.place.clone(), "no `horizon` either").help(
@@ -41,26 +41,21 @@ impl Check<'_> {
         horizons: &[HorizonConfig],
         mirrors: &[MirrorEntry],
     ) {
-        let (BlobTarget::MirrorHost, Some(horizon)) = (registry.blob_target, registry.horizon) else { return };
         let direct = spec.registry.as_ref().and_then(|registry| registry.direct.as_ref());
-        let mut ids: Vec<_> = horizons[horizon.index()].mirrors().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids {
+        let (Some(direct), Some(horizon)) = (direct.filter(|direct| direct.value), registry.horizon) else { return };
+        for id in horizons[horizon.index()].mirrors().collect::<BTreeSet<_>>() {
             let MirrorEntry { mirror, place, .. } = &mirrors[id.index()];
             // A malformed host has been reported.
-            let is_written = spec.mirrors[id.index()].keys.as_ref().is_some_and(|keys| keys.host.is_some());
-            if mirror.host.is_some() || is_written {
+            if mirror.host.is_some() || spec.mirrors[id.index()].keys.host.is_some() {
                 continue;
             }
             let message = format!("mirror `{}` has no host, which `direct = true` needs", mirror.name);
-            let mut problem = Diagnostic::error("direct-without-host", message)
-                .at(place.clone(), "no `host`")
-                .help("add `host = \"…\"`: a name of its own that its certificate holds, or remove `direct`");
-            if let Some(direct) = direct {
-                problem = problem.related(direct.place.clone(), "blobs are redirected to the mirrors' own hosts");
-            }
-            self.report(problem);
+            self.report(
+                Diagnostic::error("direct-without-host", message)
+                    .at(place.clone(), "no `host`")
+                    .related(direct.place.clone(), "blobs are redirected to the mirrors' own hosts")
+                    .help("add `host = \"…\"`: a name of its own that its certificate holds, or remove `direct`"),
+            );
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn of(
         files: check.check_named(file, included, named),
         allow: check.check_allow(&spec.allow),
         dns,
-        dnssec: spec.dnssec.as_ref().map(|dnssec| check.check_dnssec(dnssec)),
+        signatures: spec.dnssec.as_ref().and_then(|dnssec| check.path(dnssec.state.as_ref()?)),
         dnstap: spec.dnstap.as_ref().and_then(|dnstap| check.check_dnstap(dnstap)),
         registry,
         admin,
@@ -98,7 +98,7 @@ pub(super) fn of(
 fn begin<'p>(spec: &Spec, intake: &'p Intake, problems: &'p mut Vec<Diagnostic>) -> Check<'p> {
     Check {
         networks: NameIndex::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
-        kinds: spec.networks.iter().map(|network| network.keys.as_ref()?.kind()).collect(),
+        kinds: spec.networks.iter().map(|network| network.keys.kind()).collect(),
         mirrors: NameIndex::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
         keys: NameIndex::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
         horizons: NameIndex::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),

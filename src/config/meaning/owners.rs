@@ -159,7 +159,7 @@ impl Check<'_> {
         ground: &mut AcmeGround<'_>,
         all: &mut MeantCredentials,
     ) {
-        let Some(keys) = mirror.keys.as_ref() else { return };
+        let keys = &mirror.keys;
         let Some(first) = keys.acme.first() else { return };
         let mut meant = Vec::with_capacity(keys.acme.len());
         for credential in &keys.acme {
