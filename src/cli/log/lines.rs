@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::base::text::{is_hidden, shown};
+use crate::base::text::{json_escaped, shown};
 
 /// The members of every JSON object; a field of the same name gets `field_` before its name.
 const MEMBERS: [&str; 4] = ["time", "level", "target", "message"];
@@ -78,17 +78,7 @@ fn object(time: &str, level: &str, target: &str, fields: LineFields) -> String {
         let name = if MEMBERS.contains(&name) { format!("field_{name}") } else { name.to_string() };
         object.insert(name, value);
     }
-    let json = Value::Object(object).to_string();
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        match is_hidden(c) {
-            true => {
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
-            }
-            false => line.push(c),
-        }
-    }
-    line
+    json_escaped(&Value::Object(object).to_string()).into_owned()
 }
 
 #[derive(Debug, Default)]

@@ -118,21 +118,14 @@ enum LogForm {
 /// Writes the lines of this crate, and of the libraries that `libraries` names.
 fn subscriber<W>(level: LevelFilter, libraries: Targets, form: &LogForm, writer: W) -> impl Subscriber + Send + Sync
 where
-    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let programs = match form {
-        LogForm::Program(lines) => Some(
-            tracing_subscriber::fmt::layer()
-                .with_writer(writer.clone())
-                .with_ansi(false)
-                .log_internal_errors(false)
-                .event_format(*lines),
-        ),
-        LogForm::People(_) => None,
-    };
-    let people = match form {
-        LogForm::People(style) => Some(people(style, &libraries, writer)),
-        LogForm::Program(_) => None,
+    let (people, programs) = match form {
+        LogForm::People(style) => (Some(people(style, &libraries, writer)), None),
+        LogForm::Program(lines) => {
+            let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+            (None, Some(layer.log_internal_errors(false).event_format(*lines)))
+        }
     };
     let targets = libraries.with_target(env!("CARGO_CRATE_NAME"), level);
     tracing_subscriber::registry().with(people).with(programs).with(targets)
