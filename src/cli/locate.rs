@@ -49,10 +49,8 @@ enum By {
     Option,
     /// `PHAROS_CONFIG`
     Variable,
-    /// The working directory, also if no file was found anywhere.
-    Folder,
-    /// The installed one.
-    System,
+    /// A known place, also if no file was found anywhere.
+    Place,
 }
 
 impl ConfigLocation {
@@ -82,7 +80,7 @@ impl fmt::Display for FoundConfig {
         let path = self.path.display().to_string();
         let by = match self.by {
             By::Variable => " (from PHAROS_CONFIG)",
-            By::Option | By::Folder | By::System => "",
+            By::Option | By::Place => "",
         };
         write!(f, "{}{by}", shown(&path))
     }
@@ -93,10 +91,10 @@ fn find(typed: Option<PathBuf>, variable: Option<OsString>, exists: impl Fn(&Pat
     match (typed, variable) {
         (Some(path), _) => FoundConfig { path, by: By::Option },
         (None, Some(path)) => FoundConfig { path: path.into(), by: By::Variable },
-        (None, None) if !exists(Path::new(LOCAL)) && exists(Path::new(INSTALLED)) => {
-            FoundConfig { path: INSTALLED.into(), by: By::System }
+        (None, None) => {
+            let is_installed = !exists(Path::new(LOCAL)) && exists(Path::new(INSTALLED));
+            FoundConfig { path: if is_installed { INSTALLED } else { LOCAL }.into(), by: By::Place }
         }
-        (None, None) => FoundConfig { path: LOCAL.into(), by: By::Folder },
     }
 }
 
