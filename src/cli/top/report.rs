@@ -234,12 +234,7 @@ pub(super) fn rate(rate: Option<f64>) -> String {
         None => "–".into(),
         Some(0.0) => "0".into(),
         Some(rate) if rate < 99.95 => format!("{rate:.1}"),
-        Some(rate) => {
-            let digits = format!("{rate:.0}");
-            let len = digits.len();
-            let comma = |at: usize| if at > 0 && (len - at).is_multiple_of(3) { "," } else { "" };
-            digits.chars().enumerate().map(|(at, digit)| format!("{}{digit}", comma(at))).collect()
-        }
+        Some(rate) => words::grouped(rate.round_ties_even() as u128),
     }
 }
 
