@@ -53,23 +53,26 @@ pub(super) fn make(path: &Path) -> Result<MadeBundle, Vec<Diagnostic>> {
             ),
         }
     }
+    // Paths are relative to the folder of the configuration, unless they lie elsewhere.
+    let mut name_of = |path: &Path| {
+        let name = path.strip_prefix(folder).unwrap_or(path).to_str().map(str::to_string);
+        if name.is_none() {
+            let message = format!("`{}` cannot be in a bundle", path.display());
+            problems.push(Diagnostic::error("bundle", message).help("give it a name in UTF-8"));
+        }
+        name
+    };
     let (mut files, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (path, bytes) in read {
         let sha256 = ContentDigest::of(&bytes);
-        match relative(&path, folder) {
-            Some(name) => drop(files.insert(name, BundleFile { sha256: sha256.clone(), len: bytes.len() as u64 })),
-            None => problems.push(bad_path(&path)),
+        if let Some(name) = name_of(&path) {
+            files.insert(name, BundleFile { sha256: sha256.clone(), len: bytes.len() as u64 });
         }
         contents.insert(sha256, bytes);
     }
-    let config = texts.into_iter().filter_map(|SharedText { path, text }| match relative(&path, folder) {
-        Some(name) => Some(BundleText { name, text }),
-        None => {
-            problems.push(bad_path(&path));
-            None
-        }
-    });
-    let config = config.collect();
+    let texts = texts.into_iter();
+    let config =
+        texts.filter_map(|SharedText { path, text }| Some(BundleText { name: name_of(&path)?, text })).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -98,15 +101,6 @@ fn left(config: &Config) -> BTreeSet<String> {
     let mut left: BTreeSet<String> = written.map(|file| file.file.to_string()).collect();
     left.extend(keys.map(|(_, key)| key.file.to_string()));
     left
-}
-
-/// A path relative to the folder of the configuration, or as it is if it lies elsewhere. `None` if it is not UTF-8.
-fn relative(path: &Path, folder: &Path) -> Option<String> {
-    path.strip_prefix(folder).unwrap_or(path).to_str().map(str::to_string)
-}
-
-fn bad_path(path: &Path) -> Diagnostic {
-    Diagnostic::error("bundle", format!("`{}` cannot be in a bundle", path.display())).help("give it a name in UTF-8")
 }
 
 /// The problems of URLs that hold secrets, in a text of a bundle.
