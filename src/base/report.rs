@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::diagnostic::{Diagnostic, Look, Place};
+use super::text::counted;
 
 /// All problems with their excerpts, a blank line between each, and their number; empty if there are no problems.
 pub fn report(problems: &[Diagnostic], look: impl Into<Look>) -> String {
@@ -28,11 +29,7 @@ pub(crate) fn excerpts(problems: &[Diagnostic], look: impl Into<Look>) -> String
 pub(crate) fn summary(problems: &[Diagnostic]) -> Option<String> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
-    let count = |number: usize, noun: &str| match number {
-        0 => None,
-        1 => Some(format!("1 {noun}")),
-        _ => Some(format!("{number} {noun}s")),
-    };
+    let count = |number: usize, noun: &str| (number > 0).then(|| counted(number, noun));
     match (count(errors, "error"), count(warnings, "warning")) {
         (Some(errors), Some(warnings)) => Some(format!("{errors}, {warnings}")),
         (some, other) => some.or(other),

@@ -6,6 +6,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::text::counted;
 use super::time::UnixTime;
 use super::words::words;
 
@@ -45,6 +46,17 @@ pub(crate) fn written_millis(millis: u64) -> String {
         Some((length, unit)) => format!("{}{unit}", millis / length),
         None => "0s".to_string(),
     }
+}
+
+/// Writes a number of seconds in the largest unit of which it has two: `90 seconds`, `2 minutes`.
+pub(crate) fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    counted(count, unit)
 }
 
 words! {
@@ -153,5 +165,13 @@ mod tests {
         assert_eq!(parse_moment(&rfc3339(NOW)), Some(NOW));
         assert_eq!(rfc3339_millis(NOW.0 * 1000 + 7), "2023-11-14T22:13:20.007Z");
         assert_eq!(rfc3339(UnixTime(u64::MAX)), format!("@{}", u64::MAX));
+    }
+
+    #[test]
+    fn ages_are_told_in_words() {
+        assert_eq!(
+            [0, 1, 119, 120, 7199, 7200, 172_800].map(span),
+            ["0 seconds", "1 second", "119 seconds", "2 minutes", "119 minutes", "2 hours", "2 days"]
+        );
     }
 }

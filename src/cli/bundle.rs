@@ -53,7 +53,7 @@ pub(super) fn make(path: &Path) -> Result<MadeBundle, Vec<Diagnostic>> {
             ),
         }
     }
-    // Paths are relative to the folder of the configuration, unless they lie elsewhere.
+    // A path is relative to the folder of the configuration, unless it lies elsewhere.
     let mut name_of = |path: &Path| {
         let name = path.strip_prefix(folder).unwrap_or(path).to_str().map(str::to_string);
         if name.is_none() {

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::layout::Layout;
+use super::layout::{Layout, Page};
 use super::{BAD_CONFIG, OK, put};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{excerpts, report_json};
 use crate::base::rr::Ede;
+use crate::base::text::counted;
 use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -72,10 +73,7 @@ fn verdict(problems: &[Diagnostic], deny_warnings: bool) -> String {
 
 /// The summary of the configuration, for people.
 fn summary(snapshot: &Snapshot, layout: Layout) -> String {
-    let mut text = String::new();
-    let mut table = |head: &str, rows: Vec<Vec<String>>| {
-        text += &layout.table(head, 10, &rows, |_, _, _| None);
-    };
+    let mut page = Page::new(layout, 10);
     let zone = |zone: &Zone| {
         if !zone.is_available() {
             let why = if zone.lack() == Some(Ede::NotReady) { "not fetched yet" } else { "no usable copy" };
@@ -89,7 +87,7 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
             counted(steered, "steered name"),
         ]
     };
-    table("zones", snapshot.zones().iter().map(|(_, one)| zone(one)).collect());
+    page.table("zones", snapshot.zones().iter().map(|(_, one)| zone(one)), |_, _, _| None);
     let sources = snapshot.provenance().networks.sources.iter();
     let network = |source: &std::sync::Arc<crate::networks::Source>| {
         vec![
@@ -99,7 +97,7 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
             source.file.to_string(),
         ]
     };
-    table("networks", sources.map(network).collect());
+    page.table("networks", sources.map(network), |_, _, _| None);
     let horizon = |horizon: &crate::steer::Horizon| {
         vec![
             horizon.name.to_string(),
@@ -108,19 +106,14 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
             counted(horizon.v6().len(), "IPv6 range"),
         ]
     };
-    table("horizons", snapshot.horizons().iter().map(horizon).collect());
+    page.table("horizons", snapshot.horizons().iter().map(horizon), |_, _, _| None);
     let mirror = |mirror: &crate::mirror::Mirror| {
         let addresses: Vec<String> = mirror.addresses().map(|address| address.to_string()).collect();
         let reached = mirror.content.url.as_ref().map_or_else(|| addresses.join(" "), ToString::to_string);
         vec![mirror.name.to_string(), reached]
     };
-    table("mirrors", snapshot.mirrors().iter().map(mirror).collect());
-    text
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    let plural = if noun.ends_with('x') { "es" } else { "s" };
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{plural}") }
+    page.table("mirrors", snapshot.mirrors().iter().map(mirror), |_, _, _| None);
+    page.text
 }
 
 fn record_count(zone: &Zone) -> usize {

@@ -6,11 +6,11 @@
 use hyper::Method;
 use serde_json::json;
 
+use super::CommandResult;
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::mirror::parse_until;
 use super::server::{AskOptions, parse_reason};
-use super::{OK, put};
 use crate::control::client::ControlQuestion;
 use crate::control::view::DrainView;
 use crate::inspect::words;
@@ -47,18 +47,12 @@ enum DrainCommand {
 }
 
 /// Asks the server, prints the answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let (method, body) = match &args.command {
-        DrainCommand::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until }).to_string()),
-        DrainCommand::Undrain { reason: None } => (Method::DELETE, String::new()),
-        DrainCommand::Undrain { reason } => (Method::DELETE, json!({ "reason": reason }).to_string()),
+        DrainCommand::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until })),
+        DrainCommand::Undrain { reason } => (Method::DELETE, json!({ "reason": reason })),
     };
-    let question = ControlQuestion { method, target: "/server/drain".into(), body };
-    let view: DrainView = match args.asking.server(config).and_then(|server| server.ask(question)) {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), OK)
+    args.asking.show(config, ControlQuestion::new(method, "/server/drain").with(&body), text)
 }
 
 fn text(view: &DrainView, layout: Layout) -> String {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{BAD_CONFIG, OK, build, complain, put};
+use super::{BAD_CONFIG, CommandFailure, CommandResult, OK, build, put};
 use crate::base::name::NameBuf;
 use crate::inspect::{self, UnknownPlan};
 use crate::live::Signatory;
@@ -17,8 +17,8 @@ use crate::process::Clock;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The zone
-    #[arg(value_name = "ZONE", value_parser = super::zone::parse_name)]
-    zone: String,
+    #[arg(value_name = "ZONE", value_parser = NameBuf::parse)]
+    zone: NameBuf,
 
     /// With DNSSEC records; if the zone has keys in the configuration, these sign now
     #[arg(long)]
@@ -30,31 +30,21 @@ pub(super) struct Args {
 }
 
 /// Prints the zone, and returns the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match build(&Purpose::Show, config) {
-        Ok(built) => built,
-        Err(code) => return code,
-    };
+pub(super) fn run(config: &Path, args: &Args) -> CommandResult {
+    let failed = |error: String, help: String| CommandFailure::new(error, help, BAD_CONFIG);
+    let built = build(&Purpose::Show, config)?;
     let snapshot = if args.signed { Signatory::new(Clock::civil).sign_ahead(built.snapshot) } else { built.snapshot };
-    let id = NameBuf::parse(&args.zone).ok().and_then(|apex| Some(snapshot.zones().at_apex(apex.as_name())?.0));
-    let Some(id) = id else {
+    let (id, zone) = snapshot.zones().at_apex(args.zone.as_name()).ok_or_else(|| {
         let zones: Vec<String> = snapshot.zones().iter().map(|(_, zone)| zone.apex().to_string()).collect();
-        let help = format!("the zones are {}", zones.join(", "));
-        complain(&format!("zone `{}` is not configured", args.zone), Some(&help));
-        return BAD_CONFIG;
-    };
-    if args.signed && snapshot.zones().zone(id).denial_chain().is_none() {
+        failed(format!("zone `{}` is not configured", args.zone), format!("the zones are {}", zones.join(", ")))
+    })?;
+    if args.signed && zone.denial_chain().is_none() {
         let help = "give it keys with `dnssec`, or leave out `--signed`";
-        complain(&format!("zone `{}` has no signatures", args.zone), Some(help));
-        return BAD_CONFIG;
+        return Err(failed(format!("zone `{}` has no signatures", args.zone), help.to_string()));
     }
-    match inspect::export(&snapshot, id, args.plan.as_deref(), args.signed) {
-        Ok(records) => put(&copy::text(&records), OK),
-        Err(UnknownPlan(names)) => {
-            let plan = args.plan.as_deref().unwrap_or_default();
-            let help = format!("its plans are {}", names.join(", "));
-            complain(&format!("zone `{}` has no plan `{plan}`", args.zone), Some(&help));
-            BAD_CONFIG
-        }
-    }
+    let records = inspect::export(&snapshot, id, args.plan.as_deref(), args.signed).map_err(|UnknownPlan(names)| {
+        let plan = args.plan.as_deref().unwrap_or_default();
+        failed(format!("zone `{}` has no plan `{plan}`", args.zone), format!("its plans are {}", names.join(", ")))
+    })?;
+    Ok(put(&copy::text(&records), OK))
 }

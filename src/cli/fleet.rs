@@ -2,20 +2,17 @@
 //!
 //! **Not here**: asking ([`super::server`]), the exchange with the store (`sharing`), pushing bundles ([`super::rollout`]).
 
-use std::time::Duration;
-
 use hyper::Method;
 
-use super::layout::{Colour, Layout};
+use super::layout::{Colour, HEADS, Layout, Page};
 use super::locate::ConfigLocation;
 use super::rollout::{self, HaltArgs, PushArgs, RolloutChange};
 use super::server::AskOptions;
-use super::{OK, put};
-use crate::base::when::written_millis;
+use super::{CommandResult, OK};
+use crate::base::when::{span, written_millis};
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
 use crate::control::view::{FleetRolloutView, FleetServerView, FleetToldView, FleetView, ForgottenView, StatusView};
-use crate::tls::span;
 
 /// Arguments of `pharos fleet`.
 #[derive(Debug, clap::Args)]
@@ -46,131 +43,104 @@ enum FleetCommand {
     Resume,
 }
 
-/// The width of the heads, in columns.
-const INDENT: usize = 14;
-
 /// Asks the server, prints the answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let change = match &args.command {
         FleetCommand::Push(args) => RolloutChange::Push(args),
         FleetCommand::Halt(args) => RolloutChange::Halt(args),
         FleetCommand::Resume => RolloutChange::Resume,
-        FleetCommand::Status => return show(config, args),
-        FleetCommand::Forget { server } => return forget(config, args, server),
+        FleetCommand::Status => {
+            let status: StatusView = args.asking.server(config)?.ask(ControlQuestion::new(Method::GET, "/status"))?;
+            let text = |fleet: &Option<FleetView>, layout: Layout| match fleet {
+                Some(fleet) => text(fleet, layout),
+                None => layout.sentence("", 0, "this server is alone: its configuration has no `[fleet]`"),
+            };
+            return Ok(args.asking.print(&status.fleet, text, OK));
+        }
+        FleetCommand::Forget { server } => {
+            let question = ControlQuestion::new(Method::DELETE, format!("/fleet/servers/{}", encode(server)));
+            return args.asking.show(config, question, |ForgottenView { server }, layout| {
+                layout.sentence("", 0, &format!("server {server} is forgotten; it is heard again if it still runs"))
+            });
+        }
     };
-    rollout::run(config.path(), change, args.asking.is_json())
+    rollout::run(config.path(), change, &args.asking)
 }
 
-fn show(config: &ConfigLocation, args: &Args) -> u8 {
-    let layout = Layout::of_stdout();
-    let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
-    let asked = args.asking.server(config).and_then(|server| server.ask::<StatusView>(question));
-    let fleet = match asked {
-        Ok(status) => status.fleet,
-        Err(code) => return code,
-    };
-    let text = args.asking.printed(&fleet, || match &fleet {
-        Some(fleet) => text(fleet, layout),
-        None => layout.sentence("", 0, "this server is alone: its configuration has no `[fleet]`"),
-    });
-    put(&text, OK)
+fn text(fleet: &FleetView, layout: Layout) -> String {
+    let mut page = Page::new(layout, HEADS);
+    add(&mut page, fleet);
+    page.text
 }
 
-fn forget(config: &ConfigLocation, args: &Args, name: &str) -> u8 {
-    let target = format!("/fleet/servers/{}", encode(name));
-    let question = ControlQuestion { method: Method::DELETE, target, body: String::new() };
-    let asked = args.asking.server(config).and_then(|server| server.ask::<ForgottenView>(question));
-    let view = match asked {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    let told = format!("server {} is forgotten; it is heard again if it still runs", view.server);
-    put(&args.asking.printed(&view, || Layout::of_stdout().sentence("", 0, &told)), OK)
-}
-
-/// The fleet as a part of the status page.
-pub(super) fn text(fleet: &FleetView, layout: Layout) -> String {
-    let mut text = String::new();
-    let age = fleet.store_age_seconds.map(|secs| format!("{} ago", span(Duration::from_secs(secs))));
-    let exchanged = format!("last exchange {}", age.as_deref().unwrap_or("not yet"));
-    let row = vec![vec![format!("{} at {}, {exchanged}", fleet.name, fleet.store)]];
-    text += &layout.table("fleet", INDENT, &row, |_, _, _| None);
-    let bad = |text: String| layout.table("", INDENT, &[vec![text]], |_, _, _| Some(Colour::Bad));
+/// Adds the fleet to a page.
+pub(super) fn add(page: &mut Page, fleet: &FleetView) {
+    let FleetView { name, store, .. } = fleet;
+    let exchanged = fleet.store_age_seconds.map_or_else(|| "not yet".into(), |secs| format!("{} ago", span(secs)));
+    page.line("fleet", format!("{name} at {store}, last exchange {exchanged}"), None);
     if let Some(trouble) = &fleet.trouble {
-        text += &bad(format!("the store cannot be used: {trouble}"));
+        page.line("", format!("the store cannot be used: {trouble}"), Some(Colour::Bad));
     }
     if fleet.duplicate {
-        let name = &fleet.name;
-        text += &bad(format!("another server is called {name} too: give each server of the fleet another `name`"));
+        let text = format!("another server is called {name} too: give each server of the fleet another `name`");
+        page.line("", text, Some(Colour::Bad));
     }
     if fleet.isolated {
-        text += &bad("isolated: most mirrors do not answer this server alone, so the view of the others counts".into());
+        let text = "isolated: most mirrors do not answer this server alone, so the view of the others counts";
+        page.line("", text, Some(Colour::Bad));
     }
-    let rows: Vec<_> = fleet.servers.iter().map(server_row).collect();
-    text += &layout.table("servers", INDENT, &rows, |row, column, _| {
+    page.table("servers", fleet.servers.iter().map(server_row), |row, column, _| {
         let server = &fleet.servers[row];
         (column == 1 && (!server.fresh || server.fault.is_some())).then_some(Colour::Doubtful)
     });
-    text += &rollout_text(fleet, layout);
-    for server in &fleet.servers {
-        if let Some(fault) = &server.fault {
-            text += &bad(format!("{}: its document changes nothing: {fault}", server.server));
-        } else if !server.lacks.is_empty() {
-            let doubtful =
-                vec![vec![format!("{}: not yet with the override of {}", server.server, server.lacks.join(", "))]];
-            text += &layout.table("", INDENT, &doubtful, |_, _, _| Some(Colour::Doubtful));
+    add_rollout(page, fleet);
+    for FleetServerView { server, fault, lacks, .. } in &fleet.servers {
+        if let Some(fault) = fault {
+            page.line("", format!("{server}: its document changes nothing: {fault}"), Some(Colour::Bad));
+        } else if !lacks.is_empty() {
+            let text = format!("{server}: not yet with the override of {}", lacks.join(", "));
+            page.line("", text, Some(Colour::Doubtful));
         }
     }
-    text
 }
 
-/// The bundle in force, and the rollout; empty before the first push.
-fn rollout_text(fleet: &FleetView, layout: Layout) -> String {
+/// Adds the bundle in force, and the rollout; nothing before the first push.
+fn add_rollout(page: &mut Page, fleet: &FleetView) {
     let FleetRolloutView { state, serves, rollout, waits, fault, .. } = &fleet.rollout;
-    let mut text = String::new();
     let colour = match state.as_str() {
         "rejected" | "stopped" | "stuck" => Some(Colour::Bad),
         "waiting" | "halted" | "deaf" => Some(Colour::Doubtful),
         _ => None,
     };
     let in_force = match serves {
-        Some(served) => format!("{} is in force for {}", short(&served.bundle), age(served.for_seconds)),
+        Some(served) => format!("{} is in force for {}", short(&served.bundle), span(served.for_seconds)),
         None => "no bundle is in force: the local file alone is served".into(),
     };
     if serves.is_some() || rollout.is_some() {
-        text += &layout.table("bundle", INDENT, &[vec![in_force]], |_, _, _| None);
+        page.line("bundle", in_force, None);
     }
     if let Some(rollout) = rollout {
         let reason = because(rollout.reason.as_ref());
-        let soak = written_millis(rollout.soak_seconds.saturating_mul(1000));
-        let stages: Vec<String> = rollout.stages.iter().map(|stage| stage.join(",")).collect();
-        let mut rows =
-            vec![vec![format!("{} pushed by {} at {}{reason}", short(&rollout.bundle), rollout.by, rollout.at)]];
-        if stages.len() > 1 {
-            let stage = fleet.rollout.stage.unwrap_or_default();
-            rows.push(vec![format!(
-                "stages {}, each for {soak}; this server is in stage {stage}",
-                stages.join(", then ")
-            )]);
+        let pushed = format!("{} pushed by {} at {}{reason}", short(&rollout.bundle), rollout.by, rollout.at);
+        page.line("rollout", pushed, None);
+        if rollout.stages.len() > 1 {
+            let soak = written_millis(rollout.soak_seconds.saturating_mul(1000));
+            let stages: Vec<String> = rollout.stages.iter().map(|stage| stage.join(",")).collect();
+            let (stages, stage) = (stages.join(", then "), fleet.rollout.stage.unwrap_or_default());
+            page.line("", format!("stages {stages}, each for {soak}; this server is in stage {stage}"), None);
         }
         let halted = rollout
             .halted
             .as_ref()
             .map(|halt| format!("{state} here; halted by {} at {}{}", halt.by, halt.at, because(halt.reason.as_ref())));
-        let line = waits.clone().or(halted).unwrap_or_else(|| format!("{state} here"));
-        rows.push(vec![line]);
-        let last = rows.len() - 1;
-        text += &layout.table("rollout", INDENT, &rows, |row, _, _| colour.filter(|_| row == last));
+        page.line("", waits.clone().or(halted).unwrap_or_else(|| format!("{state} here")), colour);
     }
     if let Some(fault) = fault {
-        let row = vec![vec![format!("the rollout in the store changes nothing: {fault}")]];
-        text += &layout.table("", INDENT, &row, |_, _, _| Some(Colour::Bad));
+        page.line("", format!("the rollout in the store changes nothing: {fault}"), Some(Colour::Bad));
     }
     for (server, reason) in fleet.servers.iter().filter_map(|server| Some((server, server.rejects.as_ref()?))) {
-        let row = vec![vec![format!("{} rejects it: {reason}", server.server)]];
-        text += &layout.table("", INDENT, &row, |_, _, _| Some(Colour::Bad));
+        page.line("", format!("{} rejects it: {reason}", server.server), Some(Colour::Bad));
     }
-    text
 }
 
 /// A reason behind a sentence; empty without one.
@@ -183,12 +153,8 @@ fn short(digest: &str) -> &str {
     &digest[..digest.len().min(12)]
 }
 
-fn age(seconds: u64) -> String {
-    span(Duration::from_secs(seconds))
-}
-
 fn server_row(server: &FleetServerView) -> Vec<String> {
-    let age = server.age_seconds.map_or_else(|| "never heard".into(), |secs| span(Duration::from_secs(secs)));
+    let age = server.age_seconds.map_or_else(|| "never heard".into(), span);
     let heard = match (server.fresh, server.age_seconds) {
         (true, _) => format!("heard {age} ago"),
         (false, Some(_)) => format!("not heard for {age}: no vote"),
@@ -206,20 +172,16 @@ fn server_row(server: &FleetServerView) -> Vec<String> {
 
 /// The servers that have an override, in a sentence; `None` for a server alone.
 pub(super) fn told(servers: &[FleetToldView]) -> Option<String> {
-    let of = |state: &str| -> Vec<&FleetToldView> { servers.iter().filter(|server| server.state == state).collect() };
-    let names =
-        |servers: &[&FleetToldView]| servers.iter().map(|server| server.server.as_str()).collect::<Vec<_>>().join(", ");
-    let (has, waits, silent) = (of("has-it"), of("not-yet"), of("not-heard"));
-    let silent = silent.into_iter().map(|server| match server.age_seconds {
-        Some(secs) => format!("{} not heard for {}", server.server, span(Duration::from_secs(secs))),
+    let of = |state: &str, words: &str| {
+        let of_state = servers.iter().filter(|server| server.state == state);
+        let names: Vec<&str> = of_state.map(|server| server.server.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{} {words}", names.join(", ")))
+    };
+    let silent = servers.iter().filter(|server| server.state == "not-heard").map(|server| match server.age_seconds {
+        Some(secs) => format!("{} not heard for {}", server.server, span(secs)),
         None => format!("{} never heard", server.server),
     });
-    let parts: Vec<String> = (!has.is_empty())
-        .then(|| format!("{} too", names(&has)))
-        .into_iter()
-        .chain((!waits.is_empty()).then(|| format!("{} not yet", names(&waits))))
-        .chain(silent)
-        .collect();
+    let parts: Vec<String> = of("has-it", "too").into_iter().chain(of("not-yet", "not yet")).chain(silent).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 

@@ -17,6 +17,9 @@ const FILE_WIDTH: usize = 100;
 /// The narrowest width that is used: below it, every second word would be on a line of its own.
 const LEAST_WIDTH: usize = 40;
 
+/// The width of the heads of pages about the running server, in columns.
+pub(super) const HEADS: usize = 14;
+
 /// Space between two columns.
 const GAP: usize = 2;
 
@@ -30,13 +33,15 @@ pub(super) struct Layout {
     pub(super) style: Style,
 }
 
-/// The colour of a cell.
+/// The colour of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
     Good,
     Doubtful,
     Bad,
     Head,
+    /// Commands and requests, as an operator types them.
+    Typed,
 }
 
 impl Layout {
@@ -91,6 +96,7 @@ impl Layout {
             Colour::Doubtful => "33",
             Colour::Bad => "31",
             Colour::Head => "1",
+            Colour::Typed => "36",
         };
         match self.style {
             Style::Plain => text.to_string(),
@@ -110,11 +116,11 @@ impl Layout {
         &self,
         head: &str,
         indent: usize,
-        rows: &[Vec<String>],
+        rows: impl IntoIterator<Item: AsRef<[String]>>,
         colour: impl Fn(usize, usize, &str) -> Option<Colour>,
     ) -> String {
-        let rows: Vec<Vec<String>> =
-            rows.iter().map(|row| row.iter().map(|cell| shown(cell).into_owned()).collect()).collect();
+        let cells = |row: &[String]| row.iter().map(|cell| shown(cell).into_owned()).collect();
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| cells(row.as_ref())).collect();
         let widths = widths(&rows, self.table_width.saturating_sub(indent));
         // The last cell of a row has the rest of the line.
         let room = |len: usize, column: usize| {
@@ -146,6 +152,40 @@ impl Layout {
             }
         }
         text
+    }
+}
+
+/// A page of parts, each with a head in front of it.
+pub(super) struct Page {
+    pub(super) text: String,
+    layout: Layout,
+    /// The width of the heads, in columns.
+    indent: usize,
+}
+
+impl Page {
+    pub(super) fn new(layout: Layout, indent: usize) -> Self {
+        Page { text: String::new(), layout, indent }
+    }
+
+    /// Adds one cell after a head.
+    pub(super) fn line(&mut self, head: &str, text: impl Into<String>, colour: Option<Colour>) {
+        self.table(head, [[text.into()]], |_, _, _| colour);
+    }
+
+    /// Adds rows, as [`Layout::table`] has them.
+    pub(super) fn table(
+        &mut self,
+        head: &str,
+        rows: impl IntoIterator<Item: AsRef<[String]>>,
+        colour: impl Fn(usize, usize, &str) -> Option<Colour>,
+    ) {
+        self.text += &self.layout.table(head, self.indent, rows, colour);
+    }
+
+    /// Adds running text, as [`Layout::paragraph`] has it.
+    pub(super) fn paragraph(&mut self, head: &str, words: &str) {
+        self.text += &self.layout.paragraph(head, self.indent, words);
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::fleet;
 use super::layout::{Colour, Layout};
 use super::locate::ConfigLocation;
-use super::server::{AskOptions, ServerTarget, parse_reason};
-use super::{OK, put, warn};
+use super::server::{AskOptions, parse_reason};
+use super::{CommandResult, OK, warn};
 use crate::base::when::{BadEnd, parse_end, parse_parts, written_millis};
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
@@ -88,48 +88,31 @@ pub(super) fn parse_until(text: &str) -> Result<String, String> {
 }
 
 /// Asks the server, prints the answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    match answer(config, args) {
-        Ok(text) => put(&text, OK),
-        Err(code) => code,
-    }
-}
-
-fn answer(config: &ConfigLocation, args: &Args) -> Result<String, u8> {
-    let server = args.asking.server(config)?;
-    let ask = |method, target: String, body: String| ControlQuestion { method, target, body };
-    match &args.command {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let order = |forced: Forced, Give { mirror, reason, until, force }: &Give| {
+        let body = json!({ "override": forced.as_str(), "reason": reason, "until": until, "force": force });
+        ControlQuestion::new(Method::PUT, target(mirror)).with(&body)
+    };
+    let question = match &args.command {
         MirrorCommand::List { mirror: None } => {
-            let view: MirrorsView = server.ask(ask(Method::GET, "/mirrors".into(), String::new()))?;
-            Ok(args.asking.printed(&view, || list(&view, Layout::of_stdout())))
+            return args.asking.show(config, ControlQuestion::new(Method::GET, "/mirrors"), list);
         }
         MirrorCommand::List { mirror: Some(mirror) } => {
-            let target = format!("/mirrors/{}", encode(mirror));
-            let view: MirrorDetailView = server.ask(ask(Method::GET, target, String::new()))?;
-            Ok(args.asking.printed(&view, || table(std::slice::from_ref(&view), &[], Layout::of_stdout())))
+            let question = ControlQuestion::new(Method::GET, format!("/mirrors/{}", encode(mirror)));
+            return args.asking.show(config, question, |view, layout| table(std::slice::from_ref(view), &[], layout));
         }
-        MirrorCommand::Drain(give) => order(&server, Forced::Drain, give, args),
-        MirrorCommand::Down(give) => order(&server, Forced::Down, give, args),
-        MirrorCommand::Up(give) => order(&server, Forced::Up, give, args),
+        MirrorCommand::Drain(give) => order(Forced::Drain, give),
+        MirrorCommand::Down(give) => order(Forced::Down, give),
+        MirrorCommand::Up(give) => order(Forced::Up, give),
         MirrorCommand::Auto { mirror, reason } => {
-            let body = reason.as_ref().map(|reason| json!({ "reason": reason }).to_string()).unwrap_or_default();
-            done(&server, ask(Method::DELETE, target(mirror), body), args)
+            ControlQuestion::new(Method::DELETE, target(mirror)).with(&json!({ "reason": reason }))
         }
-    }
-}
-
-fn order(server: &ServerTarget, forced: Forced, give: &Give, args: &Args) -> Result<String, u8> {
-    let body = json!({ "override": forced.as_str(), "reason": give.reason, "until": give.until, "force": give.force })
-        .to_string();
-    done(server, ControlQuestion { method: Method::PUT, target: target(&give.mirror), body }, args)
-}
-
-fn done(server: &ServerTarget, question: ControlQuestion, args: &Args) -> Result<String, u8> {
-    let view: DoneView = server.ask(question)?;
+    };
+    let view: DoneView = args.asking.server(config)?.ask(question)?;
     if let Some(warning) = &view.warning {
         warn(&format!("{}: {warning}", view.mirror));
     }
-    Ok(args.asking.printed(&view, || done_text(&view, Layout::of_stdout())))
+    Ok(args.asking.print(&view, done_text, OK))
 }
 
 fn done_text(view: &DoneView, layout: Layout) -> String {
@@ -188,31 +171,25 @@ fn rows(mirrors: &[MirrorDetailView], gone: &[OverriddenView]) -> Vec<Vec<String
 /// A table of the rows. Columns for which the terminal is too narrow are listed below it.
 fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) -> String {
     let mut rows = rows(mirrors, gone);
+    let orders = mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.order.as_ref()?)));
+    let orders = orders.chain(gone.iter().map(|gone| (&gone.mirror, &gone.order)));
+    let orders = orders.map(|(mirror, order)| ("override", mirror, words::whole_override(order)));
+    let contacts = mirrors.iter().filter_map(|mirror| Some(("contact", &mirror.mirror, mirror.contact.clone()?)));
+    let horizons = mirrors.iter().filter(|mirror| !mirror.horizons.is_empty());
+    let horizons = horizons.map(|mirror| ("horizons", &mirror.mirror, mirror.horizons.join(", ")));
+    let addresses = mirrors.iter().flat_map(|mirror| &mirror.addresses);
+    let since = addresses.filter_map(|address| Some(("since", &address.address, address.since.clone()?)));
+    // Sentences in a narrow column are hard to read, so overrides are the first to be listed below the table.
+    let steps: [(usize, Vec<_>); 3] =
+        [(CONTACT, orders.chain(contacts).collect()), (HORIZONS, horizons.collect()), (SINCE, since.collect())];
     let mut below = String::new();
-    if !layout.fits(&rows) {
-        // Sentences in a narrow column are hard to read, so overrides are listed below the table.
-        rows.iter_mut().for_each(|row| row.truncate(CONTACT));
-        let orders = mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.order.as_ref()?)));
-        for (mirror, order) in orders.chain(gone.iter().map(|gone| (&gone.mirror, &gone.order))) {
-            below += &layout.paragraph("override", 10, &format!("{mirror}: {}", words::whole_override(order)));
+    for (column, facts) in steps {
+        if layout.fits(&rows) {
+            break;
         }
-        for (mirror, contact) in mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.contact.as_ref()?))) {
-            below += &layout.paragraph("contact", 10, &format!("{mirror}: {contact}"));
-        }
-    }
-    if !layout.fits(&rows) {
-        rows.iter_mut().for_each(|row| row.truncate(HORIZONS));
-        for mirror in mirrors.iter().filter(|mirror| !mirror.horizons.is_empty()) {
-            below += &layout.paragraph("horizons", 10, &format!("{}: {}", mirror.mirror, mirror.horizons.join(", ")));
-        }
-    }
-    if !layout.fits(&rows) {
-        rows.iter_mut().for_each(|row| row.truncate(SINCE));
-        for address in mirrors.iter().flat_map(|mirror| &mirror.addresses) {
-            if let Some(since) = &address.since {
-                below += &layout.paragraph("since", 10, &format!("{}: {since}", address.address));
-            }
-        }
+        rows.iter_mut().for_each(|row| row.truncate(column));
+        let facts = facts.iter().map(|(head, of, fact)| layout.paragraph(head, 10, &format!("{of}: {fact}")));
+        below.extend(facts);
     }
     // An address that is not probed counts as up, but may be down: it is not shown in green.
     let is_guess = |row: usize, cell: &str| cell == "up" && rows[row][VERDICT] == NOT_PROBED;

@@ -52,7 +52,7 @@ use crate::process;
 use crate::serve::{self, Failure};
 use locate::ConfigLocation;
 use log::StderrReaders;
-use output::{complain, complain_of, put, refuse, warn, written};
+use output::{CommandFailure, CommandResult, complain, complain_of, put, refuse, warn, written};
 
 /// An authoritative split-horizon DNS server for container registries.
 ///
@@ -239,13 +239,10 @@ pub fn run() -> ExitCode {
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     let config = ConfigLocation::new(cli.config);
-    ExitCode::from(match command {
-        Command::Serve => {
-            let readers = log::start(cli.log_level, cli.log_format);
-            serve(&config, readers)
-        }
+    let done = match command {
+        Command::Serve => Ok(serve(&config, log::start(cli.log_level, cli.log_format))),
         Command::Init(args) => init::run(&args),
-        Command::Check(args) => check::run(config.path(), &args),
+        Command::Check(args) => Ok(check::run(config.path(), &args)),
         Command::Explain(args) => explain::run(&config, &args),
         Command::Export(args) => export::run(config.path(), &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),
@@ -259,21 +256,19 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::run(&config, &args),
         Command::Top(args) => top::run(&config, &args),
         Command::Verify(args) => verify::run(&config, &args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => Ok(demo::run(&args)),
         Command::Certs(args) => certs::run(&config, &args),
         Command::Credential(args) => credential::run(&config, &args),
         Command::Key(args) => key::run(&config, &args),
-        Command::Completions(args) => pages::completions(&args),
+        Command::Completions(args) => Ok(pages::completions(&args)),
         Command::Man(args) => pages::man(&args),
-    })
+    };
+    ExitCode::from(done.unwrap_or_else(|failure| failure.print()))
 }
 
-/// Compiles a configuration for a command that serves nothing; complains of its errors and returns the exit code if it has some.
-fn build(purpose: &Purpose, config: &Path) -> Result<Built, u8> {
-    compile::build_for(purpose, config, Generation(1), &Intake::default(), &|_| None).map_err(|problems| {
-        complain_of(&problems);
-        BAD_CONFIG
-    })
+/// Compiles a configuration for a command that serves nothing.
+fn build(purpose: &Purpose, config: &Path) -> Result<Built, CommandFailure> {
+    Ok(compile::build_for(purpose, config, Generation(1), &Intake::default(), &|_| None)?)
 }
 
 fn serve(config: &ConfigLocation, readers: StderrReaders) -> u8 {

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::layout::Layout;
-use super::{BAD_COMMAND, CANNOT_START};
+use super::{BAD_COMMAND, BAD_CONFIG, CANNOT_START};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::report;
 use crate::base::text::{json_escaped, shown};
@@ -30,10 +30,57 @@ pub(super) fn written(done: io::Result<()>, code: u8) -> u8 {
     match done {
         Ok(()) => code,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => code,
-        Err(error) => {
-            complain(&format_args!("failed to write to standard output: {}", files::words(&error)), None);
-            CANNOT_START
+        Err(error) => CommandFailure::system("write to standard output")(error).print(),
+    }
+}
+
+/// The exit code of a command that has printed its answer, or the reason why there is none.
+pub(super) type CommandResult = Result<u8, CommandFailure>;
+
+/// The reason why a command has no answer.
+#[derive(Debug)]
+pub(super) enum CommandFailure {
+    /// Problems of the configuration, of the files that it names, or of an argument.
+    Problems(Vec<Diagnostic>),
+    /// An error, its remedy, and the exit code.
+    Error(String, Option<String>, u8),
+}
+
+impl CommandFailure {
+    /// An error with its remedy, and the exit code.
+    pub(super) fn new(error: impl Into<String>, help: impl Into<String>, code: u8) -> Self {
+        CommandFailure::Error(error.into(), Some(help.into()), code)
+    }
+
+    /// The system's refusal of an operation.
+    pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| CommandFailure::Error(format!("failed to {what}: {}", files::words(&error)), None, CANNOT_START)
+    }
+
+    /// Prints the failure, and returns the exit code.
+    pub(super) fn print(&self) -> u8 {
+        match self {
+            CommandFailure::Problems(problems) => {
+                complain_of(problems);
+                BAD_CONFIG
+            }
+            CommandFailure::Error(error, help, code) => {
+                complain(error, help.as_deref());
+                *code
+            }
         }
+    }
+}
+
+impl From<Vec<Diagnostic>> for CommandFailure {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        CommandFailure::Problems(problems)
+    }
+}
+
+impl From<Diagnostic> for CommandFailure {
+    fn from(problem: Diagnostic) -> Self {
+        CommandFailure::Problems(vec![problem])
     }
 }
 

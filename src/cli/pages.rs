@@ -14,7 +14,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use super::locate::Without;
-use super::{BAD_CONFIG, Cli, OK, complain, put};
+use super::{BAD_CONFIG, Cli, CommandFailure, CommandResult, OK, put};
 use crate::files::{self, FileKind};
 
 /// Arguments of `completions`.
@@ -53,20 +53,18 @@ pub(super) fn completions(args: &CompletionsArgs) -> u8 {
 }
 
 /// Writes all manual pages into a folder, or prints the first one.
-pub(super) fn man(args: &ManArgs) -> u8 {
+pub(super) fn man(args: &ManArgs) -> CommandResult {
     let pages = pages();
     let Some(folder) = &args.folder else {
-        return put(&pages.first().expect("the program has a page").1, OK);
+        return Ok(put(&pages.first().expect("the program has a page").1, OK));
     };
-    match write(folder, &pages) {
-        Ok(()) => OK,
-        Err((path, error)) => {
-            let help = (error.kind() == io::ErrorKind::AlreadyExists)
-                .then_some("move that file, or give another folder; nothing was written");
-            complain(&format_args!("failed to write `{}`: {}", path.display(), crate::files::words(&error)), help);
-            BAD_CONFIG
-        }
-    }
+    write(folder, &pages).map_err(|(path, error)| {
+        let help = (error.kind() == io::ErrorKind::AlreadyExists)
+            .then(|| "move that file, or give another folder; nothing was written".to_string());
+        let error = format!("failed to write `{}`: {}", path.display(), files::words(&error));
+        CommandFailure::Error(error, help, BAD_CONFIG)
+    })?;
+    Ok(OK)
 }
 
 /// The pages by file name: the program's, then those of its commands in the order of `--help`.

@@ -3,10 +3,10 @@
 //! **Invariants**: the exit code is 0 only if every source was fetched, and its content is served.
 //! **Not here**: fetching ([`crate::refresh`]).
 
+use super::CommandResult;
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
-use super::simulate::parse_share;
 use crate::base::share::Share;
 use crate::control::view::{RefreshView, RefreshedView};
 
@@ -26,7 +26,7 @@ pub(super) struct Args {
     dry_run: bool,
 
     /// Let the new contents move that share of the clients, like 12%, instead of the limits of `[guard]`
-    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
     allow_moved: Option<Share>,
 
     #[command(flatten)]
@@ -34,13 +34,11 @@ pub(super) struct Args {
 }
 
 /// Asks the server, prints the outcomes, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let previous = args.previous.to_string();
-    let (dry_run, share) = (args.dry_run.to_string(), args.allow_moved.map(|share| share.to_string()));
-    let mut parameters = vec![("dry-run", &*dry_run), ("previous", &previous)];
-    parameters.extend(args.sources.iter().map(|source| ("source", &**source)));
-    parameters.extend(share.as_deref().map(|share| ("allow-moved", share)));
-    args.asking.change(config, "/refresh", &parameters, text)
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let mut parameters = vec![("dry-run", args.dry_run.to_string()), ("previous", args.previous.to_string())];
+    parameters.extend(args.sources.iter().map(|source| ("source", source.clone())));
+    parameters.extend(args.allow_moved.map(|share| ("allow-moved", share.to_string())));
+    args.asking.change(config, "/refresh", parameters, text)
 }
 
 fn text(view: &RefreshView, layout: Layout) -> String {

@@ -3,10 +3,10 @@
 //! **Invariants**: the exit code is 0 only if all of the new configuration is served, except keys that need a restart.
 //! **Not here**: reloading ([`crate::serve`]).
 
+use super::CommandResult;
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
-use super::simulate::parse_share;
 use crate::base::share::Share;
 use crate::control::view::ReloadOutcomeView;
 
@@ -18,7 +18,7 @@ pub(super) struct Args {
     dry_run: bool,
 
     /// Let this reload move that share of the clients, like 12%, instead of the limits of `[guard]`
-    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
     allow_moved: Option<Share>,
 
     #[command(flatten)]
@@ -26,11 +26,10 @@ pub(super) struct Args {
 }
 
 /// Asks the server, prints the outcome, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let (dry_run, share) = (args.dry_run.to_string(), args.allow_moved.map(|share| share.to_string()));
-    let mut parameters = vec![("dry-run", &*dry_run)];
-    parameters.extend(share.as_deref().map(|share| ("allow-moved", share)));
-    args.asking.change(config, "/reload", &parameters, text)
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let mut parameters = vec![("dry-run", args.dry_run.to_string())];
+    parameters.extend(args.allow_moved.map(|share| ("allow-moved", share.to_string())));
+    args.asking.change(config, "/reload", parameters, text)
 }
 
 fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
@@ -44,22 +43,16 @@ fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
         text += &layout.sentence("", 2, &format!("`{key}` has changed: that takes a restart"));
     }
     let number = view.generation;
-    text + &layout.sentence(
-        "",
-        2,
-        &match (!view.accepted, view.changes.is_empty()) {
-            (true, _) if view.dry_run => format!("would be refused: generation {number} is served"),
-            (false, _) if view.dry_run && !view.kept.is_empty() => {
-                format!("would be reloaded in part: generation {number} is served; {}", view.kept.join("; "))
-            }
-            (false, true) if view.dry_run => format!("would change nothing: generation {number} is served"),
-            (false, false) if view.dry_run => format!("would be reloaded: generation {number} is served"),
-            (true, _) => format!("not reloaded: generation {number} with the configuration before is served"),
-            (false, _) if !view.kept.is_empty() => {
-                format!("reloaded in part: generation {number} is served; {}", view.kept.join("; "))
-            }
-            (false, true) => format!("reloaded: generation {number} is served, nothing else has changed"),
-            (false, false) => format!("reloaded: generation {number} is served"),
-        },
-    )
+    let reloaded = if view.dry_run { "would be reloaded" } else { "reloaded" };
+    let outcome = match (view.accepted, view.dry_run) {
+        (false, true) => format!("would be refused: generation {number} is served"),
+        (false, false) => format!("not reloaded: generation {number} with the configuration before is served"),
+        (true, _) if !view.kept.is_empty() => {
+            format!("{reloaded} in part: generation {number} is served; {}", view.kept.join("; "))
+        }
+        (true, _) if !view.changes.is_empty() => format!("{reloaded}: generation {number} is served"),
+        (true, true) => format!("would change nothing: generation {number} is served"),
+        (true, false) => format!("reloaded: generation {number} is served, nothing else has changed"),
+    };
+    text + &layout.sentence("", 2, &outcome)
 }

@@ -13,13 +13,12 @@ use serde::Serialize;
 use super::bundle::{self, MadeBundle};
 use super::layout::Layout;
 use super::output::note;
-use super::server::{as_json, parse_reason};
-use super::simulate::parse_share;
-use super::{BAD_CONFIG, CANNOT_START, NO_SERVER, OK, complain, complain_of, put};
+use super::server::{AskOptions, parse_reason};
+use super::{BAD_COMMAND, BAD_CONFIG, CommandFailure, CommandResult, NO_SERVER, OK, warn};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::share::Share;
 use crate::base::when::{parse_millis, written_millis};
-use crate::config::{self, Config};
+use crate::config::{self, FleetConfig};
 use crate::control::client;
 use crate::files;
 use crate::fleet::{ContentDigest, Rollout, RolloutAct, RolloutReport, RolloutStages};
@@ -44,7 +43,7 @@ pub(super) struct PushArgs {
     soak: Option<u64>,
 
     /// Let this bundle move that share of the clients, like 12%, instead of the limits of `[guard]`
-    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
     allow_moved: Option<Share>,
 
     /// Why, for the other operators
@@ -84,95 +83,78 @@ struct RolloutDone {
     sent_bytes: u64,
 }
 
-/// A command that cannot be carried out: the sentence, the remedy, and the exit code.
-type Refused = (String, Option<String>, u8);
+impl From<PushError> for CommandFailure {
+    fn from(error: PushError) -> Self {
+        let code = if matches!(error, PushError::Store(_)) { NO_SERVER } else { BAD_CONFIG };
+        CommandFailure::new(error.to_string(), error.help(), code)
+    }
+}
 
 /// Changes the rollout, prints the outcome, and returns the exit code.
-pub(super) fn run(config: &Path, change: RolloutChange<'_>, is_json: bool) -> u8 {
+pub(super) fn run(config: &Path, change: RolloutChange<'_>, asking: &AskOptions) -> CommandResult {
     let made = match change {
-        RolloutChange::Push(args) if !args.previous => bundle::make(config).map(Some),
-        _ => Ok(None),
+        RolloutChange::Push(args) if !args.previous => Some(bundle::make(config)?),
+        _ => None,
     };
     // A way back needs nothing of the files that the configuration names, which may be the reason for it.
-    let read = made.and_then(|made| match &made {
-        Some(MadeBundle { config, .. }) => Ok((config.clone(), made)),
-        None => Ok((config::read_file(config)?.config, None)),
-    });
-    let (config, made) = match read {
-        Ok(read) => read,
-        Err(problems) => {
-            complain_of(&problems);
-            return BAD_CONFIG;
-        }
+    let config = match &made {
+        Some(made) => made.config.clone(),
+        None => config::read_file(config)?.config,
     };
-    let store = match open(&config) {
-        Ok(store) => store,
-        Err(code) => return code,
-    };
-    let started = work::start().and_then(|()| files::start()).and_then(|()| work::runtime(SPARE_THREADS));
-    let runtime = match started {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format_args!("failed to start the runtime: {}", files::words(&error)), None);
-            return CANNOT_START;
-        }
-    };
-    let done = runtime.block_on(async {
-        match (change, &made) {
-            (RolloutChange::Push(args), Some(made)) => push(&store, made, args).await,
-            (RolloutChange::Push(args), None) => push_previous(&store, &config, args).await,
-            (RolloutChange::Halt(args), _) => halt(&store, Some(act(args.reason.clone()))).await,
-            (RolloutChange::Resume, _) => halt(&store, None).await,
-        }
-    });
-    match done {
-        Ok((rollout, sent)) => put(&shown(&rollout, sent, is_json), OK),
-        Err((error, help, code)) => {
-            complain(&error, help.as_deref());
-            code
-        }
-    }
-}
-
-/// The store of a configuration, and the key.
-fn open(config: &Config) -> Result<RolloutStore, u8> {
-    if config.fleet.is_none() {
+    let fleet = config.fleet.as_ref().ok_or_else(|| {
         let help = "name the configuration of a server of the fleet: `[fleet]` has the store and the key";
-        complain(&"the configuration belongs to no fleet", Some(help));
-        return Err(BAD_CONFIG);
-    }
+        CommandFailure::new("the configuration belongs to no fleet", help, BAD_CONFIG)
+    })?;
     let mut problems = Vec::new();
-    let prepared = serve::open_fleet(config, &mut problems);
-    match prepared {
-        Some(prepared) => Ok(RolloutStore { store: prepared.files, key: prepared.key }),
-        None => {
-            complain_of(&problems);
-            Err(BAD_CONFIG)
+    let prepared = serve::open_fleet(&config, &mut problems).ok_or(problems)?;
+    let store = RolloutStore { store: prepared.files, key: prepared.key };
+    let started = work::start().and_then(|()| files::start()).and_then(|()| work::runtime(SPARE_THREADS));
+    let runtime = started.map_err(CommandFailure::system("start the runtime"))?;
+    let unsent = |rollout| (rollout, SentObjects::default());
+    let (rollout, sent) = runtime.block_on(async {
+        match (change, &made) {
+            (RolloutChange::Push(args), Some(made)) => push(&store, made, fleet, args).await,
+            (RolloutChange::Push(args), None) => push_previous(&store, fleet, args).await.map(unsent),
+            (RolloutChange::Halt(args), _) => halt(&store, Some(act(args.reason.clone()))).await.map(unsent),
+            (RolloutChange::Resume, _) => halt(&store, None).await.map(unsent),
         }
-    }
+    })?;
+    let done = RolloutDone {
+        bundle: rollout.bundle.clone(),
+        previous: rollout.previous.clone(),
+        stages: rollout.stages.clone(),
+        soak_seconds: rollout.soak_ms / 1000,
+        halted: rollout.halted.is_some(),
+        sent_objects: sent.objects,
+        sent_bytes: sent.bytes,
+    };
+    Ok(asking.print(&done, |_, layout| text(&rollout, sent, layout), OK))
 }
 
-async fn push(store: &RolloutStore, made: &MadeBundle, args: &PushArgs) -> Result<(Rollout, SentObjects), Refused> {
-    let (read, next) = begin(store, &made.config, args).await?;
-    store.check_lengths(&made.bundle).map_err(refused)?;
-    let mut sent = store.send(&made.bundle, &made.contents).await.map_err(refused)?;
+async fn push(
+    store: &RolloutStore,
+    made: &MadeBundle,
+    fleet: &FleetConfig,
+    args: &PushArgs,
+) -> Result<(Rollout, SentObjects), CommandFailure> {
+    let (read, next) = begin(store, fleet, args).await?;
+    store.check_lengths(&made.bundle)?;
+    let mut sent = store.send(&made.bundle, &made.contents).await?;
     // Never a bundle that most servers do not serve, that one rejects, or that an operator has halted.
     let previous = read.rollout.as_ref().and_then(|before| {
         let is_way_back = before.bundle != made.digest && before.is_established(next.servers.values());
         if is_way_back { Some(before.bundle.clone()) } else { before.previous.clone() }
     });
     let previous = previous.filter(|previous| *previous != made.digest);
-    let configured = made.config.fleet.as_ref().map(|fleet| (fleet.stages.clone(), fleet.soak.as_millis() as u64));
-    let (stages, soak_ms) = configured.unwrap_or_else(|| (RolloutStages::at_once(), 0));
     let rollout = Rollout::new(
         next.serial,
         (made.digest.clone(), previous.clone()),
-        (next.stages.unwrap_or(stages), args.soak.unwrap_or(soak_ms)),
+        (next.stages.unwrap_or_else(|| fleet.stages.clone()), args.soak.unwrap_or(fleet.soak.as_millis() as u64)),
         args.allow_moved.map(|share| share.to_string()),
         act(args.reason.clone()),
     );
-    store.replace(&read, &rollout).await.map_err(refused)?;
-    let again = store.send(&made.bundle, &made.contents).await.map_err(refused)?;
+    store.replace(&read, &rollout).await?;
+    let again = store.send(&made.bundle, &made.contents).await?;
     (sent.objects, sent.bytes) = (sent.objects + again.objects, sent.bytes + again.bytes);
     store.clean(&made.bundle, previous.as_ref()).await;
     if !made.left.is_empty() {
@@ -182,19 +164,14 @@ async fn push(store: &RolloutStore, made: &MadeBundle, args: &PushArgs) -> Resul
     Ok((rollout, sent))
 }
 
-async fn push_previous(
-    store: &RolloutStore,
-    config: &Config,
-    args: &PushArgs,
-) -> Result<(Rollout, SentObjects), Refused> {
-    let (read, next) = begin(store, config, args).await?;
+async fn push_previous(store: &RolloutStore, fleet: &FleetConfig, args: &PushArgs) -> Result<Rollout, CommandFailure> {
+    let (read, next) = begin(store, fleet, args).await?;
     let before = read.rollout.clone().ok_or_else(no_rollout)?;
     let previous = before.previous.ok_or_else(|| {
-        let help = "push the configuration of an earlier revision";
         let error = "there is no bundle to go back to: the present one is the first, or a way back itself";
-        (error.to_string(), Some(help.to_string()), BAD_CONFIG)
+        CommandFailure::new(error, "push the configuration of an earlier revision", BAD_CONFIG)
     })?;
-    store.bundle(&previous).await.map_err(refused)?;
+    store.bundle(&previous).await?;
     // A way back that moved clients on its way here moves as many again.
     let allow_moved = args.allow_moved.map(|share| share.to_string()).or(before.allow_moved);
     // A second way back must not lead forward again, to the bundle that was the reason for the first.
@@ -205,25 +182,25 @@ async fn push_previous(
         allow_moved,
         act(args.reason.clone()),
     );
-    store.replace(&read, &rollout).await.map_err(refused)?;
-    Ok((rollout, SentObjects::default()))
+    store.replace(&read, &rollout).await?;
+    Ok(rollout)
 }
 
 /// Halts the rollout, or has it go on.
-async fn halt(store: &RolloutStore, halted: Option<RolloutAct>) -> Result<(Rollout, SentObjects), Refused> {
-    let read = store.read().await.map_err(refused)?;
+async fn halt(store: &RolloutStore, halted: Option<RolloutAct>) -> Result<Rollout, CommandFailure> {
+    let read = store.read().await?;
     let before = match (read.rollout.clone(), read.fault) {
         (Some(before), _) => before,
-        (None, Some(fault)) => return Err(refused(PushError::Unreadable(fault))),
+        (None, Some(fault)) => return Err(PushError::Unreadable(fault).into()),
         (None, None) => return Err(no_rollout()),
     };
     if before.halted.is_some() == halted.is_some() {
-        return Ok((before, SentObjects::default()));
+        return Ok(before);
     }
     let serial = Rollout::serial_after(Some(before.serial), Clock::civil_millis());
     let rollout = before.with_halt(serial, halted);
-    store.replace(&read, &rollout).await.map_err(refused)?;
-    Ok((rollout, SentObjects::default()))
+    store.replace(&read, &rollout).await?;
+    Ok(rollout)
 }
 
 /// The terms of the next push.
@@ -236,25 +213,29 @@ struct NextPush {
 }
 
 /// Reads the rollout, and checks the stages of the command line and of the configuration.
-async fn begin(store: &RolloutStore, config: &Config, args: &PushArgs) -> Result<(ReadRollout, NextPush), Refused> {
+async fn begin(
+    store: &RolloutStore,
+    fleet: &FleetConfig,
+    args: &PushArgs,
+) -> Result<(ReadRollout, NextPush), CommandFailure> {
     let stages = match args.stages.is_empty() {
         true => None,
         false => Some(RolloutStages::parse(args.stages.iter().map(String::as_str)).map_err(|fault| {
             let help = "write each server once, those of one stage with commas";
-            (format!("the stages cannot be used: {fault}"), Some(help.to_string()), super::BAD_COMMAND)
+            CommandFailure::new(format!("the stages cannot be used: {fault}"), help, BAD_COMMAND)
         })?),
     };
-    let read = store.read().await.map_err(refused)?;
+    let read = store.read().await?;
     if let Some(fault) = read.fault {
-        super::warn(&format!("the rollout in the store is replaced, because it cannot be used: {fault}"));
+        warn(&format!("the rollout in the store is replaced, because it cannot be used: {fault}"));
     }
-    let servers = store.servers().await.map_err(refused)?;
-    let configured = config.fleet.as_ref().filter(|_| !args.previous).map(|fleet| &fleet.stages);
+    let servers = store.servers().await?;
+    let configured = (!args.previous).then_some(&fleet.stages);
     let named = stages.as_ref().or(configured).into_iter().flat_map(|stages| stages.named().iter().flatten());
     if let Some(unknown) = named.clone().find(|name| !servers.contains_key(*name)) {
         let help = did_you_mean(unknown, "servers of the fleet", servers.keys().map(String::as_str));
         let error = format!("server `{unknown}` has no document in the store, so later stages would wait for it");
-        return Err((error, Some(help), BAD_CONFIG));
+        return Err(CommandFailure::new(error, help, BAD_CONFIG));
     }
     let accepted = servers.values().map(|report| report.serial);
     let last = accepted.chain(read.rollout.as_ref().map(|rollout| rollout.serial)).max();
@@ -266,51 +247,24 @@ fn act(reason: Option<String>) -> RolloutAct {
     RolloutAct { by: client::operator(), reason, at: Clock::civil().0 }
 }
 
-fn no_rollout() -> Refused {
-    ("the store has no rollout".into(), Some("`pharos fleet push` pushes a bundle".into()), BAD_CONFIG)
+fn no_rollout() -> CommandFailure {
+    CommandFailure::new("the store has no rollout", "`pharos fleet push` pushes a bundle", BAD_CONFIG)
 }
 
-fn refused(error: PushError) -> Refused {
-    let code = if matches!(error, PushError::Store(_)) { NO_SERVER } else { BAD_CONFIG };
-    (error.to_string(), Some(error.help().to_string()), code)
-}
-
-/// The outcome as text or JSON.
-fn shown(rollout: &Rollout, sent: SentObjects, is_json: bool) -> String {
-    if is_json {
-        return as_json(&RolloutDone {
-            bundle: rollout.bundle.clone(),
-            previous: rollout.previous.clone(),
-            stages: rollout.stages.clone(),
-            soak_seconds: rollout.soak_ms / 1000,
-            halted: rollout.halted.is_some(),
-            sent_objects: sent.objects,
-            sent_bytes: sent.bytes,
-        });
-    }
-    let layout = Layout::of_stdout();
+fn text(rollout: &Rollout, sent: SentObjects, layout: Layout) -> String {
     let Rollout { bundle, stages, .. } = rollout;
-    let mut text = match &rollout.halted {
-        Some(act) => {
-            layout.sentence("", 2, &format!("bundle {bundle} is halted by {act}: servers that serve it go on"))
-        }
-        None if stages.len() == 1 => {
-            layout.sentence("", 2, &format!("bundle {bundle} is pushed to all servers at once"))
-        }
+    let state = match &rollout.halted {
+        Some(act) => format!("bundle {bundle} is halted by {act}: servers that serve it go on"),
+        None if stages.len() == 1 => format!("bundle {bundle} is pushed to all servers at once"),
         None => {
             let soak = written_millis(rollout.soak_ms);
-            layout.sentence(
-                "",
-                2,
-                &format!("bundle {bundle} is pushed to {stages}, each after {soak} of the one before"),
-            )
+            format!("bundle {bundle} is pushed to {stages}, each after {soak} of the one before")
         }
     };
-    if sent.objects > 0 {
-        let SentObjects { objects, bytes } = sent;
-        text += &layout.sentence("", 2, &format!("sent: {objects} objects of {bytes} bytes"));
-    }
-    text + &layout.sentence("", 2, "`pharos fleet status` shows how far it is")
+    let SentObjects { objects, bytes } = sent;
+    let sent = (objects > 0).then(|| format!("sent: {objects} objects of {bytes} bytes"));
+    let next = "`pharos fleet status` shows how far it is".to_string();
+    [Some(state), sent, Some(next)].iter().flatten().map(|sentence| layout.sentence("", 2, sentence)).collect()
 }
 
 /// Parses a soak in milliseconds.

@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
-use super::{BAD_CONFIG, NO_SERVER, OK, complain, complain_of, put, warn};
+use super::{BAD_CONFIG, CommandFailure, CommandResult, NO_SERVER, OK, complain, put, warn};
 use crate::base::diagnostic::{Diagnostic, Look, Place};
 use crate::config::{self, Config};
 use crate::control::client::{self, ControlQuestion};
 use crate::control::encode;
-use crate::control::view::{RefreshView, RefusalView, ReloadOutcomeView};
+use crate::control::view::RefusalView;
 use crate::mirror::Reason;
 
 /// The socket of the packages and the chart.
@@ -26,24 +26,6 @@ const INSTALLED: &str = "/run/pharos/control.sock";
 
 /// The timeout of the answer to a change of configuration or sources: longer than the server's own, which is 50 seconds.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(55);
-
-/// The outcome of a change of configuration or sources.
-pub(super) trait ChangeOutcome: DeserializeOwned + Serialize {
-    /// True if the change, or a part of it, is not served.
-    fn is_refused(&self) -> bool;
-}
-
-impl ChangeOutcome for ReloadOutcomeView {
-    fn is_refused(&self) -> bool {
-        self.refused
-    }
-}
-
-impl ChangeOutcome for RefreshView {
-    fn is_refused(&self) -> bool {
-        self.refused
-    }
-}
 
 /// Options of commands that ask the running server.
 #[derive(Debug, clap::Args)]
@@ -58,33 +40,43 @@ pub(super) struct AskOptions {
 }
 
 impl AskOptions {
-    /// The server to ask; an exit code if it cannot be determined.
-    pub(super) fn server(&self, config: &ConfigLocation) -> Result<ServerTarget, u8> {
+    /// The server to ask.
+    pub(super) fn server(&self, config: &ConfigLocation) -> Result<ServerTarget, CommandFailure> {
         ServerTarget::find(config, self.socket.as_deref(), "`--socket SOCKET`")
     }
 
-    /// Has the server make a change at `path`, and prints the outcome. Returns the exit code, by which a refusal shows.
-    pub(super) fn change<V: ChangeOutcome>(
+    /// Asks the server, and prints its answer.
+    pub(super) fn show<V: DeserializeOwned + Serialize>(
+        &self,
+        config: &ConfigLocation,
+        question: ControlQuestion,
+        text: impl FnOnce(&V, Layout) -> String,
+    ) -> CommandResult {
+        self.show_within(config, question, client::TIMEOUT, text)
+    }
+
+    /// Has the server make a change at `path`, and prints the outcome.
+    pub(super) fn change<V: DeserializeOwned + Serialize>(
         &self,
         config: &ConfigLocation,
         path: &str,
-        parameters: &[(&str, &str)],
+        mut parameters: Vec<(&str, String)>,
         text: impl FnOnce(&V, Layout) -> String,
-    ) -> u8 {
-        let layout = Layout::of_stdout();
-        let width = Look::from(layout).width.map(|width| width.to_string());
-        let parameters = parameters.iter().copied().chain(width.as_deref().map(|width| ("width", width)));
-        let query: Vec<String> = parameters.map(|(key, value)| format!("{key}={}", encode(value))).collect();
-        let target = format!("{path}?{}", query.join("&"));
-        let question = ControlQuestion { method: Method::POST, target, body: String::new() };
-        let refusal = Some(StatusCode::UNPROCESSABLE_ENTITY);
-        let asked = self.server(config).and_then(|server| server.ask_within::<V>(question, CHANGE_TIMEOUT, refusal));
-        let view = match asked {
-            Ok(view) => view,
-            Err(code) => return code,
-        };
-        let code = if view.is_refused() { BAD_CONFIG } else { OK };
-        put(&self.printed(&view, || text(&view, layout)), code)
+    ) -> CommandResult {
+        parameters.extend(Look::from(Layout::of_stdout()).width.map(|width| ("width", width.to_string())));
+        let question = ControlQuestion::new(Method::POST, target(path, &parameters));
+        self.show_within(config, question, CHANGE_TIMEOUT, text)
+    }
+
+    fn show_within<V: DeserializeOwned + Serialize>(
+        &self,
+        config: &ConfigLocation,
+        question: ControlQuestion,
+        timeout: Duration,
+        text: impl FnOnce(&V, Layout) -> String,
+    ) -> CommandResult {
+        let (view, code) = self.server(config)?.ask_within(question, timeout)?;
+        Ok(self.print(&view, text, code))
     }
 
     /// True with `--json`.
@@ -92,10 +84,17 @@ impl AskOptions {
         self.json
     }
 
-    /// An answer as JSON or text, by `--json`.
-    pub(super) fn printed(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> String {
-        if self.json { as_json(view) } else { text() }
+    /// Prints a view as JSON or text, by `--json`. Returns the exit code: `code` if the view could be written.
+    #[must_use]
+    pub(super) fn print<V: Serialize>(&self, view: &V, text: impl FnOnce(&V, Layout) -> String, code: u8) -> u8 {
+        put(&if self.json { as_json(view) } else { text(view, Layout::of_stdout()) }, code)
     }
+}
+
+/// A path with parameters.
+pub(super) fn target(path: &str, parameters: &[(&str, String)]) -> String {
+    let query: Vec<String> = parameters.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
+    format!("{path}?{}", query.join("&"))
 }
 
 /// Parses the reason of an operator.
@@ -116,17 +115,17 @@ fn installed() -> String {
 
 /// The server to ask.
 pub(super) struct ServerTarget {
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
     /// The configuration that names it. `None` if the socket was typed, or the configuration has errors.
     pub(super) config: Option<Config>,
 }
 
 impl ServerTarget {
     /// The server at the socket `typed`, else at the socket of the configuration, also if other parts of the configuration have
-    /// errors. An exit code if neither is known.
+    /// errors. A failure if neither is known.
     ///
     /// `option` is the command-line option for a socket, for remedies.
-    pub(super) fn find(config: &ConfigLocation, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
+    pub(super) fn find(config: &ConfigLocation, typed: Option<&Path>, option: &str) -> Result<Self, CommandFailure> {
         if let Some(socket) = typed {
             return Ok(ServerTarget { socket: socket.to_path_buf(), config: None });
         }
@@ -139,11 +138,8 @@ impl ServerTarget {
                 None => {
                     let help = "add `[control]` with `socket` and `state`, and start the server with it";
                     let problem =
-                        Diagnostic::error("no-control", "this configuration has no socket to ask the server at")
-                            .at(Place::whole_file(&config.file), "")
-                            .help(format!("{help}; or {remedy}"));
-                    complain_of(&[problem]);
-                    Err(BAD_CONFIG)
+                        Diagnostic::error("no-control", "this configuration has no socket to ask the server at");
+                    Err(problem.at(Place::whole_file(&config.file), "").help(format!("{help}; or {remedy}")).into())
                 }
             },
             Err(problems) => match config::socket_of(path) {
@@ -156,42 +152,38 @@ impl ServerTarget {
                 }
                 None => {
                     complain(&"the configuration does not tell the server's socket", Some(&remedy));
-                    complain_of(&problems);
-                    Err(BAD_CONFIG)
+                    Err(problems.into())
                 }
             },
         }
     }
 
-    /// The socket.
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    /// Asks the server.
+    pub(super) fn ask<T: DeserializeOwned>(&self, question: ControlQuestion) -> Result<T, CommandFailure> {
+        Ok(self.ask_within(question, client::TIMEOUT)?.0)
     }
 
-    /// Asks the server; an exit code if there is no answer to print.
-    pub(super) fn ask<T: DeserializeOwned>(&self, question: ControlQuestion) -> Result<T, u8> {
-        self.ask_within(question, client::TIMEOUT, None)
-    }
-
-    /// The same within a time. An answer with the status `also` has the same form as one of success.
+    /// The same within a time, with the exit code: not [`OK`] if a change, or a part of it, is not served.
     pub(super) fn ask_within<T: DeserializeOwned>(
         &self,
         question: ControlQuestion,
         timeout: Duration,
-        also: Option<StatusCode>,
-    ) -> Result<T, u8> {
-        let say = |error: &str, help: Option<&str>, code| {
-            complain(&error, help);
-            code
-        };
+    ) -> Result<(T, u8), CommandFailure> {
         let (status, body) = client::ask(&self.socket, question, timeout)
-            .map_err(|error| say(&error.to_string(), Some(error.help()), NO_SERVER))?;
-        let odd = || say("the server's answer cannot be understood", Some("is it of the same version?"), NO_SERVER);
-        if !status.is_success() && Some(status) != also {
-            let RefusalView { error, help } = serde_json::from_slice(&body).map_err(|_| odd())?;
-            let code = if status.is_client_error() { BAD_CONFIG } else { NO_SERVER };
-            return Err(say(&error, help.as_deref(), code));
-        }
-        serde_json::from_slice(&body).map_err(|_| odd())
+            .map_err(|error| CommandFailure::new(error.to_string(), error.help(), NO_SERVER))?;
+        let odd = |_| {
+            let error = "the server's answer cannot be understood";
+            CommandFailure::new(error, "is it of the same version?", NO_SERVER)
+        };
+        let code = match status {
+            StatusCode::UNPROCESSABLE_ENTITY => BAD_CONFIG,
+            _ if status.is_success() => OK,
+            _ => {
+                let RefusalView { error, help } = serde_json::from_slice(&body).map_err(odd)?;
+                let code = if status.is_client_error() { BAD_CONFIG } else { NO_SERVER };
+                return Err(CommandFailure::Error(error, help, code));
+            }
+        };
+        Ok((serde_json::from_slice(&body).map_err(odd)?, code))
     }
 }

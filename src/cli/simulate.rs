@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::ServerTarget;
-use super::{BAD_CONFIG, OK, build, complain, put};
+use super::{BAD_CONFIG, CommandFailure, CommandResult, OK, build, put};
 use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::control::client::ControlQuestion;
@@ -54,7 +54,7 @@ pub(super) struct Args {
     socket: Option<PathBuf>,
 
     /// Exit with 1 if more of the addresses that a rule decides for move, like 5%; of one family, in any horizon
-    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
     max_moved: Option<Share>,
 
     /// Print JSON
@@ -62,42 +62,28 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Parses a share like `5%`.
-pub(super) fn parse_share(text: &str) -> Result<Share, &'static str> {
-    Share::parse(text)
-}
-
 /// Compares, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let new = args.new.as_deref().map_or_else(|| config.path().to_path_buf(), Path::to_path_buf);
-    let old = || match &args.against {
-        Some(old) => rulings(old),
-        None => ask(config, args),
-    };
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     // The new one comes first, because a server should not work for a configuration with errors.
-    let (new, old) = match rulings(&new).and_then(|new| Ok((new, old()?))) {
-        Ok(both) => both,
-        Err(code) => return code,
+    let new = rulings(args.new.as_deref().unwrap_or_else(|| config.path()))?;
+    let old = match &args.against {
+        Some(old) => rulings(old)?,
+        None => {
+            let server = ServerTarget::find(config, args.socket.as_deref(), "`--socket SOCKET`")?;
+            server.ask_within(ControlQuestion::new(Method::GET, "/rulings"), TIMEOUT)?.0
+        }
     };
     let found = inspect::compare(&old, &new);
     let text = if args.json { format!("{:#}\n", to_json(&found)) } else { text(&found, Layout::of_stdout()) };
     let code = put(&text, OK);
     let over = args.max_moved.and_then(|most| above(&found, most));
-    let Some(over) = over.filter(|_| code == OK) else { return code };
-    complain(&over, Some("look at the largest ranges above; `--max-moved` is the limit"));
-    BAD_CONFIG
+    let Some(over) = over.filter(|_| code == OK) else { return Ok(code) };
+    Err(CommandFailure::new(over, "look at the largest ranges above; `--max-moved` is the limit", BAD_CONFIG))
 }
 
-/// The rulings of a configuration; an exit code if it has errors.
-fn rulings(path: &Path) -> Result<Rulings, u8> {
+/// The rulings of a configuration.
+fn rulings(path: &Path) -> Result<Rulings, CommandFailure> {
     build(&Purpose::Compare, path).map(|built| Rulings::of(&built.snapshot))
-}
-
-/// The rulings that the running server serves; an exit code if it does not send them.
-fn ask(config: &ConfigLocation, args: &Args) -> Result<Rulings, u8> {
-    let server = ServerTarget::find(config, args.socket.as_deref(), "`--socket SOCKET`")?;
-    let question = ControlQuestion { method: Method::GET, target: "/rulings".into(), body: String::new() };
-    server.ask_within(question, TIMEOUT, None)
 }
 
 /// The first family of a horizon that moves more than a share, in words; `None` if there is none.
@@ -159,17 +145,13 @@ fn source_text(source: &SourceMoves, layout: Layout) -> String {
 
 /// `region eu-west-1 eu-west-2`; `None` if there are no labels.
 fn label_words(labels: &BTreeSet<(LabelKind, String)>) -> Option<String> {
-    let mut words = Vec::new();
-    for kind in inspect::KINDS {
+    let words = |kind: LabelKind| {
         let of_kind: Vec<&str> = labels.iter().filter(|(of, _)| *of == kind).map(|(_, label)| &**label).collect();
-        match of_kind.len() {
-            0 => {}
-            len => {
-                let more = if len > SHOWN { format!(" and {} more", len - SHOWN) } else { String::new() };
-                words.push(format!("{} {}{more}", kind.as_str(), of_kind[..len.min(SHOWN)].join(" ")));
-            }
-        }
-    }
+        let (shown, others) = of_kind.split_at(of_kind.len().min(SHOWN));
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        (!shown.is_empty()).then(|| format!("{} {}{more}", kind.as_str(), shown.join(" ")))
+    };
+    let words: Vec<String> = inspect::KINDS.into_iter().filter_map(words).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 
@@ -188,7 +170,7 @@ fn family_text(horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> 
             return;
         }
         let head = head.iter().map(|cell| cell.to_string()).collect();
-        text += &layout.table("", 2, &std::iter::once(head).chain(rows).collect::<Vec<_>>(), |_, _, _| None);
+        text += &layout.table("", 2, std::iter::once(head).chain(rows), |_, _, _| None);
     };
     let row = |one: &inspect::MirrorMove| vec![end(&one.from), end(&one.to), words::amount(of, one.addresses)];
     table(&["from", "to", "addresses"], shortened(family.by_mirror.iter().map(row).collect()));

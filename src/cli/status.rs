@@ -3,15 +3,14 @@
 //! **Invariants**: it prints the server's answer, and decides nothing.
 //! **Not here**: asking ([`super::server`]), the content of the answer ([`crate::control`]).
 
-use std::time::Duration;
-
 use hyper::Method;
 
+use super::CommandResult;
 use super::fleet;
-use super::layout::{Colour, Layout};
+use super::layout::{Colour, HEADS, Layout, Page};
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
-use super::{OK, put};
+use crate::base::when::span;
 use crate::control::client::ControlQuestion;
 use crate::control::view::{
     CertificateView, CredentialView, FetchView, PanicView, RefusedView, SourceView, StatusView, TroubleView,
@@ -19,7 +18,6 @@ use crate::control::view::{
 };
 use crate::inspect::words;
 use crate::telemetry::acme::PeerStanding;
-use crate::tls::span;
 
 /// Arguments of `pharos status`.
 #[derive(Debug, clap::Args)]
@@ -29,32 +27,24 @@ pub(super) struct Args {
 }
 
 /// Asks the server, prints the answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
-    let view: StatusView = match args.asking.server(config).and_then(|server| server.ask(question)) {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), OK)
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    args.asking.show(config, ControlQuestion::new(Method::GET, "/status"), text)
 }
 
 /// The digits of a digest that are shown: enough to compare two servers.
 const DIGITS: usize = 16;
 
-/// The width of the heads, in columns.
-const INDENT: usize = 14;
-
 fn text(view: &StatusView, layout: Layout) -> String {
-    let mut page = StatusPage { text: String::new(), layout };
-    page.state(view);
-    page.configuration(view);
-    page.mirrors(view);
-    page.sources(view);
-    page.certificates(view);
-    page.challenges(view);
-    page.text += &view.fleet.as_ref().map(|fleet| fleet::text(fleet, layout)).unwrap_or_default();
-    page.overrides(view);
-    page.troubles(view);
+    let mut page = Page::new(layout, HEADS);
+    state(&mut page, view);
+    configuration(&mut page, view);
+    mirrors(&mut page, view);
+    sources(&mut page, view);
+    certificates(&mut page, view);
+    challenges(&mut page, view);
+    view.fleet.iter().for_each(|fleet| fleet::add(&mut page, fleet));
+    overrides(&mut page, view);
+    troubles(&mut page, view);
     page.text
 }
 
@@ -64,7 +54,7 @@ fn zone_row(zone: &ZoneView) -> Vec<String> {
 }
 
 fn network_row(source: &SourceView) -> Vec<String> {
-    let age = source.age_seconds.map(|secs| span(Duration::from_secs(secs)));
+    let age = source.age_seconds.map(span);
     let age = match (&source.fetch, age) {
         (Some(FetchView { pinned: true, .. }), Some(age)) => format!("pinned, {age} old"),
         (Some(FetchView { held_back: true, .. }), Some(age)) => format!("taken back, {age} old"),
@@ -79,7 +69,7 @@ fn network_row(source: &SourceView) -> Vec<String> {
 }
 
 fn certificate_row(certificate: &CertificateView) -> Vec<String> {
-    let distance = span(Duration::from_secs(certificate.seconds_left.unsigned_abs()));
+    let distance = span(certificate.seconds_left.unsigned_abs());
     let text = match certificate.seconds_left {
         0.. => format!("ends {} ({distance} left)", certificate.ends),
         _ => format!("ended {} ({distance} ago)", certificate.ends),
@@ -89,7 +79,7 @@ fn certificate_row(certificate: &CertificateView) -> Vec<String> {
 
 fn credential_row(credential: &CredentialView) -> Vec<String> {
     let set = match credential.last_set_seconds {
-        Some(secs) => format!("last challenge {} ago", span(Duration::from_secs(secs))),
+        Some(secs) => format!("last challenge {} ago", span(secs)),
         None => "no challenge yet".to_string(),
     };
     let ends = credential.certificate_ends.as_ref().map(|ends| format!(", certificate ends {ends}"));
@@ -101,143 +91,118 @@ fn acme_peer_row(peer: &PeerStanding) -> Vec<String> {
     vec![peer.address.to_string(), state]
 }
 
-/// Lines after heads; a repeated head is printed once.
-struct StatusPage {
-    text: String,
-    layout: Layout,
+fn state(page: &mut Page, view: &StatusView) {
+    let state = match view.obstacle.as_deref() {
+        None => "serving",
+        // The next line has the whole override.
+        Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
+            "drained, queries are still answered"
+        }
+        Some(obstacle) => obstacle,
+    };
+    let colour = if view.obstacle.is_none() { Colour::Good } else { Colour::Bad };
+    let uptime = span(view.uptime_seconds);
+    page.line("state", format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
 }
 
-impl StatusPage {
-    fn state(&mut self, view: &StatusView) {
-        let state = match view.obstacle.as_deref() {
-            None => "serving",
-            // The next line has the whole override.
-            Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
-                "drained, queries are still answered"
-            }
-            Some(obstacle) => obstacle,
+fn configuration(page: &mut Page, view: &StatusView) {
+    if !view.config.is_empty() {
+        page.line("configuration", &view.config, None);
+    }
+    if let Some(start) = view.config_digest.get(..DIGITS) {
+        page.line("", format!("SHA-256 {start}…, served since {}", view.config_since), None);
+    }
+    if let Some(reload) = &view.reload {
+        let text = match &reload.refused {
+            None => format!("succeeded at {}", reload.at),
+            Some(what) if reload.in_part => format!("succeeded in part at {}: {what}", reload.at),
+            Some(why) => format!("failed at {}, and the configuration before it is served: {why}", reload.at),
         };
-        let colour = if view.obstacle.is_none() { Colour::Good } else { Colour::Bad };
-        let uptime = span(Duration::from_secs(view.uptime_seconds));
-        self.line("state", &format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
+        page.line("last reload", text, reload.refused.as_ref().map(|_| Colour::Bad));
     }
-
-    fn configuration(&mut self, view: &StatusView) {
-        if !view.config.is_empty() {
-            self.line("configuration", &view.config, None);
-        }
-        if let Some(start) = view.config_digest.get(..DIGITS) {
-            self.line("", &format!("SHA-256 {start}…, served since {}", view.config_since), None);
-        }
-        if let Some(reload) = &view.reload {
-            let (text, colour) = match &reload.refused {
-                None => (format!("succeeded at {}", reload.at), None),
-                Some(what) if reload.in_part => {
-                    (format!("succeeded in part at {}: {what}", reload.at), Some(Colour::Bad))
-                }
-                Some(why) => (
-                    format!("failed at {}, and the configuration before it is served: {why}", reload.at),
-                    Some(Colour::Bad),
-                ),
-            };
-            self.line("last reload", &text, colour);
-        }
-        for key in &view.restart_keys {
-            let text = format!("`{key}` has changed; the value of the start stays until a restart");
-            self.line("needs restart", &text, Some(Colour::Doubtful));
-        }
+    for key in &view.restart_keys {
+        let text = format!("`{key}` has changed; the value of the start stays until a restart");
+        page.line("needs restart", text, Some(Colour::Doubtful));
     }
+}
 
-    fn mirrors(&mut self, view: &StatusView) {
-        let age = span(Duration::from_secs(view.generation_age_seconds));
-        self.line("generation", &format!("{}, published {age} ago", view.generation), None);
-        let colour = match view.mirrors_up {
-            // Without probes, mirrors count as up but may be down: no colour.
-            up if up == view.mirrors => view.probed.then_some(Colour::Good),
-            0 => Some(Colour::Bad),
-            _ => Some(Colour::Doubtful),
+fn mirrors(page: &mut Page, view: &StatusView) {
+    let age = span(view.generation_age_seconds);
+    page.line("generation", format!("{}, published {age} ago", view.generation), None);
+    let colour = match view.mirrors_up {
+        // Without probes, mirrors count as up but may be down: no colour.
+        up if up == view.mirrors => view.probed.then_some(Colour::Good),
+        0 => Some(Colour::Bad),
+        _ => Some(Colour::Doubtful),
+    };
+    let (up, all) = (view.mirrors_up, view.mirrors);
+    let text = if view.probed {
+        format!("{up} of {all} up")
+    } else {
+        format!("not probed, {up} of {all} count as up: probes need `[probe]`")
+    };
+    page.line("mirrors", text, colour);
+}
+
+fn sources(page: &mut Page, view: &StatusView) {
+    page.table("zones", view.zones.iter().map(zone_row), |_, _, cell| (cell == "not available").then_some(Colour::Bad));
+    page.table("networks", view.networks.iter().map(network_row), |_, _, _| None);
+    for SourceView { source, fetch, .. } in &view.networks {
+        let Some(FetchView { trouble: Some(trouble), since: Some(since), reason: Some(reason), .. }) = fetch else {
+            continue;
         };
-        let (up, all) = (view.mirrors_up, view.mirrors);
-        let text = if view.probed {
-            format!("{up} of {all} up")
-        } else {
-            format!("not probed, {up} of {all} count as up: probes need `[probe]`")
-        };
-        self.line("mirrors", &text, colour);
+        let what = if trouble == "refused" { "new content refused" } else { "not fetched" };
+        page.line("", format!("{source}: {what} since {since}: {reason}"), Some(Colour::Bad));
     }
+}
 
-    fn sources(&mut self, view: &StatusView) {
-        self.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {
-            (cell == "not available").then_some(Colour::Bad)
-        });
-        self.table("networks", view.networks.iter().map(network_row).collect(), |_, _| None);
-        for SourceView { source, fetch, .. } in &view.networks {
-            let Some(FetchView { trouble: Some(trouble), since: Some(since), reason: Some(reason), .. }) = fetch else {
-                continue;
-            };
-            let what = if trouble == "refused" { "new content refused" } else { "not fetched" };
-            self.line("", &format!("{source}: {what} since {since}: {reason}"), Some(Colour::Bad));
+fn certificates(page: &mut Page, view: &StatusView) {
+    page.table("certificates", view.certificates.iter().map(certificate_row), |_, _, cell| {
+        cell.starts_with("ended ").then_some(Colour::Bad)
+    });
+    for CertificateView { listener, refused, .. } in &view.certificates {
+        if let Some(RefusedView { since, error }) = refused {
+            let text = format!("{listener}: the new certificate is not served since {since}, the old one is: {error}");
+            page.line("", text, Some(Colour::Bad));
         }
     }
+}
 
-    fn certificates(&mut self, view: &StatusView) {
-        self.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
-            cell.starts_with("ended ").then_some(Colour::Bad)
-        });
-        for CertificateView { listener, refused, .. } in &view.certificates {
-            if let Some(RefusedView { since, error }) = refused {
-                let text =
-                    format!("{listener}: the new certificate is not served since {since}, the old one is: {error}");
-                self.line("", &text, Some(Colour::Bad));
-            }
-        }
+fn challenges(page: &mut Page, view: &StatusView) {
+    page.table("credentials", view.credentials.iter().map(credential_row), |_, _, _| None);
+    page.table("acme peers", view.acme_peers.iter().map(acme_peer_row), |_, _, cell| {
+        cell.starts_with("behind: ").then_some(Colour::Bad)
+    });
+}
+
+fn overrides(page: &mut Page, view: &StatusView) {
+    if let Some(drain) = &view.drain {
+        page.line("drain", words::whole_override(drain), Some(Colour::Doubtful));
     }
-
-    fn challenges(&mut self, view: &StatusView) {
-        self.table("credentials", view.credentials.iter().map(credential_row).collect(), |_, _| None);
-        self.table("acme peers", view.acme_peers.iter().map(acme_peer_row).collect(), |_, cell| {
-            cell.starts_with("behind: ").then_some(Colour::Bad)
-        });
+    for panic @ PanicView { horizon, family, .. } in &view.panics {
+        let cause = panic.cause();
+        let text = format!("{horizon} ({family}): most mirrors do not answer{cause}; mirrors that are down are given");
+        page.line("panic", text, Some(Colour::Bad));
     }
-
-    fn overrides(&mut self, view: &StatusView) {
-        if let Some(drain) = &view.drain {
-            self.line("drain", &words::whole_override(drain), Some(Colour::Doubtful));
-        }
-        for panic @ PanicView { horizon, family, .. } in &view.panics {
-            let cause = panic.cause();
-            let text =
-                format!("{horizon} ({family}): most mirrors do not answer{cause}; mirrors that are down are given");
-            self.line("panic", &text, Some(Colour::Bad));
-        }
-        for ordered in &view.orders {
-            let text = format!("{}: {}", ordered.mirror, words::whole_override(&ordered.order));
-            self.line("override", &text, Some(Colour::Doubtful));
-        }
+    for ordered in &view.orders {
+        let text = format!("{}: {}", ordered.mirror, words::whole_override(&ordered.order));
+        page.line("override", text, Some(Colour::Doubtful));
     }
+}
 
-    fn troubles(&mut self, view: &StatusView) {
-        for TroubleView { mirror, contact, address } in &view.troubles {
-            let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            let colour = if address.health == "up" { Colour::Doubtful } else { Colour::Bad };
-            self.line("trouble", &format!("{mirror}: {}{reason}", words::trouble(address)), Some(colour));
-            for (head, text) in [("help", &address.remedy), ("contact", contact)] {
-                if let Some(text) = text {
-                    self.line("", &format!("{head}: {text}"), None);
-                }
+fn troubles(page: &mut Page, view: &StatusView) {
+    for TroubleView { mirror, contact, address } in &view.troubles {
+        let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let colour = if address.health == "up" { Colour::Doubtful } else { Colour::Bad };
+        page.line("trouble", format!("{mirror}: {}{reason}", words::trouble(address)), Some(colour));
+        for (head, text) in [("help", &address.remedy), ("contact", contact)] {
+            if let Some(text) = text {
+                page.line("", format!("{head}: {text}"), None);
             }
         }
-        for UnwrittenView { file, error, since, .. } in &view.unwritten {
-            self.line("state file", &format!("{file}: not written since {since}: {error}"), Some(Colour::Bad));
-        }
     }
-
-    fn line(&mut self, head: &str, text: &str, colour: Option<Colour>) {
-        self.table(head, vec![vec![text.to_string()]], |_, _| colour);
-    }
-
-    fn table(&mut self, head: &str, rows: Vec<Vec<String>>, colour: impl Fn(usize, &str) -> Option<Colour>) {
-        self.text += &self.layout.table(head, INDENT, &rows, |_, column, cell| colour(column, cell));
+    for UnwrittenView { file, error, since, .. } in &view.unwritten {
+        page.line("state file", format!("{file}: not written since {since}: {error}"), Some(Colour::Bad));
     }
 }
 

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::layout::Layout;
 use super::output::ProgressMeter;
-use super::{BAD_CONFIG, OK, build, put};
+use super::{BAD_CONFIG, CommandResult, OK, build, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
+use crate::base::text::counted;
 use crate::inspect::{self, HorizonReport, MirrorTotal, Report, RuleTotal, SweepProgress, Violation, Wrong, words};
 use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
@@ -33,11 +34,8 @@ pub(super) struct Args {
 }
 
 /// Sweeps, and returns the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match build(&Purpose::Show, config) {
-        Ok(built) => built,
-        Err(code) => return code,
-    };
+pub(super) fn run(config: &Path, args: &Args) -> CommandResult {
+    let built = build(&Purpose::Show, config)?;
     let mut meter = ProgressMeter::new();
     let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(|| line(progress)));
     meter.clear();
@@ -46,7 +44,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     } else {
         text(&built.snapshot, &found, Layout::of_stdout())
     };
-    put(&text, if found.findings.violation_count == 0 { OK } else { BAD_CONFIG })
+    Ok(put(&text, if found.findings.violation_count == 0 { OK } else { BAD_CONFIG }))
 }
 
 fn line(progress: SweepProgress) -> String {
@@ -58,23 +56,22 @@ fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
     let mut text = String::new();
     for horizon in &found.horizons {
         let name = &snapshot.horizons()[horizon.horizon.index()].name;
-        for (family, ranges) in [(Family::V4, horizon.ranges[0]), (Family::V6, horizon.ranges[1])] {
-            let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges as u64, "range"));
-            // A share of the IPv6 space does not measure clients, because nearly all of the space is unused.
-            let has_shares = family == Family::V4;
+        for (family, ranges) in Family::ALL.into_iter().zip(horizon.ranges) {
+            let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges, "range"));
             let totals = horizon.totals.iter().filter(|total| total.clients == family);
             let mut rows = vec![["mirror", "answers", "ranges", "share", "of which"].map(String::from).to_vec()];
             rows.extend(totals.map(|total| row(snapshot, total)));
-            if !has_shares {
+            if family == Family::V6 {
+                // A share of the IPv6 space does not measure clients, because nearly all of the space is unused.
                 rows.iter_mut().for_each(|row| row.truncate(3));
             }
             text += &layout.table("", 2, &rows, |_, _, _| None);
             text.push('\n');
-            let rules = horizon.rules.iter().filter(|total| total.clients == family);
-            let rules = rules.map(|total| rule_row(snapshot, horizon.horizon, total));
-            if has_shares {
-                let head = ["rule", "share"].map(String::from).to_vec();
-                text += &layout.table("", 2, &std::iter::once(head).chain(rules).collect::<Vec<_>>(), |_, _, _| None);
+            if family == Family::V4 {
+                let rules = horizon.rules.iter().filter(|total| total.clients == family);
+                let mut rows = vec![["rule", "share"].map(String::from).to_vec()];
+                rows.extend(rules.map(|total| rule_row(snapshot, horizon.horizon, total)));
+                text += &layout.table("", 2, &rows, |_, _, _| None);
                 text.push('\n');
             }
         }
@@ -101,10 +98,6 @@ fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
         }
     }
     text
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {

@@ -11,22 +11,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::facts::{facts_json, minute};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::output::ProgressMeter;
-use super::{BAD_CONFIG, CANNOT_START, OK, complain, complain_of, put};
+use super::{BAD_CONFIG, CANNOT_START, CommandFailure, CommandResult, OK, complain_of, put};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, list};
+use crate::base::text::counted;
+use crate::base::when::span;
 use crate::config::{Canary, Config, FileUse, InputFile, Probe};
 use crate::load::hosts::Purpose;
 use crate::mirror::{Mirror, Template};
 use crate::probe::{Aim, Finding, Follower, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
-use crate::tls::{LeafFacts, span};
+use crate::tls::LeafFacts;
 use crate::{config, load};
 
 /// Each form of the command, because the library shows only one of them.
@@ -68,29 +70,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Probes, and returns the exit code: 0 if clients may be sent to every address.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    match verify(config, args) {
-        Ok((text, code)) => put(&text, code),
-        Err(VerifyFailure::Config(problems)) => {
-            complain_of(&problems);
-            BAD_CONFIG
-        }
-        Err(VerifyFailure::System(error)) => {
-            complain(&error, None);
-            CANNOT_START
-        }
-    }
-}
-
-/// The reasons why no address was probed.
-enum VerifyFailure {
-    /// The configuration, or a file it names.
-    Config(Vec<Diagnostic>),
-    /// The system refused something.
-    System(std::io::Error),
-}
-
 /// An address to probe, with its mirror if it is known.
 type ProbeTarget = (Option<Mirror>, IpAddr);
 
@@ -104,27 +83,26 @@ struct VerifyPlan {
     problems: Vec<Diagnostic>,
 }
 
-fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFailure> {
-    let one = |problem| VerifyFailure::Config(vec![problem]);
-    let target = args.target.as_deref().unwrap_or_default();
-    let plan = match (&args.name, args.all) {
-        (Some(name), _) => {
-            let targets = vec![(None, arguments::address(target).map_err(VerifyFailure::Config)?)];
+/// Probes, and returns the exit code: 0 if clients may be sent to every address.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let target = args.target.as_deref();
+    let plan = match &args.name {
+        Some(name) => {
+            let targets = vec![(None, arguments::address(target.unwrap_or_default())?)];
             VerifyPlan { probe: of_arguments(name, args), targets, config: None, problems: Vec::new() }
         }
-        (None, true) => all_of_config(config.path()).map_err(VerifyFailure::Config)?,
-        (None, false) => of_config(config.path(), target).map_err(VerifyFailure::Config)?,
+        None => of_config(config.path(), target)?,
     };
     let VerifyPlan { probe, targets, config, problems } = plan;
-    let roots = roots(probe.roots.as_ref()).map_err(VerifyFailure::Config)?;
+    let roots = roots(probe.roots.as_ref())?;
     let follower = config.as_ref().map(|config| Follower::new(config, roots.clone())).transpose();
-    let follower =
-        follower.map_err(|why| one(Diagnostic::error("probe", format!("no resolver can be asked: {why}"))))?;
+    let follower = follower.map_err(|why| Diagnostic::error("probe", format!("no resolver can be asked: {why}")))?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
-        .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
+        .map_err(|error| Diagnostic::error("probe", error.to_string()).help("give the name with `--name`"))?;
     let prober = prober.following(follower.flatten());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(VerifyFailure::System)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CommandFailure::Error(error.to_string(), None, CANNOT_START))?;
     let findings = runtime.block_on(probe_all(prober, &targets));
     complain_of(&problems);
     let layout = Layout::of_stdout();
@@ -143,27 +121,21 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
         }
     }
     let fails = good < targets.len() || unknown > 0 || problems.iter().any(Diagnostic::is_error);
-    Ok((text, if fails { BAD_CONFIG } else { OK }))
+    Ok(put(&text, if fails { BAD_CONFIG } else { OK }))
 }
 
 /// Probes all addresses, at most [`MAX_AT_ONCE`] of them at once; the results are in the order of the addresses.
 async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Vec<Finding>> {
-    let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
-    let mut running = JoinSet::new();
-    for (at, (mirror, address)) in targets.iter().enumerate() {
-        let (prober, places) = (prober.clone(), places.clone());
+    let probes = targets.iter().enumerate().map(|(at, (mirror, address))| {
         let content = mirror.as_ref().map(|mirror| mirror.content.clone()).unwrap_or_default();
-        let aim = Aim::of(*address, content);
-        running.spawn(async move {
-            let _place = places.acquire().await;
-            (at, prober.probe_each(aim).await)
-        });
-    }
+        let (prober, aim) = (prober.clone(), Aim::of(*address, content));
+        async move { (at, prober.probe_each(aim).await) }
+    });
+    let mut running = stream::iter(probes).buffer_unordered(MAX_AT_ONCE);
     let mut meter = ProgressMeter::new();
     let mut findings = vec![Vec::new(); targets.len()];
     let mut done = 0;
-    while let Some(ended) = running.join_next().await {
-        let (at, each) = ended.expect("a probe does not panic, and is not cancelled");
+    while let Some((at, each)) = running.next().await {
         findings[at] = each;
         done += 1;
         meter.show(|| format!("{done} of {} addresses probed", targets.len()));
@@ -179,51 +151,46 @@ fn of_arguments(name: &str, args: &Args) -> Probe {
     Probe { port, canary: args.canary.clone(), roots, ..default }
 }
 
-/// The probe of a configuration, and every address of its mirrors.
-fn all_of_config(path: &Path) -> Result<VerifyPlan, Vec<Diagnostic>> {
+/// The probe of a configuration, and the addresses of one of its mirrors, or of all.
+fn of_config(path: &Path, target: Option<&str>) -> Result<VerifyPlan, Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
-    // If a host cannot be resolved, the other mirrors are probed anyway.
-    let problems = load::hosts::resolve(&mut config, &Purpose::Check);
-    let targets = config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect();
+    if let Some(address) = target.and_then(|target| target.parse().ok()) {
+        return Ok(VerifyPlan { probe, targets: vec![(None, address)], config: Some(config), problems: Vec::new() });
+    }
+    if let Some(target) = target {
+        let at = config.mirrors.iter().position(|entry| *entry.mirror.name == *target);
+        let at = at.ok_or_else(|| vec![unknown_mirror(&config, &probe, target)])?;
+        // The host names of the other mirrors need not resolve.
+        config.mirrors = vec![config.mirrors.swap_remove(at)];
+    }
+    let mut problems = load::hosts::resolve(&mut config, &Purpose::Check);
+    let of_mirror = |mirror: &Mirror| -> Vec<ProbeTarget> {
+        mirror.addresses().map(|address| (Some(mirror.clone()), address)).collect()
+    };
+    let targets: Vec<ProbeTarget> = config.mirrors.iter().flat_map(|entry| of_mirror(&entry.mirror)).collect();
+    // Of all mirrors, those are probed anyway whose host can be resolved.
+    if target.is_some() {
+        // A warning says that the addresses are old, and these are probed anyway; or that a URL has none.
+        if problems.iter().any(Diagnostic::is_error) || targets.is_empty() {
+            return Err(problems);
+        }
+        problems.clear();
+    }
     Ok(VerifyPlan { probe, targets, config: Some(config), problems })
 }
 
-fn targets(mirror: &Mirror) -> Vec<ProbeTarget> {
-    mirror.addresses().map(|address| (Some(mirror.clone()), address)).collect()
-}
-
-/// The probe of a configuration, and the addresses of one of its mirrors.
-fn of_config(path: &Path, target: &str) -> Result<VerifyPlan, Vec<Diagnostic>> {
-    let mut config = config::read_file(path)?.config;
-    let probe = probe_of(&config)?;
-    if let Ok(address) = target.parse() {
-        return Ok(VerifyPlan { probe, targets: vec![(None, address)], config: Some(config), problems: Vec::new() });
-    }
-    let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
-        let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
-        let help = match arguments::alone(target) {
-            Some(address) => format!("write the address alone: `{address}`; the configuration has the port"),
-            None if *target == *probe.name => {
-                format!("`{target}` is the name that all mirrors serve: `--all` probes each of them")
-            }
-            None => did_you_mean(target, "defined mirrors", names),
-        };
-        return Err(vec![
-            Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined"))
-                .at(Place::whole_file(&config.file), "")
-                .help(help),
-        ]);
+fn unknown_mirror(config: &Config, probe: &Probe, target: &str) -> Diagnostic {
+    let help = match arguments::alone(target) {
+        Some(address) => format!("write the address alone: `{address}`; the configuration has the port"),
+        None if *target == *probe.name => {
+            format!("`{target}` is the name that all mirrors serve: `--all` probes each of them")
+        }
+        None => did_you_mean(target, "defined mirrors", config.mirrors.iter().map(|entry| &*entry.mirror.name)),
     };
-    // The host names of the other mirrors need not resolve.
-    config.mirrors = vec![config.mirrors.swap_remove(at)];
-    let problems = load::hosts::resolve(&mut config, &Purpose::Check);
-    let targets = targets(&config.mirrors[0].mirror);
-    // A warning says that the addresses are old, and these are probed anyway; or that a URL has none.
-    if problems.iter().any(Diagnostic::is_error) || targets.is_empty() {
-        return Err(problems);
-    }
-    Ok(VerifyPlan { probe, targets, config: Some(config), problems: Vec::new() })
+    Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined"))
+        .at(Place::whole_file(&config.file), "")
+        .help(help)
 }
 
 /// The probe of mirrors: that of `[probe]`, else one of the name and port of `[registry] blobs`, else one of the steered name.
@@ -278,29 +245,34 @@ impl VerifyResult<'_> {
             None => "connection and certificate are right; no canary is set, so content was not checked".to_string(),
             Some(cause) => cause.to_string(),
         };
-        let mut text = layout.sentence("", 2, &format!("{mirror}{address}  {}: {found}", finding.verdict.as_str()));
-        if let Some(cause) = &finding.cause {
-            text += &layout.sentence("  = help: ", 10, cause.remedy());
-        }
-        if let Some(url) = self.mirror.and_then(|mirror| mirror.content.url.as_ref()) {
-            text += &layout.sentence("  url: ", 7, &url.to_string());
-        }
-        if let Some(protocols) = self.protocols() {
-            text += &layout.sentence("  protocols: ", 13, &protocols);
-        }
-        if let Some(facts) = &finding.certificate {
-            text += &layout.sentence("  certificate: ", 15, &certificate_text(facts));
-        }
-        if let (Some(canary), true) = (&self.probe.canary, finding.cause.is_none() && self.has_canary()) {
-            let words = format!("`{}`, {}, has its digest, whole and in ranges", canary.repository, bytes(canary.size));
-            text += &layout.sentence("  canary: ", 10, &words);
-        }
-        if let Some(took) = &finding.took {
+        let canary =
+            self.probe.canary.as_ref().filter(|_| finding.cause.is_none() && self.has_canary()).map(|canary| {
+                format!(
+                    "`{}`, {}, has its digest, whole and in ranges",
+                    canary.repository,
+                    counted(canary.size, "byte")
+                )
+            });
+        let took = finding.took.as_ref().map(|took| {
             let [connect, handshake, total] = [took.connect, took.handshake, finding.total].map(millis);
-            let times = format!("connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
-            text += &layout.sentence("  time: ", 8, &times);
-        }
-        text
+            format!("connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms")
+        });
+        let facts = [
+            ("  = help: ", finding.cause.as_ref().map(|cause| cause.remedy().to_string())),
+            ("  url: ", self.url()),
+            ("  protocols: ", self.protocols()),
+            ("  certificate: ", finding.certificate.as_ref().map(|facts| certificate_text(facts))),
+            ("  canary: ", canary),
+            ("  time: ", took),
+        ];
+        let verdict = layout.sentence("", 2, &format!("{mirror}{address}  {}: {found}", finding.verdict.as_str()));
+        let facts = facts.into_iter().filter_map(|(head, words)| Some(layout.sentence(head, head.len(), &words?)));
+        facts.fold(verdict, |text, fact| text + &fact)
+    }
+
+    /// The URL of the mirror. `None` if it has the steered name.
+    fn url(&self) -> Option<String> {
+        self.mirror?.content.url.as_ref().map(ToString::to_string)
     }
 
     /// The version of TLS, and the verdict over each protocol; `None` if there was no handshake.
@@ -324,7 +296,7 @@ impl VerifyResult<'_> {
         let value = json!({
             "mirror": self.mirror.map(|mirror| &*mirror.name),
             "address": self.address.to_string(),
-            "url": self.mirror.and_then(|mirror| mirror.content.url.as_ref()).map(ToString::to_string),
+            "url": self.url(),
             "verdict": finding.verdict.as_str(),
             "steered_to": finding.verdict.is_good(),
             "cause": cause.map(|cause| cause.as_str()),
@@ -348,10 +320,6 @@ impl VerifyResult<'_> {
     }
 }
 
-fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_string() } else { format!("{count} bytes") }
-}
-
 /// The most names of a certificate that the text has; JSON has all.
 const MAX_NAMES: usize = 5;
 
@@ -363,10 +331,10 @@ fn certificate_text(facts: &LeafFacts) -> String {
     };
     let issuer = format!("for {names}, issued by `{}`", facts.issuer);
     let end = facts.not_after;
-    let (now, distance) = (Clock::unix().as_secs(), |secs| span(Duration::from_secs(secs)));
+    let now = Clock::unix().as_secs();
     match end.as_secs().checked_sub(now) {
-        Some(left) => format!("{issuer}, ends {} ({} left)", minute(end), distance(left)),
-        None => format!("{issuer}, ended {} ({} ago)", minute(end), distance(now - end.as_secs())),
+        Some(left) => format!("{issuer}, ends {} ({} left)", minute(end), span(left)),
+        None => format!("{issuer}, ended {} ({} ago)", minute(end), span(now - end.as_secs())),
     }
 }
 

@@ -5,10 +5,10 @@
 
 use hyper::Method;
 
+use super::CommandResult;
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
-use super::{OK, put};
 use crate::base::name::NameBuf;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
@@ -29,31 +29,20 @@ enum ZoneCommand {
     /// Fetch a zone from its primaries, all of it and whatever its serial
     Retransfer {
         /// The zone
-        #[arg(value_name = "NAME", value_parser = parse_name)]
-        zone: String,
+        #[arg(value_name = "NAME", value_parser = NameBuf::parse)]
+        zone: NameBuf,
     },
 }
 
-pub(super) fn parse_name(text: &str) -> Result<String, String> {
-    NameBuf::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string())
-}
-
 /// Asks the server, prints the answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    match retransfer(config, args) {
-        Ok(text) => put(&text, OK),
-        Err(code) => code,
-    }
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let ZoneCommand::Retransfer { zone } = &args.command;
+    let question = ControlQuestion::new(Method::POST, format!("/zones/{}/retransfer", encode(&zone.to_string())));
+    args.asking.show(config, question, text)
 }
 
-fn retransfer(config: &ConfigLocation, args: &Args) -> Result<String, u8> {
-    let ZoneCommand::Retransfer { zone } = &args.command;
-    let server = args.asking.server(config)?;
-    let target = format!("/zones/{}/retransfer", encode(zone));
-    let view: RetransferView = server.ask(ControlQuestion { method: Method::POST, target, body: String::new() })?;
-    Ok(args.asking.printed(&view, || {
-        let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
-        let (layout, now) = (Layout::of_stdout(), format!("serial {} is served, from {}", view.serial, view.primary));
-        layout.sentence("", 8, &format!("{}: {now}", view.zone)) + &layout.sentence("before: ", 8, &before)
-    }))
+fn text(view: &RetransferView, layout: Layout) -> String {
+    let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
+    let now = format!("{}: serial {} is served, from {}", view.zone, view.serial, view.primary);
+    layout.sentence("", 8, &now) + &layout.sentence("before: ", 8, &before)
 }

@@ -116,6 +116,7 @@ pub(crate) use zone::Steer;
 pub use zone::ZoneConfig;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
+use crate::base::name::Name;
 use crate::base::text::hex;
 use crate::files::Intake;
 pub(crate) use crate::registry::BlobTarget;
@@ -262,6 +263,12 @@ impl Config {
     /// Leaves out the warnings that `allow` names.
     pub(crate) fn leave_out_allowed(&self, problems: &mut Vec<Diagnostic>) {
         problems.retain(|problem| problem.is_error() || !self.allow.contains(&problem.code));
+    }
+
+    /// The zone of a name: the lowest one that is at the name or above it.
+    pub(crate) fn zone_of(&self, name: Name<'_>) -> Option<&ZoneConfig> {
+        let above = self.zones.iter().filter(|zone| name.ends_with(zone.name.as_name()));
+        above.max_by_key(|zone| zone.name.as_name().len())
     }
 }
 

@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::operator::SUDO_USER;
@@ -39,6 +40,18 @@ pub(crate) struct ControlQuestion {
     pub(crate) target: String,
     /// The body; may be empty.
     pub(crate) body: String,
+}
+
+impl ControlQuestion {
+    /// A request without a body.
+    pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
+        ControlQuestion { method, target: target.into(), body: String::new() }
+    }
+
+    /// The same request with a JSON document as its body.
+    pub(crate) fn with(self, document: &Value) -> Self {
+        ControlQuestion { body: document.to_string(), ..self }
+    }
 }
 
 /// The reasons why a request gets no answer.

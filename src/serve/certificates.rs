@@ -14,13 +14,14 @@ use super::identities::{Identities, TlsListener};
 use super::one_line;
 use crate::base::lock::locked;
 use crate::base::time::UnixTime as CivilTime;
+use crate::base::when::span;
 use crate::base::words::Worded as _;
 use crate::config::{Config, TlsFiles};
 use crate::control::ListenerCertificate;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
 use crate::telemetry::{Collect, MetricsPage};
-use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity, span};
+use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity};
 
 /// The interval between two checks. A check costs two system calls per file; a renewed certificate is needed within hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -117,11 +118,13 @@ fn report(watched: &WatchedIdentity, found: &[LookOutcome]) {
                     error!("the changed certificate of {listener} is not served: {}", one_line(problem));
                 }
             }
-            LookOutcome::Expiring(time) => warn!("the certificate of {listener} ends in {}: renew it", span(*time)),
+            LookOutcome::Expiring(time) => {
+                warn!("the certificate of {listener} ends in {}: renew it", span(time.as_secs()))
+            }
             LookOutcome::Expired(time) => {
                 error!(
                     "the certificate of {listener} ended {} ago: clients refuse it until it is renewed",
-                    span(*time)
+                    span(time.as_secs())
                 );
             }
         }
@@ -130,7 +133,7 @@ fn report(watched: &WatchedIdentity, found: &[LookOutcome]) {
 
 fn left(life: Option<&Life>) -> String {
     let now: UnixTime = Clock::unix();
-    life.map_or_else(String::new, |life| format!("; it ends in {}", span(life.distance(now))))
+    life.map_or_else(String::new, |life| format!("; it ends in {}", span(life.distance(now).as_secs())))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 //! RFC 5280 §6 (paths), RFC 8446 §4.4.2 (order of a chain), RFC 9525 §6 (names).
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -19,10 +18,11 @@ use rustls::{CertificateError, Error};
 use super::facts::{KeyKind, LEAST_RSA_BITS, LeafFacts, Parties};
 use super::fault::{certificate_fault, untrusted};
 use super::life::EXPIRING;
-use super::load::{BAD_KEY, IdentityFault, IdentityProblem, check_time, join, read, read_chain, read_key, span};
+use super::load::{BAD_KEY, IdentityFault, IdentityProblem, check_time, join, read, read_chain, read_key};
 use super::path;
 use super::roots::Roots;
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
+use crate::base::when::span;
 use crate::mirror::{CertificateFault, Untrusted};
 
 /// The codes of a key that is too weak, and of a certificate that is refused for another reason.
@@ -164,7 +164,7 @@ fn path_problem(chain: &[CertificateDer<'_>], roots: &Roots, file: &str, now: Un
         return Some(problem.diagnostic());
     }
     let end = path::ending(chain, roots, EXPIRING, now)?;
-    let left = span(Duration::from_secs(end.at.as_secs().saturating_sub(now.as_secs())));
+    let left = span(end.at.as_secs().saturating_sub(now.as_secs()));
     let message = format!("an issuer of the certificate in `{file}`, or the root, expires in {left}");
     Some(Diagnostic::warning("tls-expiring", message).help(
         "get the current intermediate from the authority that issued it; renew a root of your own, and give it to clients",

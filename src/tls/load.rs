@@ -16,6 +16,7 @@ use super::fault::certificate_fault;
 use super::life::{Life, Phase};
 use super::pem::{self, CERTIFICATE, PemError, PemSection};
 use crate::base::diagnostic::{Diagnostic, list};
+use crate::base::when::span;
 use crate::config::{InputFile, TlsFiles};
 use crate::files::{self, Contents, FileFacts, FileKind, ReadError};
 use crate::mirror::CertificateFault;
@@ -249,16 +250,16 @@ impl IdentityProblem {
             )
             .help("the leaf comes first in the chain; were both files renewed?"),
             IdentityFault::Expired { since } => {
-                Diagnostic::warning("tls-expired", format!("the certificate in `{path}` expired {} ago", span(*since)))
+                Diagnostic::warning("tls-expired", format!("the certificate in `{path}` expired {} ago", span(since.as_secs())))
                     .help("renew it and reload; clients refuse it until then")
             }
             IdentityFault::NotYetValid { until } => Diagnostic::warning(
                 "tls-not-yet-valid",
-                format!("the certificate in `{path}` becomes valid only in {}", span(*until)),
+                format!("the certificate in `{path}` becomes valid only in {}", span(until.as_secs())),
             )
             .help("check the clock of this machine; clients refuse the certificate until then"),
             IdentityFault::Expiring { left } => {
-                Diagnostic::warning("tls-expiring", format!("the certificate in `{path}` expires in {}", span(*left)))
+                Diagnostic::warning("tls-expiring", format!("the certificate in `{path}` expires in {}", span(left.as_secs())))
                     .help("renew it before then, and reload; clients refuse it from then on")
             }
         }
@@ -271,18 +272,6 @@ fn found(labels: &[String]) -> String {
         none if none.is_empty() => String::new(),
         labels => format!(", but {labels}"),
     }
-}
-
-/// A duration in the largest unit of which it has two.
-pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

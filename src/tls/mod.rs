@@ -45,7 +45,6 @@ pub(crate) use fault::{http_fault, refusal};
 pub(crate) use judge::{Evidence, judge};
 pub(crate) use life::Life;
 pub use load::load;
-pub(crate) use load::span;
 pub(crate) use path::PathEnd;
 pub(crate) use roots::BadRoot;
 pub use roots::Roots;

@@ -12,14 +12,15 @@ use super::super::facts::{facts_json, minute};
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
-use super::super::{BAD_CONFIG, OK};
-use super::CertsOutcome;
+use super::super::{BAD_CONFIG, CommandResult, OK, put};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
+use crate::base::text::counted;
+use crate::base::when::span;
 use crate::config::{self, FileUse, InputFile};
 use crate::probe::roots;
 use crate::process::Clock;
-use crate::tls::{Evidence, LeafFacts, judge, span};
+use crate::tls::{Evidence, LeafFacts, judge};
 
 /// The file of the authority that `pharos certs` makes.
 const AUTHORITY_FILE: &str = "ca.pem";
@@ -49,8 +50,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Checks a certificate; returns the output and the exit code.
-pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
+/// Checks a certificate, and returns the exit code.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let (name, configured) = match &args.name {
         Some(name) => (name.as_str().into(), None),
         None => {
@@ -62,7 +63,7 @@ pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let name = name.trim_end_matches('.');
     let server_name = ServerName::try_from(name.to_string()).map_err(|_| {
         let problem = Diagnostic::error("name", format!("`{name}` is neither a host name nor an address"));
-        vec![problem.help("write it as clients ask for it: `blob.k8s.io`")]
+        problem.help("write it as clients ask for it: `blob.k8s.io`")
     })?;
     let file = args.roots.as_ref().map(|path| InputFile::at(path, FileUse::Roots)).or(configured);
     let given = Evidence { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
@@ -107,7 +108,7 @@ pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
             text + &layout.sentence("", 2, &format!("`{}` {word} for `{name}`", args.chain.display()))
         }
     };
-    Ok((text, if serves { OK } else { BAD_CONFIG }))
+    Ok(put(&text, if serves { OK } else { BAD_CONFIG }))
 }
 
 /// Checks whether a problem says that the chain does not lead to a trusted root.
@@ -118,15 +119,14 @@ fn leads_nowhere(problems: &[Diagnostic]) -> bool {
 fn facts_text(facts: &LeafFacts, length: usize, now: UnixTime, layout: Layout) -> String {
     let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
     let left = facts.not_after.as_secs().checked_sub(now.as_secs());
-    let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));
+    let left = left.map_or(String::new(), |left| format!(" ({} left)", span(left)));
     let [from, to] = [facts.not_before, facts.not_after].map(minute);
-    let plural = if length == 1 { "" } else { "s" };
     let rows = [
         ["names", &names],
         ["issuer", &facts.issuer],
         ["valid", &format!("{from} to {to}{left}")],
         ["key", &facts.key.to_string()],
-        ["chain", &format!("{length} certificate{plural}")],
+        ["chain", &counted(length, "certificate")],
     ];
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_string).to_vec()).collect();
     layout.table("", 0, &rows, |_, _, _| None)

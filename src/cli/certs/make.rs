@@ -11,12 +11,11 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
 use time::OffsetDateTime;
 
-use super::super::OK;
 use super::super::facts::minute;
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
-use super::CertsOutcome;
+use super::super::{CommandFailure, CommandResult, OK, put};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config;
 use crate::files::{self, FileKind};
@@ -61,16 +60,16 @@ pub(super) struct Args {
 /// The longest validity: clients refuse certificates made for more (Apple: 825 days, even of a private authority).
 const MAX_DAYS: i64 = 825;
 
-/// Makes the authority and the certificates; returns the output and the exit code.
-pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
+/// Makes the authority and the certificates, and returns the exit code.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let mut orders = wanted(config, args)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
     orders.push((LISTENER.to_string(), args.listener.clone()));
     let problems = problems_of(&orders, args, existing);
     if !problems.is_empty() {
-        return Err(problems);
+        return Err(problems.into());
     }
-    let failed = |error: &dyn std::fmt::Display| vec![Diagnostic::error("certs", error.to_string())];
+    let failed = |error: &dyn std::fmt::Display| Diagnostic::error("certs", error.to_string());
     std::fs::create_dir_all(&args.folder).map_err(|error| {
         failed(&format!("failed to make the folder `{}`: {}", args.folder.display(), crate::files::words(&error)))
     })?;
@@ -88,12 +87,12 @@ pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     }
     let layout = Layout::of_stdout();
     let keys = layout.sentence("", 2, "the key of each is beside it, in a file that ends in `.key`");
-    Ok((layout.table("", 0, &rows, |_, _, _| None) + &keys, OK))
+    Ok(put(&(layout.table("", 0, &rows, |_, _, _| None) + &keys), OK))
 }
 
 /// The mirrors, each with the names of its certificate, from the arguments or else the configuration: the steered name, or the host
 /// of the mirror's URL.
-fn wanted(config: &ConfigLocation, args: &Args) -> Result<Vec<(String, Vec<String>)>, Vec<Diagnostic>> {
+fn wanted(config: &ConfigLocation, args: &Args) -> Result<Vec<(String, Vec<String>)>, CommandFailure> {
     if let Some(name) = &args.name {
         let name = name.trim_end_matches('.').to_string();
         let mirrors = if args.mirrors.is_empty() { vec![MIRROR.to_string()] } else { args.mirrors.clone() };
@@ -161,12 +160,10 @@ fn problems_of(orders: &[(String, Vec<String>)], args: &Args, existing: Existing
 }
 
 /// The existing authority of the folder, or a new one.
-fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, Vec<Diagnostic>> {
-    let problem = |message: String| {
-        vec![
-            Diagnostic::error("authority", message)
-                .help("put certificates of another authority into a folder of their own"),
-        ]
+fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, CommandFailure> {
+    let problem = |message: String| -> CommandFailure {
+        let help = "put certificates of another authority into a folder of their own";
+        Diagnostic::error("authority", message).help(help).into()
     };
     let [root, key] = Pair::paths(folder, AUTHORITY);
     let read = |path: &Path| {

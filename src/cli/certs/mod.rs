@@ -7,9 +7,8 @@ mod check;
 mod make;
 mod records;
 
+use super::CommandResult;
 use super::locate::ConfigLocation;
-use super::{BAD_CONFIG, complain_of, put};
-use crate::base::diagnostic::Diagnostic;
 
 /// Arguments of `pharos certs`.
 #[derive(Debug, clap::Args)]
@@ -32,20 +31,10 @@ enum Verb {
 }
 
 /// Runs one of these commands, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let done = match &args.verb {
-        Some(Verb::Check(args)) => check::check(config, args),
-        Some(Verb::Records(args)) => records::records(config, args),
-        None => make::make(config, &args.make),
-    };
-    match done {
-        Ok((text, code)) => put(&text, code),
-        Err(problems) => {
-            complain_of(&problems);
-            BAD_CONFIG
-        }
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    match &args.verb {
+        Some(Verb::Check(args)) => check::run(config, args),
+        Some(Verb::Records(args)) => records::run(config, args),
+        None => make::run(config, &args.make),
     }
 }
-
-/// The output with the exit code, or the problems if there is no output.
-type CertsOutcome = Result<(String, u8), Vec<Diagnostic>>;

@@ -6,9 +6,7 @@
 //! RFC 8659 §4.2, RFC 8657 §3 and §4.
 
 use super::super::locate::ConfigLocation;
-use super::super::output::{complain, warn};
-use super::super::{BAD_COMMAND, OK};
-use super::CertsOutcome;
+use super::super::{BAD_COMMAND, CommandFailure, CommandResult, OK, put, warn};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::NameBuf;
 use crate::challenge::caa;
@@ -40,8 +38,8 @@ struct CaaOwner {
     accounts: Vec<std::sync::Arc<str>>,
 }
 
-/// Prints the records; returns the output and the exit code.
-pub(super) fn records(config: &ConfigLocation, args: &Args) -> CertsOutcome {
+/// Prints the records, and returns the exit code.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let config = config::read_file(config.path())?.config;
     let credentials = config.acme.as_ref().map(|acme| &*acme.credentials).unwrap_or_default();
     let owners = owners(credentials);
@@ -49,7 +47,7 @@ pub(super) fn records(config: &ConfigLocation, args: &Args) -> CertsOutcome {
         let what = "no mirror has a credential with an `account`";
         let help =
             "write `acme = [{ key = \"…\", account = \"https://…\" }]`, with the URL that the mirror's client shows";
-        return Err(vec![Diagnostic::error("no-account", what).help(help)]);
+        return Err(Diagnostic::error("no-account", what).help(help).into());
     }
     let authorities = match args.authorities.is_empty() {
         false => args.authorities.clone(),
@@ -58,14 +56,14 @@ pub(super) fn records(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     if authorities.is_empty() {
         let help =
             "name one: `pharos certs records --ca letsencrypt.org`, with the domain that the authority documents";
-        complain(&"the zones have no CAA records that name an authority", Some(help));
-        return Ok((String::new(), BAD_COMMAND));
+        let error = "the zones have no CAA records that name an authority";
+        return Err(CommandFailure::new(error, help, BAD_COMMAND));
     }
     for credential in credentials.iter().filter(|credential| credential.account.is_none()) {
         let CredentialConfig { name, mirror, .. } = credential;
         warn(&format!("{name} of mirror `{mirror}` has no `account`: with these records it gets no certificate"));
     }
-    Ok((master_lines(&owners, &authorities), OK))
+    Ok(put(&master_lines(&owners, &authorities), OK))
 }
 
 /// The owners of records, each with its accounts.

@@ -13,8 +13,7 @@ use serde_json::json;
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::output::note;
-use super::{BAD_CONFIG, OK, complain_of, put};
-use crate::base::diagnostic::Diagnostic;
+use super::{CommandFailure, CommandResult, OK, put};
 use crate::config::{self, CredentialConfig};
 
 /// Arguments of `pharos credential`.
@@ -43,21 +42,15 @@ struct ListArgs {
 }
 
 /// Runs one of these commands, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let done = match &args.verb {
-        CredentialVerb::New(args) => new::make(config, args),
-        CredentialVerb::List(args) => list(config, args),
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    let text = match &args.verb {
+        CredentialVerb::New(args) => new::make(config, args)?,
+        CredentialVerb::List(args) => list(config, args)?,
     };
-    match done {
-        Ok(text) => put(&text, OK),
-        Err(problems) => {
-            complain_of(&problems);
-            BAD_CONFIG
-        }
-    }
+    Ok(put(&text, OK))
 }
 
-fn list(config: &ConfigLocation, args: &ListArgs) -> Result<String, Vec<Diagnostic>> {
+fn list(config: &ConfigLocation, args: &ListArgs) -> Result<String, CommandFailure> {
     let config = config::read_file(config.path())?.config;
     let credentials = config.acme.map(|acme| acme.credentials).unwrap_or_default();
     if args.json {

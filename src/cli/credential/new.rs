@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::super::locate::ConfigLocation;
-use super::super::output::warn;
+use super::super::{CommandFailure, warn};
 use super::clients::{AcmeClient, CredentialKind, NewCredential, ServerAddress, SettingsPart, of_key};
 use super::over_http::of_user;
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
@@ -94,18 +94,18 @@ fn parse_server(text: &str) -> Result<(String, Option<u16>), String> {
 }
 
 /// Makes a credential, and returns the output.
-pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, Vec<Diagnostic>> {
+pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, CommandFailure> {
     let config = config::read_file(location.path())?.config;
     let mirror = config.mirrors.iter().position(|entry| *entry.mirror.name == *args.mirror).ok_or_else(|| {
         let known = config.mirrors.iter().map(|entry| &*entry.mirror.name);
         let help = did_you_mean(&args.mirror, "defined mirrors", known);
-        failed(Diagnostic::error("unknown-mirror", format!("mirror `{}` is not defined", args.mirror)).help(help))
+        Diagnostic::error("unknown-mirror", format!("mirror `{}` is not defined", args.mirror)).help(help)
     })?;
     let names = config.certificate_names(crate::base::ids::MirrorId::from_index(mirror))?;
     let Some(first) = names.first().map(|certificate| certificate.name.clone()) else {
         let message = format!("no steered owner leads to mirror `{}`, so that there is no name to prove", args.mirror);
         let help = "name the mirror in the horizon of a steered owner";
-        return Err(failed(Diagnostic::error("unused-mirror", message).help(help)));
+        return Err(Diagnostic::error("unused-mirror", message).help(help).into());
     };
     let zone = config.zones.iter().filter(|zone| first.as_name().ends_with(zone.name.as_name()));
     let zone = zone.max_by_key(|zone| zone.name.as_name().len()).expect("a steered owner is in a zone: config::zone");
@@ -131,10 +131,6 @@ pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, Vec
     Ok(parts.join("\n"))
 }
 
-fn failed(problem: Diagnostic) -> Vec<Diagnostic> {
-    vec![problem]
-}
-
 /// The kind of credential. A listener without a certificate has loopback addresses alone; all other users have TLS.
 fn kind(config: &Config, args: &Args) -> CredentialKind {
     let is_plain = |acme: &config::AcmeConfig| !acme.listen.is_empty() && acme.tls.is_none();
@@ -146,7 +142,7 @@ fn kind(config: &Config, args: &Args) -> CredentialKind {
 }
 
 /// The name of the key or user: as wanted, or the first one that is free.
-fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, Vec<Diagnostic>> {
+fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, CommandFailure> {
     let what = if args.user { "user" } else { "key" };
     let is_taken = |name: &str| match args.user {
         true => credentials(config).any(|known| known.name.strip_prefix(USER_PREFIX) == Some(name)),
@@ -156,24 +152,22 @@ fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, Vec<Diag
         }
     };
     if let Some(name) = &args.name {
+        let problem = Diagnostic::error("taken", format!("{what} `{name}` is in the configuration already"));
         return match is_taken(name) {
             false => Ok(name.clone()),
-            true => Err(failed(
-                Diagnostic::error("taken", format!("{what} `{name}` is in the configuration already"))
-                    .help(format!("each machine has a {what} of its own: name another with `--name`")),
-            )),
+            true => {
+                Err(problem.help(format!("each machine has a {what} of its own: name another with `--name`")).into())
+            }
         };
     }
     let end = if args.user { String::new() } else { format!(".{zone}") };
     let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
     let found = numbers.map(|number| format!("{}{number}{end}", args.mirror)).find(|name| !is_taken(name));
     let name = found.unwrap_or_default();
-    parse_name(&name).map_err(|_| {
-        failed(
-            Diagnostic::error("name", format!("`{name}` is too long for the name of a {what}"))
-                .help(format!("name the {what} with `--name`, {MAX_KEY_NAME_LEN} bytes at most")),
-        )
-    })
+    Ok(parse_name(&name).map_err(|_| {
+        Diagnostic::error("name", format!("`{name}` is too long for the name of a {what}"))
+            .help(format!("name the {what} with `--name`, {MAX_KEY_NAME_LEN} bytes at most"))
+    })?)
 }
 
 fn credentials(config: &Config) -> impl Iterator<Item = &config::CredentialConfig> {
@@ -181,11 +175,11 @@ fn credentials(config: &Config) -> impl Iterator<Item = &config::CredentialConfi
 }
 
 /// The secret of a key in base64, or a password, which needs no quotes anywhere.
-fn secret(kind: CredentialKind) -> Result<String, Vec<Diagnostic>> {
+fn secret(kind: CredentialKind) -> Result<String, CommandFailure> {
     let mut bytes = [0; SECRET_LEN];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| failed(Diagnostic::error("no-random", "the system has no random numbers")))?;
+        .map_err(|_| Diagnostic::error("no-random", "the system has no random numbers"))?;
     Ok(match kind {
         CredentialKind::Key => BASE64.encode(&bytes),
         CredentialKind::User | CredentialKind::UserOverTls => hex(&bytes),
@@ -198,7 +192,7 @@ fn server(
     args: &Args,
     zone: &config::ZoneConfig,
     kind: CredentialKind,
-) -> Result<ServerAddress, Vec<Diagnostic>> {
+) -> Result<ServerAddress, CommandFailure> {
     let (listen, own_port) = match (kind, &config.acme) {
         (CredentialKind::Key, _) => (&config.dns.listen[..], DNS_PORT),
         (_, Some(acme)) => (&acme.listen[..], HTTP_PORT),
@@ -232,10 +226,9 @@ fn server(
             warn(&format!("{} is reached from this machine alone; `--server` names another address", address.ip()));
             Ok(at(address.ip().to_string(), port))
         }
-        None => Err(failed(
-            Diagnostic::error("no-server", "the configuration does not tell the server's address")
-                .help("name it with `--server 192.0.2.53`"),
-        )),
+        None => Err(Diagnostic::error("no-server", "the configuration does not tell the server's address")
+            .help("name it with `--server 192.0.2.53`")
+            .into()),
     }
 }
 

@@ -15,14 +15,13 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::config::Config;
 use crate::control::client::ControlQuestion;
-use crate::control::encode;
 use crate::inspect::view::{ExplainSource, ExplainSubject, View, describe};
 use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
-use super::server::{ServerTarget, as_json};
-use super::{BAD_CONFIG, OK, build, complain, put, warn};
+use super::server::{ServerTarget, as_json, target};
+use super::{BAD_CONFIG, CommandFailure, CommandResult, OK, build, put, warn};
 
 /// Arguments of `pharos explain`.
 #[derive(Debug, clap::Args)]
@@ -50,30 +49,24 @@ pub(super) struct Args {
 }
 
 /// Explains an answer, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let view = match &args.server {
-        None => from_files(config.path(), args),
-        Some(socket) => from_server(config, socket.as_deref(), args),
+        None => from_files(config.path(), args)?,
+        Some(socket) => from_server(config, socket.as_deref(), args)?,
     };
-    let view = match view {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    let text = if args.json { as_json(&view) } else { text::text(&view, Layout::of_stdout()) };
-    put(&text, OK)
+    Ok(put(&if args.json { as_json(&view) } else { text::text(&view, Layout::of_stdout()) }, OK))
 }
 
-fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
+fn from_files(config: &Path, args: &Args) -> Result<View, CommandFailure> {
     let built = build(&Purpose::Show, config)?;
     let name =
         args.name.as_ref().or(first_steered(&built.config)).map(|name| ExplainSubject::Name(name.clone().into()));
     let Some(subject) = name.or_else(|| ExplainSubject::first_of(&built.snapshot)) else {
-        complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
-        return Err(BAD_CONFIG);
+        let help = "say which name to explain: --name OWNER";
+        return Err(CommandFailure::new("the configuration steers no name", help, BAD_CONFIG));
     };
-    let is_ours = |name: &NameBuf| built.config.zones.iter().any(|zone| name.as_name().ends_with(zone.name.as_name()));
     if let ExplainSubject::Name(name) = &subject
-        && !is_ours(name)
+        && built.config.zone_of(name.as_name()).is_none()
     {
         let owners: Vec<String> = built.config.zones.iter().map(|zone| zone.name.to_string()).collect();
         let help = did_you_mean(&name.to_string(), "zones", owners.iter().map(String::as_str));
@@ -82,16 +75,13 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
     Ok(describe(&built.snapshot, &subject, args.client, args.resolver, ExplainSource::Files))
 }
 
-fn from_server(config: &ConfigLocation, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
+fn from_server(config: &ConfigLocation, socket: Option<&Path>, args: &Args) -> Result<View, CommandFailure> {
     let server = ServerTarget::find(config, socket, "`--server=SOCKET`")?;
-    let mut target = format!("/explain?client={}", encode(&args.client.to_string()));
-    if let Some(resolver) = args.resolver {
-        target += &format!("&resolver={}", encode(&resolver.to_string()));
-    }
-    if let Some(name) = args.name.as_ref().or(server.config.as_ref().and_then(first_steered)) {
-        target += &format!("&name={}", encode(&name.to_string()));
-    }
-    server.ask(ControlQuestion { method: Method::GET, target, body: String::new() })
+    let name = args.name.as_ref().or(server.config.as_ref().and_then(first_steered));
+    let mut parameters = vec![("client", args.client.to_string())];
+    parameters.extend(args.resolver.map(|resolver| ("resolver", resolver.to_string())));
+    parameters.extend(name.map(|name| ("name", name.to_string())));
+    server.ask(ControlQuestion::new(Method::GET, target("/explain", &parameters)))
 }
 
 fn first_steered(config: &Config) -> Option<&NameBuf> {

@@ -3,8 +3,8 @@
 //! **Invariants**: a list is a table.
 //! **Not here**: the content ([`crate::inspect`]).
 
-use crate::cli::layout::Layout;
-use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
+use crate::cli::layout::{Layout, Page};
+use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RecordView, RuleView, ShareView, SteeredView, View};
 use crate::inspect::words;
 
 /// The column at which the content begins, after the heads.
@@ -12,7 +12,7 @@ const INDENT: usize = 11;
 
 /// Lays an explanation out.
 pub(super) fn text(view: &View, layout: Layout) -> String {
-    let mut page = ExplainPage { text: String::new(), layout };
+    let mut page = Page::new(layout, INDENT);
     let asked_for = match (&view.name, &view.subnet) {
         (Some(name), Some(subnet)) => format!("{name}, asked by {} for {subnet}", view.resolver),
         (Some(name), None) => format!("{name}, asked by {} without a subnet", view.resolver),
@@ -20,13 +20,13 @@ pub(super) fn text(view: &View, layout: Layout) -> String {
     };
     page.text = layout.paragraph("", 0, &asked_for) + "\n";
     if view.name.is_some() {
-        page.answers(view);
+        answers(&mut page, view);
     }
     if let Some(steered) = &view.steered {
         if view.name.is_some() {
             page.text.push('\n');
         }
-        page.steered(steered, view.name.is_some());
+        explain_steered(&mut page, steered, view.name.is_some());
     }
     page.text.push('\n');
     for (index, note) in view.notes.iter().enumerate() {
@@ -35,103 +35,77 @@ pub(super) fn text(view: &View, layout: Layout) -> String {
     page.text
 }
 
-struct ExplainPage {
-    text: String,
-    layout: Layout,
+fn answers(page: &mut Page, view: &View) {
+    page.table("answer", view.answers.iter().flat_map(answer_rows), |_, _, _| None);
+    match &view.answers[..] {
+        [first, others @ ..] if others.iter().all(|other| other.why == first.why) => {
+            page.paragraph("why", &first.why);
+        }
+        answers => {
+            for answer in answers {
+                page.paragraph("why", &format!("{}: {}", answer.rtype, answer.why));
+            }
+        }
+    }
+    let scope = view.answers.iter().filter_map(|answer| answer.scope).max();
+    if let Some(scope) = scope.filter(|_| view.steered.is_none()) {
+        page.paragraph("scope", &format!("/{scope}: the answer is the same for every client"));
+    }
 }
 
-impl ExplainPage {
-    fn answers(&mut self, view: &View) {
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        for answer in &view.answers {
-            rows.extend(answer_rows(answer));
-        }
-        self.table("answer", &rows);
-        let whys: Vec<&AnswerView> = view.answers.iter().collect();
-        match whys[..] {
-            [first, ref others @ ..] if others.iter().all(|other| other.why == first.why) => {
-                self.paragraph("why", &first.why);
-            }
-            _ => {
-                for answer in whys {
-                    self.paragraph("why", &format!("{}: {}", answer.rtype, answer.why));
-                }
-            }
-        }
-        let scopes: Vec<Option<u8>> = view.answers.iter().map(|answer| answer.scope).collect();
-        if view.steered.is_none()
-            && let Some(scope) = scopes.iter().flatten().max()
-        {
-            self.paragraph("scope", &format!("/{scope}: the answer is the same for every client"));
-        }
+/// `by_name` is true if DNS answers the name: then the scope is part of the explanation.
+fn explain_steered(page: &mut Page, steered: &SteeredView, by_name: bool) {
+    page.paragraph("located", &format!("at {}: {}", steered.located.at, steered.located.why));
+    page.table("networks", steered.networks.iter().map(network_row), |_, _, _| None);
+    let facts = steered.facts.words();
+    page.paragraph("together", if facts.is_empty() { "no provider, network or place is known" } else { &facts });
+    let rule = rule_text(&steered.rule);
+    page.paragraph("rule", &format!("{rule} of horizon {}", steered.horizon));
+    if !steered.shares.is_empty() {
+        let row = |share: &ShareView| {
+            vec![
+                format!("{:.1} %", share.part * 100.0),
+                share.mirrors.join(", "),
+                rule_text(&share.rule),
+                format!("as at {}", share.first),
+            ]
+        };
+        page.table("shares", steered.shares.iter().map(row), |_, _, _| None);
+        page.paragraph("", "the subnet covers clients that are decided differently; the greatest share decides");
     }
-
-    /// `by_name` is true if DNS answers the name: then the scope is part of the explanation.
-    fn steered(&mut self, steered: &SteeredView, by_name: bool) {
-        self.paragraph("located", &format!("at {}: {}", steered.located.at, steered.located.why));
-        self.table("networks", &steered.networks.iter().map(network_row).collect::<Vec<_>>());
-        let facts = steered.facts.words();
-        self.paragraph("together", if facts.is_empty() { "no provider, network or place is known" } else { &facts });
-        let rule = rule_text(&steered.rule);
-        self.paragraph("rule", &format!("{rule} of horizon {}", steered.horizon));
-        if !steered.shares.is_empty() {
-            let row = |share: &crate::inspect::view::ShareView| {
-                vec![
-                    format!("{:.1} %", share.part * 100.0),
-                    share.mirrors.join(", "),
-                    rule_text(&share.rule),
-                    format!("as at {}", share.first),
-                ]
-            };
-            self.table("shares", &steered.shares.iter().map(row).collect::<Vec<_>>());
-            self.paragraph("", "the subnet covers clients that are decided differently; the greatest share decides");
-        }
-        if let Some(slot) = &steered.slot {
-            let words = format!(
-                "clients are spread by weight; {} has slot {} of {}, whose order this is:",
-                slot.block, slot.slot, slot.of
-            );
-            self.paragraph("slot", &words);
-        }
-        self.table("mirrors", &steered.mirrors.iter().map(mirror_row).collect::<Vec<_>>());
-        if let Some(words) = steered.redirect.as_ref().and_then(words::redirect) {
-            self.paragraph("redirect", &words);
-        }
-        if by_name {
-            self.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
-        }
-        if let Some(fault) = &steered.fault {
-            self.paragraph("FAULT", fault);
-        }
+    if let Some(slot) = &steered.slot {
+        let words = format!(
+            "clients are spread by weight; {} has slot {} of {}, whose order this is:",
+            slot.block, slot.slot, slot.of
+        );
+        page.paragraph("slot", &words);
     }
-
-    /// Writes running text after a head.
-    fn paragraph(&mut self, head: &str, words: &str) {
-        self.text += &self.layout.paragraph(head, INDENT, words);
+    page.table("mirrors", steered.mirrors.iter().map(mirror_row), |_, _, _| None);
+    if let Some(words) = steered.redirect.as_ref().and_then(words::redirect) {
+        page.paragraph("redirect", &words);
     }
-
-    /// Writes rows in columns after a head.
-    fn table(&mut self, head: &str, rows: &[Vec<String>]) {
-        self.text += &self.layout.table(head, INDENT, rows, |_, _, _| None);
+    if by_name {
+        page.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
+    }
+    if let Some(fault) = &steered.fault {
+        page.paragraph("FAULT", fault);
     }
 }
 
 fn answer_rows(answer: &AnswerView) -> Vec<Vec<String>> {
-    let section = if answer.answer.is_empty() { &answer.authority } else { &answer.answer };
     if answer.answer.is_empty() {
-        let mut rows = vec![vec![answer.rtype.clone(), no_answer(answer)]];
-        let record = |record: &crate::inspect::view::RecordView| {
+        let record = |record: &RecordView| {
             vec![String::new(), format!("authority: {} {} {}", record.owner, record.rtype, record.rdata)]
         };
-        rows.extend(section.iter().filter(|_| answer.outcome == "referral").map(record));
-        return rows;
+        let referred = answer.authority.iter().filter(|_| answer.outcome == "referral").map(record);
+        return [vec![answer.rtype.clone(), no_answer(answer)]].into_iter().chain(referred).collect();
     }
     let mirrors = answer.mirrors.join(", ");
-    let row = |record: &crate::inspect::view::RecordView| {
+    let row = |record: &RecordView| {
         let what = if mirrors.is_empty() { format!("{} {}", record.owner, record.rtype) } else { mirrors.clone() };
         vec![answer.rtype.clone(), record.rdata.clone(), format!("TTL {}", record.ttl), what]
     };
-    section.iter().map(row).collect()
+    answer.answer.iter().map(row).collect()
 }
 
 fn no_answer(answer: &AnswerView) -> String {

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::locate::Without;
-use super::{BAD_CONFIG, OK, complain, put};
+use super::{BAD_CONFIG, CommandFailure, CommandResult, OK, put};
 use crate::base::diagnostic::list;
 use crate::base::text::shown;
 use crate::files::words;
@@ -33,34 +33,24 @@ pub(super) struct Args {
 }
 
 /// Writes the files, and returns the exit code.
-pub(super) fn run(args: &Args) -> u8 {
-    match write(&args.folder) {
-        Ok(()) => put(&next_steps(&args.folder), OK),
-        Err(InitFailure { message, help }) => {
-            complain(&message, help);
-            BAD_CONFIG
-        }
-    }
+pub(super) fn run(args: &Args) -> CommandResult {
+    write(&args.folder)?;
+    Ok(put(&next_steps(&args.folder), OK))
 }
 
-/// The reason why the files were not written.
-struct InitFailure {
-    message: String,
-    help: Option<&'static str>,
-}
-
-fn write(folder: &Path) -> Result<(), InitFailure> {
+fn write(folder: &Path) -> Result<(), CommandFailure> {
     let paths = FILES.map(|(name, _)| folder.join(name));
     let existing: Vec<&str> =
         FILES.iter().zip(&paths).filter(|(_, path)| is_taken(path)).map(|((name, _), _)| *name).collect();
     if !existing.is_empty() {
         let verb = if existing.len() == 1 { "exists" } else { "exist" };
         let message = format!("{} already {verb} in `{}`", list(existing), folder.display());
-        return Err(InitFailure { message, help: Some("nothing was written; name another folder, or move them away") });
+        let help = "nothing was written; name another folder, or move them away";
+        return Err(CommandFailure::new(message, help, BAD_CONFIG));
     }
-    let failed = |what: &Path, error: std::io::Error| InitFailure {
-        message: format!("failed to write `{}`: {}", what.display(), words(&error)),
-        help: Some("name a folder that this user can make and write to: `pharos init FOLDER`"),
+    let failed = |what: &Path, error: std::io::Error| {
+        let help = "name a folder that this user can make and write to: `pharos init FOLDER`";
+        CommandFailure::new(format!("failed to write `{}`: {}", what.display(), words(&error)), help, BAD_CONFIG)
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (at, ((_, text), path)) in FILES.iter().zip(&paths).enumerate() {

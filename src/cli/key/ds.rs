@@ -12,17 +12,18 @@ use ring::digest::{self, Algorithm};
 
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
-use super::super::{BAD_CONFIG, OK};
+use super::super::{BAD_CONFIG, CommandResult, OK, put};
+use super::OwnZone;
 use super::parent::{self, ParentAnswer};
-use super::{KeyOutcome, OwnZone, parse_zone};
 use crate::base::name::{Name, NameBuf};
+use crate::base::text::counted;
 use crate::zone::{KeyState, ds_rdata, is_entry_point, key_tag};
 
 /// Arguments of `pharos key ds`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The zone, which has `dnssec` in the configuration
-    #[arg(value_name = "ZONE", value_parser = parse_zone)]
+    #[arg(value_name = "ZONE", value_parser = NameBuf::parse)]
     zone: NameBuf,
 
     /// Ask the servers of the parent zone for its DS records, and compare these with the keys
@@ -54,15 +55,16 @@ struct EntryPoint {
 }
 
 /// Prints the DS records, or compares these with the parent's.
-pub(super) fn ds(config: &ConfigLocation, args: &Args) -> KeyOutcome {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let own = OwnZone::read(config, &args.zone)?;
     let points = entry_points(&own);
     let layout = Layout::of_stdout();
     if !args.check {
-        return Ok((records(&layout, args.zone.as_name(), &points, own.terms.deletes_ds), OK));
+        return Ok(put(&records(&layout, args.zone.as_name(), &points, own.terms.deletes_ds), OK));
     }
     let answers = parent::ask(args.zone.as_name(), args.server, &own.config.resolver)?;
-    Ok(compared(&layout, args.zone.as_name(), &points, &answers))
+    let (text, code) = compared(&layout, args.zone.as_name(), &points, &answers);
+    Ok(put(&text, code))
 }
 
 /// The keys of the configuration with `role` CSK or KSK, and the keys of the zone file that are kept off line.
@@ -125,8 +127,7 @@ fn compared(layout: &Layout, zone: Name<'_>, points: &[EntryPoint], answers: &[P
                 is_good &= found.is_empty();
                 let count = match records.len() {
                     0 => "no DS record".to_string(),
-                    1 => "1 DS record".to_string(),
-                    count => format!("{count} DS records"),
+                    count => counted(count, "DS record"),
                 };
                 let verdict = if found.is_empty() { "as the keys are" } else { "not as the keys are" };
                 text += &layout.sentence(&format!("{server}: "), 2, &format!("{count}, {verdict}"));

@@ -11,9 +11,8 @@ use clap::builder::PossibleValue;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::super::OK;
 use super::super::layout::Layout;
-use super::{KeyOutcome, parse_zone};
+use super::super::{CommandResult, OK, put};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::NameBuf;
 use crate::base::words::Worded as _;
@@ -31,7 +30,7 @@ const FOLDER_MODE: u32 = 0o700;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The zone
-    #[arg(value_name = "ZONE", value_parser = parse_zone)]
+    #[arg(value_name = "ZONE", value_parser = NameBuf::parse)]
     zone: NameBuf,
 
     /// 13 (ECDSA P-256), which every validator knows, or 15 (Ed25519)
@@ -48,23 +47,12 @@ pub(super) struct Args {
 }
 
 /// An algorithm by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum KeyAlgorithm {
+    #[value(name = "13")]
     EcdsaP256,
+    #[value(name = "15")]
     Ed25519,
-}
-
-impl ValueEnum for KeyAlgorithm {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(match self {
-            KeyAlgorithm::EcdsaP256 => "13",
-            KeyAlgorithm::Ed25519 => "15",
-        }))
-    }
 }
 
 impl ValueEnum for KeyRole {
@@ -78,8 +66,8 @@ impl ValueEnum for KeyRole {
 }
 
 /// Makes a key, and returns the output.
-pub(super) fn generate(args: &Args) -> KeyOutcome {
-    let failed = |message: String, help: &str| vec![Diagnostic::error("key-files", message).help(help)];
+pub(super) fn run(args: &Args) -> CommandResult {
+    let failed = |message: String, help: &str| Diagnostic::error("key-files", message).help(help);
     let folder = args.dir.display();
     make_folder(&args.dir).map_err(|error| {
         failed(format!("failed to make the folder `{folder}`: {}", files::words(&error)), "name another with `--dir`")
@@ -107,9 +95,9 @@ pub(super) fn generate(args: &Args) -> KeyOutcome {
                 failed(message, "name another folder with `--dir`")
             })?;
         }
-        return Ok((output(args, &stem, [&public_path, &private_path]), OK));
+        return Ok(put(&output(args, &stem, [&public_path, &private_path]), OK));
     }
-    Err(failed(format!("each new key has the tag of another in `{folder}`"), "name another folder with `--dir`"))
+    Err(failed(format!("each new key has the tag of another in `{folder}`"), "name another folder with `--dir`").into())
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {
@@ -144,10 +132,7 @@ fn output(args: &Args, stem: &str, [public, private]: [&Path; 2]) -> String {
         vec![shown(private), "the private key: only the user that pharos runs as may read it".to_string()],
     ];
     let role = if args.role == KeyRole::Ksk { ", role = \"ksk\"" } else { "" };
-    let first = match args.role {
-        KeyRole::Csk | KeyRole::Zsk => format!("\"{file}\""),
-        KeyRole::Ksk => format!("{{ file = \"{file}\"{role} }}"),
-    };
+    let first = if role.is_empty() { format!("\"{file}\"") } else { format!("{{ file = \"{file}\"{role} }}") };
     let zone = &args.zone;
     let next = match args.role {
         KeyRole::Csk => {

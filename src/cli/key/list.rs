@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use super::super::OK;
 use super::super::layout::Layout;
 use super::super::locate::ConfigLocation;
-use super::{KeyOutcome, OwnZone, parse_zone};
+use super::super::{CommandResult, OK, put};
+use super::OwnZone;
 use crate::base::ids::NodeId;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
@@ -23,7 +23,7 @@ use crate::zone::{KeyState, ZoneKey};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The zone, which has `dnssec` in the configuration
-    #[arg(value_name = "ZONE", value_parser = parse_zone)]
+    #[arg(value_name = "ZONE", value_parser = NameBuf::parse)]
     zone: NameBuf,
 }
 
@@ -36,7 +36,7 @@ struct CacheTimes {
 }
 
 /// Lists the keys.
-pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let own = OwnZone::read(config, &args.zone)?;
     let times = cache_times(&own);
     let heads = ["TAG", "ALGORITHM", "ROLE", "STATE", "DS", "FILE", "NEXT STEP"];
@@ -61,7 +61,7 @@ pub(super) fn list(config: &ConfigLocation, args: &Args) -> KeyOutcome {
         let algorithm = rdata.get(3).map_or(String::new(), ToString::to_string);
         rows.push(vec![tag, algorithm, "-".into(), "-".into(), "-".into(), "(zone file)".into(), "none here".into()]);
     }
-    Ok((Layout::of_stdout().table("", 0, &rows, |_, _, _| None), OK))
+    Ok(put(&Layout::of_stdout().table("", 0, &rows, |_, _, _| None), OK))
 }
 
 fn next_step(key: &ZoneKey, is_change: bool, times: &CacheTimes) -> String {

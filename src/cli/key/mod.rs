@@ -11,7 +11,7 @@ mod parent;
 use std::sync::Arc;
 
 use super::locate::ConfigLocation;
-use super::{BAD_CONFIG, complain_of, put};
+use super::{CommandFailure, CommandResult};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::NodeId;
 use crate::base::name::NameBuf;
@@ -40,26 +40,12 @@ enum KeyVerb {
 }
 
 /// Runs one of these commands, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let done = match &args.verb {
-        KeyVerb::Generate(args) => generate::generate(args),
-        KeyVerb::Ds(args) => ds::ds(config, args),
-        KeyVerb::List(args) => list::list(config, args),
-    };
-    match done {
-        Ok((text, code)) => put(&text, code),
-        Err(problems) => {
-            complain_of(&problems);
-            BAD_CONFIG
-        }
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
+    match &args.verb {
+        KeyVerb::Generate(args) => generate::run(args),
+        KeyVerb::Ds(args) => ds::run(config, args),
+        KeyVerb::List(args) => list::run(config, args),
     }
-}
-
-/// The output with the exit code, or the problems if there is no output.
-type KeyOutcome = Result<(String, u8), Vec<Diagnostic>>;
-
-fn parse_zone(text: &str) -> Result<NameBuf, String> {
-    NameBuf::parse(text).map_err(|error| error.to_string())
 }
 
 /// A zone that is signed here.
@@ -75,20 +61,18 @@ struct OwnZone {
 
 impl OwnZone {
     /// Reads the keys of a zone of the configuration.
-    fn read(location: &ConfigLocation, name: &NameBuf) -> Result<Self, Vec<Diagnostic>> {
+    fn read(location: &ConfigLocation, name: &NameBuf) -> Result<Self, CommandFailure> {
         let config = config::read_file(location.path())?.config;
-        let failed = |problem: Diagnostic| vec![problem];
         let at = config.zones.iter().position(|zone| zone.name == *name).ok_or_else(|| {
             let known: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
             let help = did_you_mean(&name.to_string(), "zones", known.iter().map(String::as_str));
-            failed(Diagnostic::error("unknown-zone", format!("zone `{name}` is not configured")).help(help))
+            Diagnostic::error("unknown-zone", format!("zone `{name}` is not configured")).help(help)
         })?;
         let zone = &config.zones[at];
         if zone.signing.is_none() {
             let help = format!("`pharos key generate {name}` makes a key, and prints the line for the configuration");
-            return Err(failed(
-                Diagnostic::error("unsigned-zone", format!("zone `{name}` is not signed here")).help(help),
-            ));
+            let problem = Diagnostic::error("unsigned-zone", format!("zone `{name}` is not signed here"));
+            return Err(problem.help(help).into());
         }
         let (mut all, _) = load::signing_keys::read(std::slice::from_ref(zone))?;
         let terms = all.pop().flatten().expect("a zone with `dnssec` has keys: load::signing_keys");

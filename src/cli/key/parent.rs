@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::super::CommandFailure;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
@@ -31,11 +32,11 @@ pub(super) fn ask(
     zone: Name<'_>,
     server: Option<SocketAddr>,
     resolver: &Resolver,
-) -> Result<Vec<ParentAnswer>, Vec<Diagnostic>> {
+) -> Result<Vec<ParentAnswer>, CommandFailure> {
     let failed = |why: String| {
         let problem =
             Diagnostic::error("no-parent", format!("failed to find the servers of the parent of `{zone}`: {why}"));
-        vec![problem.help("`--server` names a server or resolver to ask")]
+        problem.help("`--server` names a server or resolver to ask")
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(crate::files::words(&error)))?;

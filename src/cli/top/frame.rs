@@ -11,8 +11,8 @@ use super::super::layout::{Colour, Layout};
 use super::report::{AskedCount, MirrorLoad, TopReport, WINDOW, percent, rate};
 use super::table::{codes, colour, steered};
 use crate::base::text::shown;
+use crate::base::when::span;
 use crate::base::words::{Worded as _, words};
-use crate::tls::span;
 
 /// The width of a column with a rate, and of one with a share; both with the space before it.
 const RATE: usize = 11;
@@ -56,10 +56,10 @@ impl MirrorOrder {
 }
 
 /// The content of a screen.
-pub(super) struct Frame<'f> {
-    pub(super) report: &'f TopReport,
+pub(super) struct Frame {
+    pub(super) report: TopReport,
     /// The reason why the server does not answer. `None` if it does.
-    pub(super) gone: Option<&'f str>,
+    pub(super) gone: Option<String>,
     pub(super) is_paused: bool,
     pub(super) order: MirrorOrder,
     pub(super) interval: Duration,
@@ -106,7 +106,20 @@ fn right(text: &str, width: usize) -> String {
     format!("{:>width$}", cut(text, width))
 }
 
-impl Frame<'_> {
+impl Frame {
+    /// Takes the load, or the reason why the server does not answer. While paused, the load stays.
+    pub(super) fn take(&mut self, answer: Result<TopReport, String>) {
+        self.gone = match answer {
+            Ok(report) => {
+                if !self.is_paused {
+                    self.report = report;
+                }
+                None
+            }
+            Err(reason) => Some(reason),
+        };
+    }
+
     /// The lines of a screen, top to bottom.
     pub(super) fn lines(&self, width: usize, height: usize, layout: Layout) -> Vec<String> {
         let line = || ScreenLine::new(width, layout);
@@ -128,11 +141,10 @@ impl Frame<'_> {
     }
 
     fn head(&self, line: &dyn Fn() -> ScreenLine) -> Vec<ScreenLine> {
-        let report = self.report;
-        let [age, uptime] =
-            [report.generation_age_seconds, report.uptime_seconds].map(|seconds| span(Duration::from_secs(seconds)));
+        let report = &self.report;
+        let [age, uptime] = [report.generation_age_seconds, report.uptime_seconds].map(span);
         let first = line().part(&format!("pharos {}  ", report.version), Some(Colour::Head));
-        let first = match self.gone {
+        let first = match &self.gone {
             Some(reason) => {
                 return vec![
                     first.part("no answer, asking again", Some(Colour::Bad)),
@@ -218,21 +230,16 @@ mod tests {
     use super::*;
     use crate::cli::expected::assert_expected;
 
-    fn report() -> TopReport {
+    fn frame() -> Frame {
         let [first, second] = views();
-        TopReport::of(Some(&first), second)
-    }
-
-    fn frame(report: &TopReport) -> Frame<'_> {
-        let interval = Duration::from_secs(1);
+        let (report, interval) = (TopReport::of(Some(&first), second), Duration::from_secs(1));
         Frame { report, gone: None, is_paused: false, order: MirrorOrder::Trouble, interval }
     }
 
     #[test]
     fn a_screen_is_full_at_80_by_24_and_at_160_by_50() {
-        let report = report();
         for (width, height) in [(80, 24), (160, 50)] {
-            let lines = frame(&report).lines(width, height, Layout::plain(width));
+            let lines = frame().lines(width, height, Layout::plain(width));
             assert_eq!(lines.len(), height);
             assert_expected("expected", &format!("top-screen-{width}"), &(lines.join("\n") + "\n"));
         }
@@ -240,9 +247,8 @@ mod tests {
 
     #[test]
     fn nothing_is_outside_of_the_screen_at_any_size() {
-        let report = report();
         for (gone, is_paused) in [(None, true), (Some("no server answers at /run/pharos/control.sock"), false)] {
-            let frame = Frame { gone, is_paused, ..frame(&report) };
+            let frame = Frame { gone: gone.map(String::from), is_paused, ..frame() };
             for width in [0, 1, 9, 20, 40, 79, 81, 300] {
                 for height in [0, 1, 3, 8, 9, 12, 25, 100] {
                     let lines = frame.lines(width, height, Layout::plain(width));
@@ -256,9 +262,8 @@ mod tests {
 
     #[test]
     fn mirrors_in_trouble_stay_when_there_is_little_room() {
-        let report = report();
         for order in MirrorOrder::ALL {
-            let frame = Frame { order, ..frame(&report) };
+            let frame = Frame { order, ..frame() };
             let text = frame.lines(80, FIXED + 3, Layout::plain(80)).join("\n");
             assert!(text.contains("azure-southeastasia") && text.contains("spare"), "{text}");
             assert!(text.contains("STATE (2 more)"), "{text}");
@@ -267,11 +272,10 @@ mod tests {
 
     #[test]
     fn colours_change_no_text() {
-        let report = report();
-        let coloured = frame(&report).lines(80, 24, Layout::coloured(80)).join("\n");
+        let coloured = frame().lines(80, 24, Layout::coloured(80)).join("\n");
         assert!(coloured.contains("\x1b[31mdown, 198.51.100.30: connection refused"), "{coloured}");
         let plain = [1, 31, 32, 33, 0].iter().fold(coloured, |text, code| text.replace(&format!("\x1b[{code}m"), ""));
         let trimmed: Vec<&str> = plain.lines().map(str::trim_end).collect();
-        assert_eq!(trimmed, frame(&report).lines(80, 24, Layout::plain(80)));
+        assert_eq!(trimmed, frame().lines(80, 24, Layout::plain(80)));
     }
 }

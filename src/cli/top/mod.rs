@@ -21,11 +21,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
-use super::server::{AskOptions, ServerTarget, as_json};
-use super::{BAD_COMMAND, CANNOT_START, OK, complain, put};
+use super::server::AskOptions;
+use super::{BAD_COMMAND, CommandFailure, CommandResult, OK};
 use crate::control::client::{self, ControlQuestion};
 use crate::control::view::{RefusalView, TopView};
-use crate::files;
 use frame::{Frame, MirrorOrder};
 use keys::{TopKey, TopKeys};
 use report::{TopHistory, TopReport};
@@ -50,20 +49,26 @@ pub(super) struct Args {
 }
 
 /// Asks the server until the operator ends it, and returns the exit code.
-pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
     let is_once = args.once || args.asking.is_json();
     if !is_once && let Some(reason) = unfit() {
-        complain(&reason, Some("`pharos top --once` prints one screen, and `--json` prints it for programs"));
-        return BAD_COMMAND;
+        let help = "`pharos top --once` prints one screen, and `--json` prints it for programs";
+        return Err(CommandFailure::new(reason, help, BAD_COMMAND));
     }
     // A server that cannot be asked at all is an error of the command; one that goes away later is shown.
-    let first = args.asking.server(config).and_then(|server| Ok((server.ask::<TopView>(question())?, server)));
-    let (first, server) = match first {
-        Ok(first) => first,
-        Err(code) => return code,
-    };
+    let server = args.asking.server(config)?;
+    let first: TopView = server.ask(question())?;
     let interval = Duration::from_secs(args.interval);
-    if is_once { once(&server, first, interval, args) } else { live(server.socket().into(), first, interval) }
+    if is_once {
+        std::thread::sleep(interval);
+        let report = TopReport::of(Some(&first), server.ask(question())?);
+        return Ok(args.asking.print(&report, table::text, OK));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // The terminal is closed before an error is printed.
+    let shown = runtime.and_then(|runtime| runtime.block_on(show(server.socket, first, interval)));
+    shown.map_err(CommandFailure::system("use the terminal"))?;
+    Ok(OK)
 }
 
 /// The reason why standard output cannot show a screen. `None` if it can.
@@ -77,38 +82,10 @@ fn unfit() -> Option<&'static str> {
 }
 
 fn question() -> ControlQuestion {
-    ControlQuestion { method: Method::GET, target: "/top".into(), body: String::new() }
-}
-
-/// Prints the rates of one interval.
-fn once(server: &ServerTarget, first: TopView, interval: Duration, args: &Args) -> u8 {
-    std::thread::sleep(interval);
-    let second: TopView = match server.ask(question()) {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
-    let report = TopReport::of(Some(&first), second);
-    let is_json = args.asking.is_json();
-    put(&if is_json { as_json(&report) } else { table::text(&report, Layout::of_stdout()) }, OK)
+    ControlQuestion::new(Method::GET, "/top")
 }
 
 /// Shows screens until the operator or a signal ends it.
-fn live(socket: PathBuf, first: TopView, interval: Duration) -> u8 {
-    let failed = |error: io::Error| {
-        complain(&format_args!("failed to use the terminal: {}", files::words(&error)), None);
-        CANNOT_START
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error),
-    };
-    // The terminal is closed before an error is printed.
-    match runtime.block_on(show(socket, first, interval)) {
-        Ok(()) => OK,
-        Err(error) => failed(error),
-    }
-}
-
 async fn show(socket: PathBuf, first: TopView, interval: Duration) -> io::Result<()> {
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(terminate), Ok(interrupt), Ok(hangup)] = &mut ends else {
@@ -118,9 +95,12 @@ async fn show(socket: PathBuf, first: TopView, interval: Duration) -> io::Result
     let mut terminal = Terminal::open()?;
     let mut keys = TopKeys::of_stdin()?;
     let mut answers = ask_again_and_again(socket, interval);
-    let mut shown = Shown::new(first, interval);
+    let report = TopReport::of(None, first.clone());
+    let mut frame = Frame { report, gone: None, is_paused: false, order: MirrorOrder::Trouble, interval };
+    let mut history = TopHistory::new(first);
     loop {
-        shown.draw(&mut terminal)?;
+        let (width, height) = terminal.size();
+        terminal.draw(&frame.lines(width, height, Layout::of_stdout()))?;
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
@@ -128,12 +108,12 @@ async fn show(socket: PathBuf, first: TopView, interval: Duration) -> io::Result
             _ = resized.recv() => {}
             key = keys.next() => match key {
                 TopKey::Quit => return Ok(()),
-                TopKey::Pause => shown.is_paused = !shown.is_paused,
-                TopKey::Sort => shown.order = shown.order.next(),
+                TopKey::Pause => frame.is_paused = !frame.is_paused,
+                TopKey::Sort => frame.order = frame.order.next(),
                 TopKey::Suspend => terminal.suspend()?,
                 TopKey::Other => {}
             },
-            Some(answer) = answers.recv() => shown.take(answer),
+            Some(answer) = answers.recv() => frame.take(answer.map(|view| history.add(view))),
         }
     }
 }
@@ -162,51 +142,5 @@ async fn ask(socket: &Path) -> Result<TopView, String> {
     match status.is_success() {
         true => serde_json::from_slice(&body).map_err(odd),
         false => Err(serde_json::from_slice::<RefusalView>(&body).map_err(odd)?.error),
-    }
-}
-
-/// The state of the screen.
-struct Shown {
-    report: TopReport,
-    history: TopHistory,
-    /// The reason why the server does not answer. `None` if it does.
-    gone: Option<String>,
-    is_paused: bool,
-    order: MirrorOrder,
-    interval: Duration,
-}
-
-impl Shown {
-    fn new(first: TopView, interval: Duration) -> Self {
-        let report = TopReport::of(None, first.clone());
-        Shown {
-            report,
-            history: TopHistory::new(first),
-            gone: None,
-            is_paused: false,
-            order: MirrorOrder::Trouble,
-            interval,
-        }
-    }
-
-    /// Takes an answer. While paused, the screen stays, and the history goes on.
-    fn take(&mut self, answer: Result<TopView, String>) {
-        match answer {
-            Ok(view) => {
-                self.gone = None;
-                let report = self.history.add(view);
-                if !self.is_paused {
-                    self.report = report;
-                }
-            }
-            Err(reason) => self.gone = Some(reason),
-        }
-    }
-
-    fn draw(&self, terminal: &mut Terminal) -> io::Result<()> {
-        let (width, height) = terminal.size();
-        let Shown { report, gone, is_paused, order, interval, .. } = self;
-        let frame = Frame { report, gone: gone.as_deref(), is_paused: *is_paused, order: *order, interval: *interval };
-        terminal.draw(&frame.lines(width, height, Layout::of_stdout()))
     }
 }

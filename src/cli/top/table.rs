@@ -2,42 +2,29 @@
 //!
 //! **Not here**: screens of a terminal ([`super::frame`]).
 
-use std::time::Duration;
-
-use super::super::layout::{Colour, Layout};
+use super::super::layout::{Colour, HEADS, Layout, Page};
 use super::report::{AskedCount, MirrorLoad, TopReport, percent, rate};
-use crate::tls::span;
+use crate::base::when::span;
 
 /// The rows of a list of prefixes or names.
 const LISTED: usize = 10;
 
-/// The width of the heads, in columns.
-const INDENT: usize = 14;
-
 /// Lays out the report.
 pub(super) fn text(report: &TopReport, layout: Layout) -> String {
-    let mut text = String::new();
-    let mut line = |head: &str, words: &str, colour: Option<Colour>| {
-        text += &layout.table(head, INDENT, &[vec![words.to_string()]], |_, _, _| colour);
-    };
+    let mut page = Page::new(layout, HEADS);
     let colour = if report.is_well() { Colour::Good } else { Colour::Bad };
-    let [age, uptime] =
-        [report.generation_age_seconds, report.uptime_seconds].map(|seconds| span(Duration::from_secs(seconds)));
-    line("state", &format!("{}, pharos {}, up for {uptime}", report.state(), report.version), Some(colour));
-    line("generation", &format!("{}, published {age} ago", report.generation), None);
-    line(
-        "answers",
-        &format!("{}/s of {} queries/s", rate(report.answers_per_second), rate(report.queries_per_second)),
-        None,
-    );
-    line("lost", &format!("{}/s", rate(report.lost_per_second)), None);
-    line("codes", &codes(report), None);
-    line("steered", &steered(report), None);
-    text += "\n";
-    text += &mirrors(report, layout);
+    let [age, uptime] = [report.generation_age_seconds, report.uptime_seconds].map(span);
+    page.line("state", format!("{}, pharos {}, up for {uptime}", report.state(), report.version), Some(colour));
+    page.line("generation", format!("{}, published {age} ago", report.generation), None);
+    let [answers, queries] = [report.answers_per_second, report.queries_per_second].map(rate);
+    page.line("answers", format!("{answers}/s of {queries} queries/s"), None);
+    page.line("lost", format!("{}/s", rate(report.lost_per_second)), None);
+    page.line("codes", codes(report), None);
+    page.line("steered", steered(report), None);
+    let mut text = page.text + "\n" + &mirrors(report, layout);
     for (title, asked) in [("RESOLVERS", &report.resolvers), ("NAMES", &report.names)] {
         text += "\n";
-        text += &layout.table("", 0, &rows(title, asked), |row, _, _| (row == 0).then_some(Colour::Head));
+        text += &layout.table("", 0, rows(title, asked), |row, _, _| (row == 0).then_some(Colour::Head));
     }
     text
 }

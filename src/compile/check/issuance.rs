@@ -103,8 +103,7 @@ fn check_sizes<'c>(
         if !is_large(lens) || !seen.insert(owner.key()) {
             return None;
         }
-        let zone = config.zones.iter().filter(|zone| owner.ends_with(zone.name.as_name()));
-        let zone = zone.max_by_key(|zone| zone.name.as_name().len())?;
+        let zone = config.zone_of(owner)?;
         let message = format!("the CAA records of `{owner}` have {} bytes, over {MAX_CAA_LEN}", set.wire().len());
         let problem = Diagnostic::warning("large-caa", message).at(zone.place.clone(), "this zone");
         Some(problem.help("let several machines of a mirror share an account, or remove records"))

@@ -20,6 +20,7 @@ use super::unix;
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::PrefixSet;
 use crate::base::time::{Ttl, UnixTime};
+use crate::base::when::span;
 use crate::config::{Config, MirrorEntry, Resolver, TlsFiles};
 use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
 use crate::networks::Source;
@@ -232,7 +233,7 @@ fn problem(
     if !addresses.is_empty() {
         let age = addresses.at.map_or(Ttl(0), |at| Ttl(now().0.saturating_sub(at.0).try_into().unwrap_or(u32::MAX)));
         let label = if age > JUST_NOW {
-            format!("has the addresses of {} ago", words(age))
+            format!("has the addresses of {} ago", span(age.0.into()))
         } else {
             "has the addresses that remain".to_string()
         };
@@ -263,17 +264,6 @@ fn problem(
             },
         ),
     }
-}
-
-/// A duration in words, rounded down to one unit.
-fn words(age: Ttl) -> String {
-    let (number, unit) = match age.0 {
-        0..120 => (age.0, "second"),
-        120..7200 => (age.0 / 60, "minute"),
-        7200..172_800 => (age.0 / 3600, "hour"),
-        _ => (age.0 / 86_400, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

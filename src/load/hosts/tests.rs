@@ -140,12 +140,3 @@ async fn a_config_may_be_loaded_within_a_runtime() {
     let (_socket, keys) = silent();
     assert_eq!(resolve(&mut config("host = \"lb.example\"", &keys), &Purpose::Check).len(), 1);
 }
-
-#[test]
-fn ages_are_told_in_words() {
-    let of = |age| words(Ttl(age));
-    assert_eq!(
-        [0, 1, 119, 120, 7199, 7200, 172_800].map(of),
-        ["0 seconds", "1 second", "119 seconds", "2 minutes", "119 minutes", "2 hours", "2 days"]
-    );
-}

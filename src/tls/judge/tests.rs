@@ -1,5 +1,7 @@
 //! Chains that clients accept or refuse.
 
+use std::time::Duration;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rcgen::{PKCS_ED25519, SignatureAlgorithm, date_time_ymd};
 
