@@ -1,12 +1,14 @@
-//! Settings of ACME clients that sign updates with a new key.
+//! Settings of ACME clients: some sign updates with a key; others send a user and a password over HTTP, by the requests of
+//! acme-dns or of lego's `httpreq`.
 //!
 //! **Invariants**: each text can be pasted as it is; only the email address is to be replaced.
-//! **Not here**: making the credential ([`super::new`]), clients over HTTP ([`super::over_http`]).
+//! **Not here**: making the credential ([`super::new`]), the requests ([`crate::http`]).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 /// The clients with settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,14 +36,6 @@ pub(super) struct NewCredential {
     pub(super) names: Vec<String>,
     pub(super) server: ServerAddress,
     pub(super) kind: CredentialKind,
-}
-
-impl NewCredential {
-    /// The URL of the server for a user.
-    pub(super) fn url(&self) -> String {
-        let scheme = if self.kind == CredentialKind::UserOverTls { "https" } else { "http" };
-        format!("{scheme}://{}", self.server)
-    }
 }
 
 /// The kinds of credential.
@@ -72,169 +66,76 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-/// A part of the output: a title, and a text to paste.
-pub(super) struct SettingsPart {
-    pub(super) title: String,
-    pub(super) text: String,
-}
-
-impl SettingsPart {
-    pub(super) fn new(title: impl Into<String>, text: impl Into<String>) -> Self {
-        SettingsPart { title: title.into(), text: text.into() }
-    }
-}
-
-/// The option by which lego does not ask each name server of the zone: its check fails while one is down. Pharos replies only
-/// when each reachable server has the token, so that the check adds nothing.
-pub(super) const NO_PROPAGATION_CHECK: &str = "--dns.disable-cp";
-
-/// The settings of a client whose updates a key signs.
-pub(super) fn of_key(client: AcmeClient, credential: &NewCredential) -> Vec<SettingsPart> {
-    let NewCredential { name, secret, names, server, .. } = credential;
-    let (host, port) = (&server.host, server.port);
-    let socket = server.to_string();
-    let rfc2136 = format!(
-        "export RFC2136_NAMESERVER={socket} RFC2136_SEQUENCE_INTERVAL=1\n\
-         export RFC2136_TSIG_ALGORITHM=hmac-sha256. RFC2136_TSIG_KEY={name}.\n\
-         export RFC2136_TSIG_SECRET={secret}\n"
-    );
-    match client {
-        AcmeClient::Certbot => vec![
-            SettingsPart::new(
-                "certbot: rfc2136.ini, mode 600",
-                format!(
-                    "{}dns_rfc2136_port = {port}\ndns_rfc2136_name = {name}.\n\
-                     dns_rfc2136_secret = {secret}\ndns_rfc2136_algorithm = HMAC-SHA256\n",
-                    certbot_server(server)
-                ),
-            ),
-            SettingsPart::new(
-                "certbot: command",
-                format!(
-                    "certbot certonly --dns-rfc2136 --dns-rfc2136-credentials rfc2136.ini \\\n  \
-                     --dns-rfc2136-propagation-seconds 5{}\n",
-                    options(names, "-d")
-                ),
-            ),
-        ],
-        AcmeClient::Lego => vec![SettingsPart::new(
-            "lego: commands",
-            format!(
-                "{rfc2136}lego --accept-tos --email you@example.com --dns rfc2136 {NO_PROPAGATION_CHECK}{} run\n",
-                options(names, "--domains")
-            ),
-        )],
-        AcmeClient::AcmeSh => vec![
-            SettingsPart::new("acme.sh: pharos.key, mode 600", key_file(name, secret)),
-            SettingsPart::new(
-                "acme.sh: commands",
-                format!(
-                    "export NSUPDATE_SERVER={host} NSUPDATE_SERVER_PORT={port} NSUPDATE_KEY=\"$PWD/pharos.key\"\n\
-                     acme.sh --issue --dns dns_nsupdate{}\n",
-                    options(names, "-d")
-                ),
-            ),
-        ],
-        AcmeClient::CertManager => vec![cert_manager(credential)],
-        AcmeClient::Caddy => vec![SettingsPart::new(
-            "Caddy: Caddyfile",
-            format!(
-                "{} {{\n    tls {{\n        dns rfc2136 {{\n            key_name \"{name}\"\n            key_alg \
-                 \"hmac-sha256\"\n            key \"{secret}\"\n            server \"{socket}\"\n        }}\n    }}\n}}\n",
-                names.join(", ")
-            ),
-        )],
-        AcmeClient::Traefik => {
-            vec![SettingsPart::new("Traefik: environment", rfc2136), traefik(names, "rfc2136")]
+impl AcmeClient {
+    /// The settings for a key, and those for a user.
+    fn templates(self) -> [&'static str; 2] {
+        match self {
+            // The hook of certbot: curl reads the password from its standard input, because other users see the arguments of a
+            // program.
+            AcmeClient::Certbot => {
+                [include_str!("settings/certbot.key.txt"), include_str!("settings/certbot.user.txt")]
+            }
+            // `--dns.disable-cp`: lego does not ask each name server of the zone, because its check fails while one is down. Pharos
+            // replies only when each reachable server has the token, so that the check adds nothing.
+            AcmeClient::Lego => [include_str!("settings/lego.key.txt"), include_str!("settings/lego.user.txt")],
+            AcmeClient::AcmeSh => [include_str!("settings/acme.sh.key.txt"), include_str!("settings/acme.sh.user.txt")],
+            AcmeClient::CertManager => {
+                [include_str!("settings/cert-manager.key.txt"), include_str!("settings/cert-manager.user.txt")]
+            }
+            AcmeClient::Caddy => [include_str!("settings/caddy.key.txt"), include_str!("settings/caddy.user.txt")],
+            AcmeClient::Traefik => {
+                [include_str!("settings/traefik.key.txt"), include_str!("settings/traefik.user.txt")]
+            }
         }
     }
 }
 
-/// The server in the credentials of certbot, which takes no host name.
-fn certbot_server(server: &ServerAddress) -> String {
-    match server.address {
-        Some(address) => format!("dns_rfc2136_server = {address}\n"),
-        None => {
-            let host = &server.host;
-            format!("# certbot takes no name: write the address of {host}\ndns_rfc2136_server = {host}\n")
-        }
-    }
+/// The settings of a client that has a new credential: the parts of its template, with values in place of the words in braces.
+pub(super) fn settings(client: AcmeClient, credential: &NewCredential) -> String {
+    let NewCredential { name, secret, names, server: ServerAddress { host, port, address }, kind } = credential;
+    let [of_key, of_user] = client.templates();
+    let template = if *kind == CredentialKind::Key { of_key } else { of_user };
+    let scheme = if *kind == CredentialKind::UserOverTls { "https" } else { "http" };
+    // Quotes, because of wildcards.
+    let options = |option: &str| names.iter().map(|name| format!("{option} '{name}'")).collect::<Vec<_>>().join(" ");
+    let lines = |names: &[String], start: &str| names.iter().map(|name| format!("\n{start}- \"{name}\"")).collect();
+    let (first, others) = names.split_first().map_or(("", &[][..]), |(first, others)| (first.as_str(), others));
+    // certbot takes no name.
+    let note =
+        address.map_or_else(|| format!("# certbot takes no name: write the address of {host}\n"), |_| String::new());
+    let values = [
+        ("{name}", name.clone()),
+        ("{secret}", secret.clone()),
+        ("{server}", credential.server.to_string()),
+        ("{host}", host.clone()),
+        ("{port}", port.to_string()),
+        ("{note}", note),
+        ("{address}", address.map_or_else(|| host.clone(), |address| address.to_string())),
+        ("{url}", format!("{scheme}://{}", credential.server)),
+        ("{accounts}", accounts(credential)),
+        ("{-d names}", options("-d")),
+        ("{--domains names}", options("--domains")),
+        ("{names}", names.join(", ")),
+        ("{list of names}", lines(names, "    ")),
+        ("{first name}", first.to_string()),
+        ("{other names}", lines(others, "#           ")),
+    ];
+    values.iter().fold(template.to_string(), |text, (word, value)| text.replace(word, value))
 }
 
-/// An option for each name, in quotes because of wildcards.
-pub(super) fn options(names: &[String], option: &str) -> String {
-    names.iter().map(|name| format!(" {option} '{name}'")).collect()
-}
-
-/// A key as nsupdate reads it.
-fn key_file(name: &str, secret: &str) -> String {
-    format!("key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n")
-}
-
-/// The resolver of Traefik's static configuration, with the names of a router.
-pub(super) fn traefik(names: &[String], provider: &str) -> SettingsPart {
-    let (main, others) = names.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others));
-    let others: String = others.iter().map(|name| format!("#           - \"{name}\"\n")).collect();
-    SettingsPart::new(
-        "Traefik: traefik.yml",
-        format!(
-            "certificatesResolvers:\n  pharos:\n    acme:\n      email: you@example.com\n      storage: acme.json\n      \
-             dnsChallenge:\n        provider: {provider}\n\
-             # of the router:\n#   tls:\n#     certResolver: pharos\n#     domains:\n#       - main: \"{main}\"\n\
-             #         sans:\n{others}"
-        ),
-    )
-}
-
-fn cert_manager(credential: &NewCredential) -> SettingsPart {
-    let NewCredential { name, secret, names, server, .. } = credential;
-    let solver = format!(
-        "rfc2136:
-            nameserver: \"{server}\"
-            tsigKeyName: \"{name}\"
-            tsigAlgorithm: HMACSHA256
-            tsigSecretSecretRef:
-              name: pharos-key
-              key: secret"
-    );
-    manifests(("pharos-key", &format!("secret: \"{secret}\"")), &solver, names)
-}
-
-/// The manifests of cert-manager: a secret with its data, an issuer with its solver, and the certificate.
-pub(super) fn manifests((secret, data): (&str, &str), solver: &str, names: &[String]) -> SettingsPart {
-    let names: String = names.iter().map(|name| format!("    - \"{name}\"\n")).collect();
-    let text = format!(
-        "apiVersion: v1
-kind: Secret
-metadata:
-  name: {secret}
-stringData:
-  {data}
----
-apiVersion: cert-manager.io/v1
-kind: Issuer
-metadata:
-  name: pharos
-spec:
-  acme:
-    server: https://acme-v02.api.letsencrypt.org/directory
-    email: you@example.com
-    privateKeySecretRef:
-      name: pharos-account
-    solvers:
-      - dns01:
-          {solver}
----
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata:
-  name: mirror
-spec:
-  secretName: mirror-tls
-  issuerRef:
-    name: pharos
-  dnsNames:
-{names}"
-    );
-    SettingsPart::new("cert-manager: manifests", text)
+/// The accounts of acme-dns, a JSON object by domain.
+fn accounts(credential: &NewCredential) -> String {
+    let NewCredential { name, secret, names, .. } = credential;
+    let account = |of: &String| {
+        let of = of.strip_prefix("*.").unwrap_or(of);
+        let account = json!({
+            "username": name,
+            "password": secret,
+            "fulldomain": format!("_acme-challenge.{of}"),
+            "subdomain": name,
+            "allowfrom": [],
+        });
+        (of.to_string(), account)
+    };
+    names.iter().map(account).collect::<Value>().to_string()
 }

@@ -6,7 +6,6 @@
 
 mod clients;
 mod new;
-mod over_http;
 
 use serde_json::json;
 

@@ -3,6 +3,7 @@
 //! **Invariants**: the secret has 256 bits of the system's random numbers; the printed name is not used in the configuration.
 //! **Not here**: the settings of clients ([`super::clients`]).
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum as _;
@@ -12,8 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::super::locate::ConfigLocation;
 use super::super::{CommandFailure, warn};
-use super::clients::{AcmeClient, CredentialKind, NewCredential, ServerAddress, SettingsPart, of_key};
-use super::over_http::of_user;
+use super::clients::{AcmeClient, CredentialKind, NewCredential, ServerAddress, settings};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
@@ -107,8 +107,7 @@ pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, Com
         let help = "name the mirror in the horizon of a steered owner";
         return Err(Diagnostic::error("unused-mirror", message).help(help).into());
     };
-    let zone = config.zones.iter().filter(|zone| first.as_name().ends_with(zone.name.as_name()));
-    let zone = zone.max_by_key(|zone| zone.name.as_name().len()).expect("a steered owner is in a zone: config::zone");
+    let zone = config.zone_of(first.as_name()).expect("a steered owner is in a zone: config::zone");
     let kind = kind(&config, args);
     let credential = NewCredential {
         name: name(&config, args, &zone.name)?,
@@ -122,13 +121,13 @@ pub(super) fn make(location: &ConfigLocation, args: &Args) -> Result<String, Com
         CredentialKind::Key => parts_of_key(&config, &args.mirror, &credential),
         CredentialKind::User | CredentialKind::UserOverTls => parts_of_user(&config, &args.mirror, &credential),
     };
-    parts.extend(clients.iter().flat_map(|client| match kind {
-        CredentialKind::Key => of_key(*client, &credential),
-        CredentialKind::User | CredentialKind::UserOverTls => of_user(*client, &credential),
-    }));
-    let parts: Vec<String> =
-        parts.iter().map(|SettingsPart { title, text }| format!("==> {title} <==\n{text}")).collect();
+    parts.extend(clients.iter().map(|client| settings(*client, &credential)));
     Ok(parts.join("\n"))
+}
+
+/// A part of the output: a title, and a text to paste.
+fn part(title: impl fmt::Display, text: impl fmt::Display) -> String {
+    format!("==> {title} <==\n{text}")
 }
 
 /// The kind of credential. A listener without a certificate has loopback addresses alone; all other users have TLS.
@@ -152,13 +151,12 @@ fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, CommandF
         }
     };
     if let Some(name) = &args.name {
-        let problem = Diagnostic::error("taken", format!("{what} `{name}` is in the configuration already"));
-        return match is_taken(name) {
-            false => Ok(name.clone()),
-            true => {
-                Err(problem.help(format!("each machine has a {what} of its own: name another with `--name`")).into())
-            }
-        };
+        if is_taken(name) {
+            let problem = Diagnostic::error("taken", format!("{what} `{name}` is in the configuration already"));
+            let help = format!("each machine has a {what} of its own: name another with `--name`");
+            return Err(problem.help(help).into());
+        }
+        return Ok(name.clone());
     }
     let end = if args.user { String::new() } else { format!(".{zone}") };
     let numbers = std::iter::once(String::new()).chain((2..).map(|number| format!("-{number}")));
@@ -198,7 +196,8 @@ fn server(
         (_, Some(acme)) => (&acme.listen[..], HTTP_PORT),
         (_, None) => (&[][..], HTTP_PORT),
     };
-    let listen = listen.iter().max_by_key(|address| usability(address.ip()));
+    let is_reachable = |address: &SocketAddr| !address.ip().is_unspecified() && !address.ip().is_loopback();
+    let listen = listen.iter().max_by_key(|address| (is_reachable(address), !address.ip().is_unspecified()));
     let port = listen.map(SocketAddr::port).filter(|port| *port > 0).unwrap_or(own_port);
     let at = |host: String, port| {
         let address = host.parse().ok().or_else(|| address_in_zones(config, &host));
@@ -213,9 +212,7 @@ fn server(
     {
         return Ok(at(name, port));
     }
-    let is_own =
-        |address: &&SocketAddr| usability(address.ip()) == Usability::Reachable || kind == CredentialKind::User;
-    if let Some(address) = listen.filter(is_own) {
+    if let Some(address) = listen.filter(|address| is_reachable(address) || kind == CredentialKind::User) {
         return Ok(at(address.ip().to_string(), port));
     }
     if let Some(host) = primary(zone).and_then(|primary| primary.host) {
@@ -229,22 +226,6 @@ fn server(
         None => Err(Diagnostic::error("no-server", "the configuration does not tell the server's address")
             .help("name it with `--server 192.0.2.53`")
             .into()),
-    }
-}
-
-/// The use of a listen address to clients on other machines, from the least.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Usability {
-    Unspecified,
-    Loopback,
-    Reachable,
-}
-
-fn usability(address: IpAddr) -> Usability {
-    match address {
-        _ if address.is_unspecified() => Usability::Unspecified,
-        _ if address.is_loopback() => Usability::Loopback,
-        _ => Usability::Reachable,
     }
 }
 
@@ -267,9 +248,7 @@ fn primary(zone: &config::ZoneConfig) -> Option<ZonePrimary> {
 /// An address of a host name that is in one of the zones.
 fn address_in_zones(config: &Config, host: &str) -> Option<IpAddr> {
     let host = NameBuf::parse(host).ok()?;
-    let zones = config.zones.iter().filter(|zone| host.as_name().ends_with(zone.name.as_name()));
-    let zone = zones.max_by_key(|zone| zone.name.as_name().len())?;
-    let (zone, _) = load::zone::read(zone, None).ok()?;
+    let (zone, _) = load::zone::read(config.zone_of(host.as_name())?, None).ok()?;
     zone.is_available().then(|| address_in(&zone, host.as_name()))?
 }
 
@@ -282,7 +261,7 @@ fn address_in(zone: &Zone, name: Name<'_>) -> Option<IpAddr> {
 }
 
 /// The parts for the operator, of a key.
-fn parts_of_key(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<SettingsPart> {
+fn parts_of_key(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<String> {
     let NewCredential { name, secret, .. } = credential;
     let mut tables = String::new();
     if config.acme.is_none() {
@@ -290,22 +269,22 @@ fn parts_of_key(config: &Config, mirror: &str, credential: &NewCredential) -> Ve
     }
     tables += &format!("[keys.\"{name}\"]\nalgorithm   = \"hmac-sha256\"\nsecret-file = \"keys/{name}.key\"\n");
     vec![
-        SettingsPart::new(format!("keys/{name}.key beside pharos.toml, mode 600"), format!("{secret}\n")),
-        SettingsPart::new("pharos.toml", tables),
+        part(format!("keys/{name}.key beside pharos.toml, mode 600"), format!("{secret}\n")),
+        part("pharos.toml", tables),
         entry(config, mirror, &format!("{{ key = \"{name}\" }}")),
     ]
 }
 
 /// The parts for the operator, of a user.
-fn parts_of_user(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<SettingsPart> {
+fn parts_of_user(config: &Config, mirror: &str, credential: &NewCredential) -> Vec<String> {
     let NewCredential { name, secret, .. } = credential;
     let hash = hex(digest(&SHA256, secret.as_bytes()).as_ref());
     let listener = format!(
         "listen = [\"0.0.0.0:{HTTP_PORT}\", \"[::]:{HTTP_PORT}\"]\ntls    = {{ cert = \"fullchain.pem\", key = \"privkey.pem\" }}\n"
     );
     let table = match &config.acme {
-        None => Some(SettingsPart::new("pharos.toml", format!("[acme]\n{STATE_LINE}{listener}"))),
-        Some(acme) if acme.listen.is_empty() => Some(SettingsPart::new("pharos.toml, under [acme]", listener)),
+        None => Some(part("pharos.toml", format!("[acme]\n{STATE_LINE}{listener}"))),
+        Some(acme) if acme.listen.is_empty() => Some(part("pharos.toml, under [acme]", listener)),
         Some(_) => None,
     };
     let entry = entry(config, mirror, &format!("{{ user = \"{name}\", password-sha256 = \"{hash}\" }}"));
@@ -313,12 +292,12 @@ fn parts_of_user(config: &Config, mirror: &str, credential: &NewCredential) -> V
 }
 
 /// The entry of `acme` of a mirror.
-fn entry(config: &Config, mirror: &str, entry: &str) -> SettingsPart {
+fn entry(config: &Config, mirror: &str, entry: &str) -> String {
     let is_first = credentials(config).all(|known| *known.mirror != *mirror);
     // The name of a mirror with credentials is a label, which TOML takes without quotes.
     match is_first {
-        true => SettingsPart::new(format!("pharos.toml, under [mirrors.{mirror}]"), format!("acme = [{entry}]\n")),
-        false => SettingsPart::new(format!("pharos.toml, in `acme` of [mirrors.{mirror}]"), format!("{entry},\n")),
+        true => part(format!("pharos.toml, under [mirrors.{mirror}]"), format!("acme = [{entry}]\n")),
+        false => part(format!("pharos.toml, in `acme` of [mirrors.{mirror}]"), format!("{entry},\n")),
     }
 }
 
