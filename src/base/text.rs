@@ -5,8 +5,8 @@
 //! [`json_escaped`] does not either.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
-use std::fmt::{self, Write as _};
 
 /// Tells whether a character is invisible but changes the output: controls (C0, DEL, C1), line and paragraph separators, and
 /// characters that change the direction of text (UAX #9 §2).
@@ -20,8 +20,28 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-use std::fmt::{self, Write as _};
-use std::str::FromStr;
+/// A number with commas between groups of three digits.
+pub(crate) fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+/// A number with its noun: `1 prefix`, `2 prefixes`.
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if noun.ends_with('x') { "es" } else { "s" };
+    if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}{plural}") }
+}
+
+/// Parses a number of digits alone, because `from_str` of a number accepts a sign too.
+pub(crate) fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// Tells whether a text is `len` hexadecimal digits in lower case.
+pub(crate) fn is_hex(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The longest start of a text that has at most this many bytes.

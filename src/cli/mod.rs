@@ -256,7 +256,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::run(&config, &args),
         Command::Top(args) => top::run(&config, &args),
         Command::Verify(args) => verify::run(&config, &args),
-        Command::Demo(args) => Ok(demo::run(&args)),
+        Command::Demo(args) => demo::run(&args),
         Command::Certs(args) => certs::run(&config, &args),
         Command::Credential(args) => credential::run(&config, &args),
         Command::Key(args) => key::run(&config, &args),

@@ -13,19 +13,16 @@ use std::time::Duration;
 use hickory_proto::op::{Edns, Message, Query};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RData, RecordType};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{HOST, LOCATION};
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio_rustls::TlsConnector;
+use hyper::header::{HeaderName, LOCATION};
+use hyper::{Method, Uri};
+use tokio::net::UdpSocket;
 
 use super::DemoFailure;
 use crate::base::prefix::Prefix;
+use crate::mirror::HttpVersion;
+use crate::tls::{DialStep, Dialer, Roots};
 
 /// The timeout of one step, for a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,7 +40,7 @@ pub(super) struct DemoClient {
     /// The client's address, as a proxy in front of the registry listener sends it.
     pub(super) address: IpAddr,
     /// The roots that the client trusts.
-    pub(super) roots: Arc<RootCertStore>,
+    pub(super) roots: Arc<Roots>,
 }
 
 /// An answer for addresses.
@@ -122,27 +119,15 @@ impl DemoClient {
     async fn request(&self, url: &str) -> Result<Got, DemoFailure> {
         let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("`{url}`: {error}"));
         let uri: Uri = url.parse().map_err(|error| wrong(&error))?;
-        let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else { return Err(wrong(&"no host")) };
-        let address = self.ask(host).await?.addresses[0];
-        let from = SocketAddr::new(address.into(), uri.port_u16().unwrap_or(443));
-        let stream = TcpStream::connect(from).await.map_err(DemoFailure::system("connect"))?;
-        let name = ServerName::try_from(host.to_string()).map_err(|error| wrong(&error))?;
-        let tls = ClientConfig::builder_with_provider(crate::tls::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(&error))?
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
-        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| wrong(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| wrong(&error))?;
-        // The task ends when `sender` is dropped.
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .uri(uri.path())
-            .header(HOST, authority.as_str())
-            .header("x-forwarded-for", self.address.to_string())
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| wrong(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| wrong(&error))?;
+        let host = uri.host().ok_or_else(|| wrong(&"no host"))?;
+        let from = SocketAddr::new(self.ask(host).await?.addresses[0].into(), uri.port_u16().unwrap_or(443));
+        let dialer = Dialer::new(host.into(), from.port(), self.roots.clone()).map_err(|error| wrong(&error))?;
+        let dialed = dialer.dial(HttpVersion::Http1, from.ip(), &mut DialStep::Connect).await;
+        let mut dialed = dialed.map_err(|error| wrong(&error))?;
+        let client = self.address.to_string();
+        let forwarded = (HeaderName::from_static("x-forwarded-for"), &*client);
+        let response = dialed.request_with(Method::GET, uri.path(), Some(forwarded), MAX_BODY as u64).await;
+        let response = response.map_err(|error| wrong(&error))?;
         let status = response.status().as_u16();
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_string);
         let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| wrong(&error))?;

@@ -17,10 +17,11 @@ mod world;
 use std::fmt;
 use std::io;
 
+use crate::base::diagnostic::Diagnostic;
 use crate::serve;
 use crate::tls::{AuthorityError, WriteError};
 
-pub(crate) use walk::{WalkLine, WalkLineKind, walk};
+pub(crate) use walk::{WalkLineKind, walk};
 pub(crate) use world::World;
 
 /// The reasons why the demonstration failed.
@@ -58,25 +59,14 @@ impl fmt::Display for DemoFailure {
 impl std::error::Error for DemoFailure {}
 
 impl DemoFailure {
-    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    /// The system's refusal of an operation.
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| DemoFailure::System { what, error }
     }
 }
 
-impl From<serve::Failure> for DemoFailure {
-    fn from(error: serve::Failure) -> Self {
-        DemoFailure::Serve(error)
-    }
-}
-
-impl From<AuthorityError> for DemoFailure {
-    fn from(error: AuthorityError) -> Self {
-        DemoFailure::Authority(error)
-    }
-}
-
-impl From<WriteError> for DemoFailure {
-    fn from(error: WriteError) -> Self {
-        DemoFailure::Write(error)
+impl From<Vec<Diagnostic>> for DemoFailure {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        DemoFailure::Unexpected(problems.into_iter().map(|problem| problem.message).collect())
     }
 }

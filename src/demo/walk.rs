@@ -15,7 +15,6 @@ use super::world::{BLOBS, CANONICAL, DemoMirror, REGISTRY, World};
 use crate::base::prefix::Prefix;
 use crate::config::Probe;
 use crate::probe::{Aim, Prober};
-use crate::process::Clock;
 
 /// The pause between two queries that wait for the answer to change.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -39,18 +38,9 @@ pub(crate) enum WalkLineKind {
     Blank,
 }
 
-/// One line of the walk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WalkLine {
-    /// The kind of the line.
-    pub(crate) kind: WalkLineKind,
-    /// The line.
-    pub(crate) text: String,
-}
-
 /// Does all steps; passes each line to `tell` as soon as its fact is known.
-pub(crate) async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
-    let roots = world.roots()?.store(Clock::unix());
+pub(crate) async fn walk(world: &World, tell: &(dyn Fn(WalkLineKind, &str) + Sync)) -> Result<(), DemoFailure> {
+    let roots = world.roots()?;
     let client = |subnet: &str, address: [u8; 4]| -> Result<DemoClient, DemoFailure> {
         let subnet: Prefix = subnet.parse().map_err(|_| DemoFailure::Unexpected(format!("`{subnet}` is no subnet")))?;
         Ok(DemoClient { dns: world.dns, subnet, address: IpAddr::from(address), roots: roots.clone() })
@@ -73,12 +63,12 @@ pub(crate) async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Res
 
 struct DemoWalk<'w> {
     world: &'w World,
-    tell: &'w (dyn Fn(WalkLine) + Sync),
+    tell: &'w (dyn Fn(WalkLineKind, &str) + Sync),
 }
 
 impl DemoWalk<'_> {
-    fn line(&self, kind: WalkLineKind, text: impl Into<String>) {
-        (self.tell)(WalkLine { kind, text: text.into() });
+    fn line(&self, kind: WalkLineKind, text: impl AsRef<str>) {
+        (self.tell)(kind, text.as_ref());
     }
 
     fn heading(&self, text: &str) {

@@ -10,21 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 
 use super::DemoFailure;
 use super::image::Image;
 use super::mirror::DemoRegistry;
 use crate::config::{FileUse, InputFile, TlsFiles, limits};
-use crate::files::{self, FileKind};
 use crate::http::{self, HttpServer};
 use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, Terms};
+use crate::probe;
 use crate::process::{Clock, Vital};
 use crate::serve::RunningService;
 use crate::telemetry::http::Http;
-use crate::tls::{self, Authority, BadRoot, Existing, Identity, Pair, Roots, Tls};
+use crate::tls::{self, Authority, Existing, Identity, Pair, Roots, Tls};
 
 /// The name that mirrors share.
 pub(super) const BLOBS: &str = "blob.k8s.io";
@@ -96,7 +94,7 @@ impl World {
         let folder = folder.map_err(DemoFailure::system("make a temporary folder"))?;
         let image = Image::new();
         image.write(&folder.path().join("image")).map_err(DemoFailure::system("write the image"))?;
-        let certificates = DemoAuthority::new(folder.path())?;
+        let certificates = DemoAuthority::new(folder.path().join("certs"))?;
         let (port, bound) = one_port([2, 3].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))))?;
         let mirror = |name: &'static str, bound: BoundListeners| -> Result<DemoMirror, DemoFailure> {
             let address = bound.addresses()[0].ip();
@@ -113,7 +111,8 @@ impl World {
         let (_, canonical_server) = serve(bound, &image, true, identity)?;
         certificates.identity("listener", REGISTRY)?;
         write_config(folder.path(), &image, &mirrors, port, canonical)?;
-        let running = RunningService::start(&folder.path().join("pharos.toml")).await?;
+        let running = RunningService::start(&folder.path().join("pharos.toml")).await;
+        let running = running.map_err(DemoFailure::Serve)?;
         let first = |addresses: Vec<SocketAddr>| {
             addresses.first().copied().ok_or_else(|| DemoFailure::Unexpected("a listener is missing".into()))
         };
@@ -148,13 +147,7 @@ impl World {
 
     /// The roots that clients trust here.
     pub(super) fn roots(&self) -> Result<Arc<Roots>, DemoFailure> {
-        let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("the roots: {error}"));
-        let root = self.roots_file();
-        let mut roots = Roots::default();
-        let read = files::read(&root, FileKind::Roots).map_err(|error| wrong(&error))?;
-        let certificate = CertificateDer::from_pem_slice(&read.bytes).map_err(|error| wrong(&error))?;
-        roots.add(certificate).map_err(|BadRoot| wrong(&"the certificate cannot be a root"))?;
-        Ok(Arc::new(roots))
+        Ok(probe::roots(Some(&InputFile::at(self.roots_file(), FileUse::Roots)))?)
     }
 
     /// Stops all servers and removes the folder.
@@ -166,39 +159,32 @@ impl World {
     }
 }
 
-/// A private authority that writes its certificates to the folder `certs`.
-struct DemoAuthority<'f> {
-    folder: &'f Path,
+/// A private authority that writes its certificates to a folder.
+struct DemoAuthority {
+    folder: PathBuf,
     authority: Authority,
     now: OffsetDateTime,
 }
 
-impl<'f> DemoAuthority<'f> {
-    fn new(folder: &'f Path) -> Result<Self, DemoFailure> {
+impl DemoAuthority {
+    fn new(folder: PathBuf) -> Result<Self, DemoFailure> {
         let now = OffsetDateTime::now_utc();
-        let authority = Authority::new(now)?;
-        let certificates = DemoAuthority { folder, authority, now };
-        std::fs::create_dir(certificates.place()).map_err(DemoFailure::system("make a folder"))?;
-        certificates.authority.own().write(&certificates.place(), "ca", Existing::Keep)?;
-        Ok(certificates)
-    }
-
-    fn place(&self) -> std::path::PathBuf {
-        self.folder.join("certs")
+        let authority = Authority::new(now).map_err(DemoFailure::Authority)?;
+        std::fs::create_dir(&folder).map_err(DemoFailure::system("make a folder"))?;
+        authority.own().write(&folder, "ca", Existing::Keep).map_err(DemoFailure::Write)?;
+        Ok(DemoAuthority { folder, authority, now })
     }
 
     fn identity(&self, stem: &str, name: &str) -> Result<Identity, DemoFailure> {
-        let pair = self.authority.issue(&[name.to_string()], self.now, DAYS)?;
-        pair.write(&self.place(), stem, Existing::Keep)?;
-        let [cert, key] = Pair::paths(&self.place(), stem).map(|path| InputFile::at(path, FileUse::Pem));
-        let (identity, _) = tls::load(&TlsFiles { cert, key }, Clock::unix())
-            .map_err(|problems| DemoFailure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
-        Ok(identity)
+        let pair = self.authority.issue(&[name.to_string()], self.now, DAYS);
+        pair.map_err(DemoFailure::Authority)?.write(&self.folder, stem, Existing::Keep).map_err(DemoFailure::Write)?;
+        let [cert, key] = Pair::paths(&self.folder, stem).map(|path| InputFile::at(path, FileUse::Pem));
+        Ok(tls::load(&TlsFiles { cert, key }, Clock::unix())?.0)
     }
 }
 
 fn bind(address: SocketAddr) -> Result<BoundListeners, DemoFailure> {
-    listen::bind(&[address], "listen").map_err(|error| DemoFailure::System { what: "listen", error: error.error })
+    listen::bind(&[address], "listen").map_err(|error| DemoFailure::system("listen")(error.error))
 }
 
 /// A port that is free at two addresses, because clients use one port for the shared name.

@@ -118,6 +118,18 @@ pub(crate) enum DialError {
     Http(HttpFault),
 }
 
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::Connect(fault) => f.write_str(fault.as_str()),
+            DialError::Own(error) => f.write_str(error),
+            DialError::Certificate { fault, .. } => write!(f, "its certificate is refused: {fault}"),
+            DialError::Handshake(fault) => write!(f, "the TLS handshake fails: {}", fault.as_str()),
+            DialError::Http(fault) => fault.fmt(f),
+        }
+    }
+}
+
 /// The durations of the steps of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Took {

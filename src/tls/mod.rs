@@ -46,7 +46,6 @@ pub(crate) use judge::{Evidence, judge};
 pub(crate) use life::Life;
 pub use load::load;
 pub(crate) use path::PathEnd;
-pub(crate) use roots::BadRoot;
 pub use roots::Roots;
 pub(crate) use watch::{LookOutcome, RefusedFiles, WatchedIdentity};
 pub(crate) use xot::{Xot, XotError};

@@ -40,11 +40,7 @@ impl fmt::Display for XotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             XotError::Connect(error) => f.write_str(&files::words(error)),
-            XotError::Tls(DialError::Certificate { fault, .. }) => write!(f, "its certificate is refused: {fault}"),
-            XotError::Tls(DialError::Connect(fault)) => write!(f, "the TLS handshake fails: {}", fault.as_str()),
-            XotError::Tls(DialError::Handshake(fault)) => write!(f, "the TLS handshake fails: {}", fault.as_str()),
-            XotError::Tls(DialError::Http(fault)) => write!(f, "the TLS handshake fails: {fault}"),
-            XotError::Tls(DialError::Own(error)) => write!(f, "the TLS handshake fails: {error}"),
+            XotError::Tls(error) => error.fmt(f),
             XotError::NotDot => f.write_str("it does not select the application protocol `dot` (RFC 9103 §7.1)"),
         }
     }

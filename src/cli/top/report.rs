@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use crate::base::text::grouped;
 use crate::control::view::{PanicView, TopMirrorView, TopView};
 use crate::inspect::view::{AddressView, OverrideView};
 use crate::inspect::words;
@@ -234,7 +235,7 @@ pub(super) fn rate(rate: Option<f64>) -> String {
         None => "–".into(),
         Some(0.0) => "0".into(),
         Some(rate) if rate < 99.95 => format!("{rate:.1}"),
-        Some(rate) => words::grouped(rate.round_ties_even() as u128),
+        Some(rate) => grouped(rate.round_ties_even() as u128),
     }
 }
 
