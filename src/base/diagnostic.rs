@@ -65,16 +65,21 @@ impl Diagnostic {
 
     /// An error.
     pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Diagnostic::new(Severity::Error, code, message.into())
+        Diagnostic::new(Severity::Error, code, message)
     }
 
     /// A warning.
     pub(crate) fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        debug_assert!(warnings::known(code).is_some(), "`{code}` is not in the table of warnings");
-        Diagnostic::new(Severity::Warning, code, message.into())
+        Diagnostic::new(Severity::Warning, code, message)
     }
 
-    fn new(severity: Severity, code: &'static str, message: String) -> Self {
+    /// A problem of a severity.
+    pub(crate) fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(
+            severity == Severity::Error || warnings::known(code).is_some(),
+            "`{code}` is not in the table of warnings"
+        );
+        let message = message.into();
         Diagnostic { severity, code, message, place: None, label: String::new(), help: None, related: None }
     }
 

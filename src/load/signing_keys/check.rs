@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::private::is_signed_by;
-use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::base::ids::NodeId;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
@@ -74,12 +74,9 @@ fn check_algorithms(keys: &[Keyed<'_>], problems: &mut Vec<Diagnostic>) {
         let message = format!("algorithm {algorithm} signs a part of the zone: {rest}");
         let is_entered = of.iter().any(|(_, key)| key.signs_keys() && key.state == KeyState::Active);
         // RFC 6840 §5.11: validators may insist on the algorithms of the DS RRset, so a part is fatal only if a DS may exist.
-        let problem = if is_entered && !signs_data {
-            Diagnostic::error("partial-algorithm", message)
-        } else {
-            Diagnostic::warning("partial-algorithm", message)
-        };
+        let severity = if is_entered && !signs_data { Severity::Error } else { Severity::Warning };
         let help = "an algorithm is added and removed whole: give it an active CSK, or an active ZSK beside its KSK";
+        let problem = Diagnostic::new(severity, "partial-algorithm", message);
         problems.push(problem.at(place, "a key of this algorithm").help(help));
     }
 }
