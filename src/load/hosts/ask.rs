@@ -8,10 +8,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-    ServerOrderingStrategy,
-};
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy};
+use hickory_resolver::lookup::Lookup as Answer;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -57,12 +55,9 @@ impl HostAsker {
             }
             false => {
                 let servers = meant.servers.iter().map(|server| {
-                    let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
-                        let mut connection = ConnectionConfig::new(protocol);
-                        connection.port = server.port();
-                        connection
-                    });
-                    NameServerConfig::new(server.ip(), true, connections.to_vec())
+                    let mut named = NameServerConfig::udp_and_tcp(server.ip());
+                    named.connections.iter_mut().for_each(|connection| connection.port = server.port());
+                    named
                 });
                 (ResolverConfig::from_name_servers(servers.collect()), ResolveHosts::Never)
             }
@@ -96,25 +91,26 @@ impl HostAsker {
         let mut name = Name::from_ascii(name).map_err(|error| Trouble::Server(error.to_string()))?;
         name.set_fqdn(true);
         let rtype = RecordType::from(rtype.0);
-        self.resolver.clear_lookup_cache(name.clone(), rtype);
-        let found = match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => match failed(error) {
-                Lookup::Failed(trouble) => return Err(trouble),
-                _ => return Ok(Vec::new()),
-            },
-            Err(_) => return Err(Trouble::Timeout),
-        };
+        let Some(found) = self.find(&name, rtype).await? else { return Ok(Vec::new()) };
         let records = found.answers().iter().filter(|record| record.record_type() == rtype && record.name == name);
         Ok(records.filter_map(|record| record.data.to_bytes().ok()).collect())
     }
 
-    async fn lookup(&self, name: &Name, rtype: RecordType) -> Lookup {
+    /// Looks up records of a name; `None` if there are none.
+    async fn find(&self, name: &Name, rtype: RecordType) -> Result<Option<Answer>, Trouble> {
         self.resolver.clear_lookup_cache(name.clone(), rtype);
-        let found = match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return failed(error),
-            Err(_) => return Lookup::Failed(Trouble::Timeout),
+        match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
+            Ok(Ok(found)) => Ok(Some(found)),
+            Ok(Err(error)) => failure(error).map_or(Ok(None), Err),
+            Err(_) => Err(Trouble::Timeout),
+        }
+    }
+
+    async fn lookup(&self, name: &Name, rtype: RecordType) -> Lookup {
+        let found = match self.find(name, rtype).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Lookup::Nothing,
+            Err(trouble) => return Lookup::Failed(trouble),
         };
         let mut addresses: Vec<IpAddr> = Vec::new();
         let (mut aliases, mut ttl) = (Vec::new(), Ttl::MAX);
@@ -131,22 +127,22 @@ impl HostAsker {
     }
 }
 
-/// Only a response without records means that the host has no address; after any other failure it may have some.
-fn failed(error: NetError) -> Lookup {
-    let server = |why: &str| Lookup::Failed(Trouble::Server(why.to_string()));
-    match error {
-        NetError::Timeout => Lookup::Failed(Trouble::Timeout),
+/// The trouble of a failed lookup. `None` for a response without records, which alone means that the host has no address.
+fn failure(error: NetError) -> Option<Trouble> {
+    let why = match error {
+        NetError::Timeout => return Some(Trouble::Timeout),
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             // A referral: the queried server does not recurse for us (RFC 2308 §2.2).
             ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => {
-                server("the resolver does not recurse for us: it refers to other servers")
+                "the resolver does not recurse for us: it refers to other servers".to_string()
             }
-            ResponseCode::NoError | ResponseCode::NXDomain => Lookup::Nothing,
-            other => server(&format!("the resolver answered {other}")),
+            ResponseCode::NoError | ResponseCode::NXDomain => return None,
+            other => format!("the resolver answered {other}"),
         },
-        NetError::Dns(DnsError::ResponseCode(code)) => server(&format!("the resolver answered {code}")),
-        NetError::NoConnections => server("no resolver can be reached"),
-        NetError::Io(error) => server(&format!("no resolver can be reached: {error}")),
-        other => server(&other.to_string()),
-    }
+        NetError::Dns(DnsError::ResponseCode(code)) => format!("the resolver answered {code}"),
+        NetError::NoConnections => "no resolver can be reached".to_string(),
+        NetError::Io(error) => format!("no resolver can be reached: {error}"),
+        other => other.to_string(),
+    };
+    Some(Trouble::Server(why))
 }

@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinSet;
+use futures_util::{StreamExt as _, stream};
 
 use super::unix;
-use crate::base::diagnostic::{Diagnostic, sort_by_place};
+use crate::base::diagnostic::{Diagnostic, Severity, sort_by_place};
 use crate::base::prefix::PrefixSet;
-use crate::base::time::{Ttl, UnixTime};
+use crate::base::time::UnixTime;
 use crate::base::when::span;
 use crate::config::{Config, MirrorEntry, Resolver, TlsFiles};
 use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
@@ -160,10 +160,6 @@ pub(crate) fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic>
 
 /// Looks up hosts concurrently. A host without an answer in time has timed out.
 fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup; 2])> {
-    let fail = |host: &Arc<str>, why: &str| {
-        let trouble = || Lookup::Failed(Trouble::Server(why.to_string()));
-        (host.clone(), [trouble(), trouble()])
-    };
     if hosts.is_empty() {
         return Vec::new();
     }
@@ -174,51 +170,31 @@ fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup;
         runtime.shutdown_background();
         Ok(answers)
     };
-    let asked = match tokio::runtime::Handle::try_current() {
-        Err(_) => ask(),
-        // A runtime cannot run within another one, so it gets a thread of its own.
-        Ok(_) => std::thread::scope(|scope| {
-            let asking = std::thread::Builder::new().spawn_scoped(scope, ask).map_err(|error| error.to_string())?;
-            asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
-        }),
-    };
+    // On a thread of its own, because a runtime cannot run within another one.
+    let asked = std::thread::scope(|scope| {
+        let asking = std::thread::Builder::new().spawn_scoped(scope, ask).map_err(|error| error.to_string())?;
+        asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
+    });
     match asked {
         Ok(answers) => answers,
-        Err(why) => hosts.iter().map(|host| fail(host, &format!("there is no resolver to ask: {why}"))).collect(),
+        Err(why) => {
+            let trouble = || Lookup::Failed(Trouble::Server(format!("there is no resolver to ask: {why}")));
+            hosts.iter().map(|host| (host.clone(), [trouble(), trouble()])).collect()
+        }
     }
 }
 
 async fn answers(asker: HostAsker, hosts: &[Arc<str>]) -> Vec<(Arc<str>, [Lookup; 2])> {
-    let over = tokio::time::Instant::now() + PATIENCE;
-    let (mut left, mut running) = (hosts.iter(), JoinSet::new());
-    let mut answers: Answers = hosts.iter().map(|host| (host.clone(), None)).collect();
-    loop {
-        while running.len() < MAX_AT_ONCE
-            && let Some(host) = left.next()
-        {
-            let (asker, host) = (asker.clone(), host.clone());
-            running.spawn(async move {
-                let found = asker.ask(&host).await;
-                (host, found)
-            });
-        }
-        match tokio::time::timeout_at(over, running.join_next()).await {
-            Ok(Some(Ok((host, found)))) => {
-                answers.insert(host, Some(found));
-            }
-            Ok(Some(Err(_))) => {}
-            Ok(None) | Err(_) => break,
-        }
-    }
+    let asker = &asker;
+    let asked = stream::iter(hosts).map(|host| async move { (host, asker.ask(host).await) });
+    let in_time = asked.buffer_unordered(MAX_AT_ONCE).take_until(tokio::time::sleep(PATIENCE));
+    let mut answers: BTreeMap<_, _> = in_time.collect().await;
     let timeout = || [Lookup::Failed(Trouble::Timeout), Lookup::Failed(Trouble::Timeout)];
-    answers.into_iter().map(|(host, found)| (host, found.unwrap_or_else(timeout))).collect()
+    hosts.iter().map(|host| (host.clone(), answers.remove(&host).unwrap_or_else(timeout))).collect()
 }
 
-/// Answers by host; `None` until both lookups of the host have ended.
-type Answers = BTreeMap<Arc<str>, Option<[Lookup; 2]>>;
-
 /// Addresses of at most this age were found by the current lookup.
-const JUST_NOW: Ttl = Ttl(10);
+const JUST_NOW_SECS: u64 = 10;
 
 fn problem(
     entry: &MirrorEntry,
@@ -227,43 +203,34 @@ fn problem(
     trouble: &Trouble,
     purpose: &Purpose,
 ) -> Diagnostic {
-    let refused = matches!(trouble, Trouble::Refused(_));
-    let private = "if clients may be sent to that address, add its prefix to `[resolver] private`; else check the name";
     let message = format!("failed to resolve `{host}`, the host of mirror `{}`: {trouble}", entry.mirror.name);
-    if !addresses.is_empty() {
-        let age = addresses.at.map_or(Ttl(0), |at| Ttl(now().0.saturating_sub(at.0).try_into().unwrap_or(u32::MAX)));
-        let label = if age > JUST_NOW {
-            format!("has the addresses of {} ago", span(age.0.into()))
-        } else {
-            "has the addresses that remain".to_string()
-        };
-        return Diagnostic::warning("mirror-host", message).at(entry.place.clone(), label).help(if refused {
-            private
-        } else {
-            "nothing need be done if the host has not moved: it is asked for again and again"
-        });
-    }
     let is_served_like_that = match purpose {
         Purpose::Check => false,
         Purpose::Start | Purpose::Show | Purpose::Compare => true,
         Purpose::Reload(served) => served.hosts.contains_key(host),
     };
-    match is_served_like_that || entry.mirror.is_redirect_only() {
-        true => Diagnostic::warning("mirror-host", message)
-            .at(entry.place.clone(), "is not steered to until its host is resolved")
-            .help(if refused {
-                private
-            } else {
-                "check the name and the resolvers; `[resolver] state` would keep the last good addresses"
-            }),
-        false => Diagnostic::error("mirror-host", message).at(entry.place.clone(), "has no addresses of its own").help(
-            if refused {
-                private
-            } else {
-                "check the name and the resolvers (`[resolver] servers`), or add `addresses = […]`"
-            },
-        ),
-    }
+    let (severity, label, help) = if !addresses.is_empty() {
+        let age = addresses.at.map_or(0, |at| now().0.saturating_sub(at.0));
+        let label = if age > JUST_NOW_SECS {
+            format!("has the addresses of {} ago", span(age))
+        } else {
+            "has the addresses that remain".to_string()
+        };
+        (Severity::Warning, label, "nothing need be done if the host has not moved: it is asked for again and again")
+    } else if is_served_like_that || entry.mirror.is_redirect_only() {
+        let help = "check the name and the resolvers; `[resolver] state` would keep the last good addresses";
+        (Severity::Warning, "is not steered to until its host is resolved".to_string(), help)
+    } else {
+        let help = "check the name and the resolvers (`[resolver] servers`), or add `addresses = […]`";
+        (Severity::Error, "has no addresses of its own".to_string(), help)
+    };
+    let help = match trouble {
+        Trouble::Refused(_) => {
+            "if clients may be sent to that address, add its prefix to `[resolver] private`; else check the name"
+        }
+        _ => help,
+    };
+    Diagnostic::new(severity, "mirror-host", message).at(entry.place.clone(), label).help(help)
 }
 
 #[cfg(test)]

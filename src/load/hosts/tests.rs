@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use super::*;
 use crate::base::diagnostic::Style;
+use crate::base::time::Ttl;
 use crate::config;
 
 fn reload(hosts: KnownHosts) -> Purpose {
