@@ -7,6 +7,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::time::{Duration, SystemTime};
 
+use crate::base::words::words;
+
 /// The facts of a file, as the system has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileFacts {
@@ -22,30 +24,26 @@ pub(crate) struct FileFacts {
     owner: u32,
 }
 
-/// The type of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nature {
-    /// A regular file.
-    File,
-    /// A folder.
-    Folder,
-    /// A named pipe.
-    Pipe,
-    /// A socket.
-    Socket,
-    /// A character or block device.
-    Device,
+words! {
+    /// The type of a file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Nature {
+        /// A regular file.
+        File = "a regular file",
+        /// A folder.
+        Folder = "a folder",
+        /// A named pipe.
+        Pipe = "a named pipe",
+        /// A socket.
+        Socket = "a socket",
+        /// A character or block device.
+        Device = "a device",
+    }
 }
 
 impl fmt::Display for Nature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Nature::File => "a regular file",
-            Nature::Folder => "a folder",
-            Nature::Pipe => "a named pipe",
-            Nature::Socket => "a socket",
-            Nature::Device => "a device",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -169,16 +168,7 @@ impl Intake {
 
 /// A permit for one look at a time, so that a disk that hangs costs one thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LookPermit(Arc<AtomicBool>);
-
-/// The end of a look.
-struct LookEnd(LookPermit);
-
-impl Drop for LookEnd {
-    fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Release);
-    }
-}
+pub(crate) struct LookPermit(Arc<tokio::sync::Mutex<()>>);
 
 /// Reads a file in memory, within the bound that one on a disk has.
 fn of_memory(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
@@ -194,15 +184,12 @@ impl FileStates {
     /// Looks at the same files and patterns again; waits for the disk. `None` if the look before has not ended yet, or this one
     /// does not end in time.
     pub(crate) fn again(&self, permit: &LookPermit) -> Option<FileStates> {
-        if permit.0.swap(true, Ordering::Acquire) {
-            return None;
-        }
-        let end = LookEnd(permit.clone());
+        let held = permit.0.clone().try_lock_owned().ok()?;
         let FileStates { files, patterns } = self.clone();
         let at = files.keys().next()?.clone();
         let count = u32::try_from(files.len() + patterns.len()).unwrap_or(u32::MAX);
         within(&at, LOOK_DEADLINE + LOOK_DEADLINE_PER_FILE.saturating_mul(count), move |_| {
-            let _end = end;
+            let _held = held;
             let stamp = |path: PathBuf| {
                 let found = std::fs::metadata(&path).map(|metadata| FileFacts::of(&metadata)).map_err(ReadError::from);
                 (path, Stamp::of_found(&found))
@@ -220,13 +207,10 @@ impl FileStates {
     }
 
     /// Adds files and patterns of another list that this one lacks.
-    pub(crate) fn add(&mut self, other: FileStates) {
-        for (path, stamp) in other.files {
-            self.files.entry(path).or_insert(stamp);
-        }
-        for (pattern, found) in other.patterns {
-            self.patterns.entry(pattern).or_insert(found);
-        }
+    pub(crate) fn add(&mut self, mut other: FileStates) {
+        other.files.append(&mut self.files);
+        other.patterns.append(&mut self.patterns);
+        *self = other;
     }
 
     /// The first file, or pattern, whose state is in none of some other lists.
@@ -316,9 +300,9 @@ mod tests {
         let intake = Intake::default();
         let _ = intake.read(&folder.path().join("a"), FileKind::Config);
         let permit = LookPermit::default();
-        permit.0.store(true, Ordering::Release);
+        let held = permit.0.clone().try_lock_owned().unwrap();
         assert_eq!(intake.so_far().again(&permit), None);
-        drop(LookEnd(permit.clone()));
+        drop(held);
         assert_eq!(intake.so_far().again(&permit), Some(intake.so_far()));
         assert_eq!(intake.so_far().again(&permit), Some(intake.so_far()));
     }

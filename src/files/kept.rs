@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{self, StateForm, Useless, folder, keep_if, with_suffix};
+use super::state::{self, StateForm, Useless, folder, keep_if, sync, with_suffix};
 use super::{FileKind, ReadError, digest};
 use crate::base::time::UnixTime;
 
@@ -212,10 +212,6 @@ pub(crate) fn replaceable(path: &Path, kind: FileKind, state: &CopyState) -> io:
 /// The sentence about a file that this program has not written.
 pub(crate) fn foreign(path: &Path) -> String {
     format!("`{}` is not a copy that pharos has fetched, and is left as it is", path.display())
-}
-
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::state::with_suffix;
 use super::{ReadError, head, words};
 
 /// The first bytes of every line, by which the file is known.
@@ -236,11 +237,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Renames the file to `….1`, after each `….N` to the next number. The oldest is replaced.
 fn rotate(path: &Path, keep: u16) -> Result<(), LineError> {
-    let numbered = |number: u16| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
+    let numbered = |number: u16| with_suffix(path, &format!(".{number}"));
     // Up to the first number without a file, so that no file is renamed without need.
     let last = (1..keep).find(|number| fs::symlink_metadata(numbered(*number)).is_err()).unwrap_or(keep);
     (1..=last).try_for_each(|number| inspect(&numbered(number)))?;

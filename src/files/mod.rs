@@ -9,7 +9,6 @@
 
 pub(crate) mod accounts;
 mod facts;
-mod host;
 mod intake;
 pub(crate) mod kept;
 mod layer;
@@ -31,7 +30,6 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::base::text::hex;
 pub(crate) use facts::{FileFacts, Nature};
-pub(crate) use host::host_name;
 pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
 pub(crate) use layer::{Layer, LayerFile};
 pub(crate) use list::{ListError, is_pattern, matching};
@@ -235,15 +233,19 @@ pub(crate) fn digest(path: &Path, kind: FileKind) -> Result<String, ReadError> {
     let owned = path.to_path_buf();
     within(path, kind.deadline(), move |caller| {
         let (file, _) = open(&owned)?;
-        let mut hash = Context::new(&SHA256);
-        let (mut source, mut piece) = (file.take(kind.max_len()), Vec::new());
-        while caller.waits() && (&mut source).take(CHUNK).read_to_end(&mut piece)? > 0 {
-            hash.update(&piece);
-            piece.clear();
-        }
-        Ok(hex(hash.finish().as_ref()))
+        Ok(digest_from(file.take(kind.max_len()), || caller.waits())?)
     })
     .map_err(ReadError::Expired)?
+}
+
+/// SHA-256 of the bytes of a source, which is read to its end unless the caller gives up.
+fn digest_from(mut source: impl io::Read, waits: impl Fn() -> bool) -> io::Result<String> {
+    let (mut hash, mut piece) = (Context::new(&SHA256), Vec::new());
+    while waits() && source.by_ref().take(CHUNK).read_to_end(&mut piece)? > 0 {
+        hash.update(&piece);
+        piece.clear();
+    }
+    Ok(hex(hash.finish().as_ref()))
 }
 
 /// SHA-256 of bytes, 64 hexadecimal digits.
@@ -282,6 +284,12 @@ pub(crate) fn check_writable(folder: &Path) -> Result<(), ReadError> {
 /// The number of the user that the process runs as.
 pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The name of the host (uname(2)); `None` if it has none.
+pub(crate) fn host_name() -> Option<String> {
+    let system = rustix::system::uname();
+    Some(system.nodename().to_string_lossy().into_owned()).filter(|name| !name.is_empty() && name != "(none)")
 }
 
 /// Opens a regular file; only on a thread that may be abandoned.
@@ -351,6 +359,11 @@ mod tests {
             read_up_to(Path::new("/proc/self/status"), FileKind::Kernel, 9, Rest::Refused),
             Err(ReadError::TooLarge { max_len: 9 })
         ));
+    }
+
+    #[test]
+    fn a_machine_has_a_name() {
+        assert!(host_name().is_some());
     }
 
     #[test]

@@ -17,13 +17,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use ring::digest::{Context, SHA256};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::state::folder as folder_of;
-use super::{open_lock, words};
-use crate::base::text::hex;
+use super::state::{folder as folder_of, sync};
+use super::{digest_from, open_lock, words};
 
 /// The file of the lock, in the shared folder.
 const LOCK: &str = ".lock";
@@ -40,9 +38,6 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The deepest folder below the shared one: names of objects have few parts.
 const MAX_DEPTH: usize = 8;
-
-/// The bytes that are read at once for a digest.
-const PIECE: usize = 1 << 16;
 
 /// The mode of objects, of which the process' mask takes bits: other users of the folder may be other servers.
 const MODE: u32 = 0o666;
@@ -113,14 +108,8 @@ impl SharedFolder {
 
     /// The digest of an object, which is read piece by piece; `None` if it does not exist.
     fn digest(&self, name: &str) -> Result<Option<String>, SharedError> {
-        let Some(mut file) = self.open(name)? else { return Ok(None) };
-        let (mut hash, mut piece) = (Context::new(&SHA256), vec![0; PIECE]);
-        loop {
-            match file.read(&mut piece).map_err(|error| SharedError::System(self.root.join(name), error))? {
-                0 => return Ok(Some(hex(hash.finish().as_ref()))),
-                len => hash.update(&piece[..len]),
-            }
-        }
+        let Some(file) = self.open(name)? else { return Ok(None) };
+        digest_from(file, || true).map(Some).map_err(|error| SharedError::System(self.root.join(name), error))
     }
 
     /// Opens an object, never in a way that waits for another process; `None` if it does not exist.
@@ -281,8 +270,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Keeps the names in a folder on the disk.
 fn sync_folder(folder: &Path) -> Result<(), SharedError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| SharedError::System(folder.to_path_buf(), error))
+    sync(folder).map_err(|error| SharedError::System(folder.to_path_buf(), error))
 }
 
 /// Removes a file that a killed process was writing.

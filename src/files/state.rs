@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{FileFacts, FileKind, Nature, ReadError, head, look_up, read};
+use super::{FileFacts, FileKind, Nature, ReadError, head, read};
 
 /// The version of the format that this program writes, of every kind.
 const VERSION: u32 = 1;
@@ -69,56 +69,39 @@ enum Recognised {
     Headless,
 }
 
+/// A state file that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Useless {
+    path: PathBuf,
+    why: Uselessness,
+}
+
 /// The reason why a state file cannot be used.
 #[derive(Debug)]
-pub(crate) enum Useless {
+enum Uselessness {
     /// It cannot be read.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        error: ReadError,
-    },
+    Unreadable(ReadError),
     /// Another program, or another part of this one, wrote it.
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A newer version of this program wrote it.
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// The version of its format.
-        version: u32,
-    },
-    /// It is ours and damaged.
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Its name now; `None` if it was not moved.
-        aside: Option<PathBuf>,
-    },
+    Foreign,
+    /// A newer version of this program wrote it, in this version of the format.
+    Newer(u32),
+    /// It is ours and damaged; `aside` is its name now, `None` if it was not moved.
+    Damaged { aside: Option<PathBuf> },
 }
 
 impl fmt::Display for Useless {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Useless::Unreadable { path, error } => write!(f, "`{}` cannot be used: {error}", path.display()),
-            Useless::Foreign { path } => {
-                write!(f, "`{}` cannot be used: it is not a state file of this kind", path.display())
+        write!(f, "`{}` cannot be used: ", self.path.display())?;
+        match &self.why {
+            Uselessness::Unreadable(error) => error.fmt(f),
+            Uselessness::Foreign => f.write_str("it is not a state file of this kind"),
+            Uselessness::Newer(version) => {
+                write!(f, "a newer version wrote it (format {version}; this version reads {VERSION})")
             }
-            Useless::Newer { path, version } => write!(
-                f,
-                "`{}` cannot be used: a newer version wrote it (format {version}; this version reads {VERSION})",
-                path.display()
-            ),
-            Useless::Damaged { path, aside } => {
-                write!(f, "`{}` cannot be used: it is damaged", path.display())?;
-                match aside {
-                    Some(aside) => write!(f, "; it is kept as `{}`", aside.display()),
-                    None => f.write_str(", and will be written over"),
-                }
+            Uselessness::Damaged { aside: Some(aside) } => {
+                write!(f, "it is damaged; it is kept as `{}`", aside.display())
             }
+            Uselessness::Damaged { aside: None } => f.write_str("it is damaged, and will be written over"),
         }
     }
 }
@@ -126,22 +109,26 @@ impl fmt::Display for Useless {
 impl std::error::Error for Useless {}
 
 impl Useless {
+    fn new(path: &Path, why: Uselessness) -> Self {
+        Useless { path: path.to_path_buf(), why }
+    }
+
     /// Whether the file may be written over.
     pub(crate) fn may_be_replaced(&self) -> bool {
-        matches!(self, Useless::Damaged { .. })
+        matches!(self.why, Uselessness::Damaged { .. })
     }
 
     /// The remedy.
     pub(crate) fn help(&self) -> String {
-        match self {
-            Useless::Unreadable { path, error } => error.help(path),
-            Useless::Foreign { .. } => {
+        match &self.why {
+            Uselessness::Unreadable(error) => error.help(&self.path),
+            Uselessness::Foreign => {
                 "name a file that does not exist yet, or move this one away: it is left as it is".to_string()
             }
-            Useless::Newer { .. } => {
+            Uselessness::Newer(_) => {
                 "run the newer version, or name another file: this one is left as it is".to_string()
             }
-            Useless::Damaged { .. } => "nothing need be done: it is written anew".to_string(),
+            Uselessness::Damaged { .. } => "nothing need be done: it is written anew".to_string(),
         }
     }
 }
@@ -156,7 +143,7 @@ pub(crate) fn peek<T>(
     let text = std::str::from_utf8(&bytes[first_line..]).ok();
     match text.and_then(parse) {
         Some(found) => Ok(Some(found)),
-        None => Err(Useless::Damaged { path: path.to_path_buf(), aside: None }),
+        None => Err(Useless::new(path, Uselessness::Damaged { aside: None })),
     }
 }
 
@@ -167,16 +154,12 @@ pub(crate) fn recall<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, Useless> {
     let found = peek(path, form, parse);
-    if !matches!(found, Err(Useless::Damaged { .. })) {
+    if !found.as_ref().is_err_and(Useless::may_be_replaced) {
         return found;
     }
     let aside = with_suffix(path, ".bad");
-    let is_free = match head(&aside, HEAD_LEN) {
-        Ok(found) => matches!(form.recognise(&found.bytes), Recognised::Ours { .. } | Recognised::Empty),
-        Err(error) => matches!(error, ReadError::Missing),
-    };
-    let aside = (is_free && fs::rename(path, &aside).is_ok()).then_some(aside);
-    Err(Useless::Damaged { path: path.to_path_buf(), aside })
+    let is_moved = is_free(&aside, form).is_ok_and(|is_free| is_free) && fs::rename(path, &aside).is_ok();
+    Err(Useless::new(path, Uselessness::Damaged { aside: is_moved.then_some(aside) }))
 }
 
 /// Reads the bytes of a file back, its first line included; `None` if there is none yet, or an empty one.
@@ -191,21 +174,20 @@ pub(crate) fn inspect(path: &Path, form: &StateForm) -> Result<(), Useless> {
 
 /// The bytes of a file that is ours, and the length of its first line.
 fn contents(path: &Path, form: &StateForm) -> Result<Option<(Vec<u8>, usize)>, Useless> {
-    let unreadable = |error| Useless::Unreadable { path: path.to_path_buf(), error };
-    let foreign = || Useless::Foreign { path: path.to_path_buf() };
+    let useless = |why| Err(Useless::new(path, why));
     let bytes = match read(path, FileKind::State) {
         Ok(found) => found.bytes,
         Err(ReadError::Missing) => return Ok(None),
-        Err(ReadError::TooLarge { .. }) => return Err(foreign()),
-        Err(error) => return Err(unreadable(error)),
+        Err(ReadError::TooLarge { .. }) => return useless(Uselessness::Foreign),
+        Err(error) => return useless(Uselessness::Unreadable(error)),
     };
     match form.recognise(&bytes) {
         Recognised::Ours { first_line } => Ok(Some((bytes, first_line))),
-        Recognised::Newer(version) => Err(Useless::Newer { path: path.to_path_buf(), version }),
+        Recognised::Newer(version) => useless(Uselessness::Newer(version)),
         Recognised::Empty => Ok(None),
         Recognised::Headless => match std::str::from_utf8(&bytes) {
             Ok(text) if (form.is_old)(text) => Ok(Some((bytes, 0))),
-            _ => Err(foreign()),
+            _ => useless(Uselessness::Foreign),
         },
     }
 }
@@ -242,7 +224,7 @@ pub(crate) fn replace(
         return Err(error);
     }
     // The name is on the disk only when its folder is.
-    File::open(folder(path))?.sync_all()
+    sync(folder(path))
 }
 
 fn write_beside(
@@ -260,17 +242,18 @@ fn write_beside(
 
 /// Fails unless there is no file, or one of ours.
 fn check_replaceable(path: &Path, form: &StateForm) -> io::Result<()> {
-    let start = match head(path, HEAD_LEN) {
-        Ok(found) => found.bytes,
-        Err(ReadError::Missing) => return Ok(()),
-        Err(error) => return Err(io::Error::other(error)),
-    };
-    match form.recognise(&start) {
-        Recognised::Ours { .. } | Recognised::Empty => Ok(()),
-        Recognised::Newer(_) | Recognised::Headless => match contents(path, form) {
-            Ok(_) => Ok(()),
-            Err(useless) => Err(io::Error::other(useless)),
-        },
+    match is_free(path, form).map_err(io::Error::other)? {
+        true => Ok(()),
+        false => inspect(path, form).map_err(io::Error::other),
+    }
+}
+
+/// True if there is no file, or if its first bytes show that it is ours or empty.
+fn is_free(path: &Path, form: &StateForm) -> Result<bool, ReadError> {
+    match head(path, HEAD_LEN) {
+        Ok(start) => Ok(matches!(form.recognise(&start.bytes), Recognised::Ours { .. } | Recognised::Empty)),
+        Err(ReadError::Missing) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -296,15 +279,16 @@ fn remove_left_over(beside: &Path, form: &StateForm) -> io::Result<()> {
 
 /// Sets the time of the last change of a file of ours.
 pub(crate) fn touch(path: &Path, form: &StateForm, time: SystemTime) -> io::Result<()> {
-    let found = look_up(path).map_err(io::Error::from)?;
-    if found.nature != Nature::File {
-        return Err(io::Error::other(ReadError::NotRegular(found.nature)));
-    }
-    let start = head(path, HEAD_LEN).map_err(io::Error::other)?.bytes;
+    let start = head(path, HEAD_LEN)?.bytes;
     if !matches!(form.recognise(&start), Recognised::Ours { .. }) {
-        return Err(io::Error::other(Useless::Foreign { path: path.to_path_buf() }));
+        return Err(io::Error::other(Useless::new(path, Uselessness::Foreign)));
     }
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?.set_modified(time)
+}
+
+/// Waits until a file, or the names in a folder, are on the disk.
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// The path with more at its end.
