@@ -120,6 +120,11 @@ impl<'a> Name<'a> {
         self.0.len() == 1
     }
 
+    /// The text of the name with its final dot, as a master file has it.
+    pub(crate) fn absolute(self) -> String {
+        if self.is_root() { ".".to_string() } else { format!("{self}.") }
+    }
+
     /// The labels from the left, the root not among them.
     pub fn labels(self) -> NameLabels<'a> {
         NameLabels(self.0)

@@ -92,16 +92,12 @@ fn records(layout: &Layout, zone: Name<'_>, points: &[EntryPoint], deletes_ds: b
     }
     for point in points {
         let ds = ds_rdata(zone, &point.dnskey);
-        text += &format!("{} IN DS {} ; {}\n", absolute(zone), ds_text(&ds), point.state);
+        text += &format!("{} IN DS {} ; {}\n", zone.absolute(), ds_text(&ds), point.state);
     }
     if points.is_empty() {
         text += &layout.sentence("", 0, "no key of the zone can have a DS record: all are ZSKs");
     }
     text
-}
-
-fn absolute(zone: Name<'_>) -> String {
-    if zone.is_root() { ".".to_string() } else { format!("{zone}.") }
 }
 
 /// The data of a DS record as text: key tag, algorithm, digest type, digest.
@@ -152,7 +148,7 @@ fn findings(zone: Name<'_>, points: &[EntryPoint], records: &[Vec<u8>]) -> Vec<S
         let tag = key_tag(&point.dnskey);
         if !records.iter().any(|ds| relation(zone, ds, &point.dnskey) == Relation::Same) {
             let ds = ds_text(&ds_rdata(zone, &point.dnskey));
-            found.push(format!("missing: no DS record of key {tag}; give the parent `{} IN DS {ds}`", absolute(zone)));
+            found.push(format!("missing: no DS record of key {tag}; give the parent `{} IN DS {ds}`", zone.absolute()));
         }
     }
     for ds in records {

@@ -65,9 +65,8 @@ pub(crate) fn written(zone: &NameBuf, dnskey: &[u8], private: &[u8; PRIVATE_LEN]
     let flags = u16::from_be_bytes([dnskey[0], dnskey[1]]);
     let (algorithm, public) = (dnskey[3], BASE64.encode(&dnskey[4..]));
     let name = if algorithm == ECDSA_P256 { "ECDSAP256SHA256" } else { "ED25519" };
-    let owner = if zone.as_name().is_root() { ".".to_string() } else { format!("{zone}.") };
     [
-        format!("{owner} IN DNSKEY {flags} {} {algorithm} {public}\n", dnskey[2]),
+        format!("{} IN DNSKEY {flags} {} {algorithm} {public}\n", zone.as_name().absolute(), dnskey[2]),
         format!("{FORMAT}3\nAlgorithm: {algorithm} ({name})\nPrivateKey: {}\n", BASE64.encode(private))
             + &["Created", "Publish", "Activate"].map(|time| format!("{time}: {created}\n")).concat(),
     ]
