@@ -10,7 +10,6 @@
 use super::check;
 use super::entry::{self, NodeDraft, NodeKind};
 use super::group::{NewRecord, Origins, RrSets, group};
-use super::negative::split_soa;
 use super::problem::ReservedOwner;
 use super::rrset::{IS_SIGNED, max_rrset_len};
 use super::table::HashTable;
@@ -104,7 +103,7 @@ impl ZoneBuilder {
         if rtype.is_meta() || rtype.0 == 0 {
             return Err(AddError::MetaType);
         }
-        if !is_well_formed(rtype, rdata) {
+        if !rdata::is_valid(rtype, rdata) {
             return Err(AddError::BadRdata);
         }
         let rdata_len = u16::try_from(rdata.len()).map_err(|_| AddError::TooLong)?;
@@ -320,20 +319,6 @@ fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {
     let node = node as usize;
     let end = starts.get(node + 1).map_or(names.len(), |end| *end as usize);
     Name::trusted(&names[starts[node] as usize..end])
-}
-
-/// Whether rdata is that of its type, as far as it is known here: lookups and checks read parts of it, and a copy of the zone
-/// must read back.
-pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
-    match rtype {
-        Rtype::A => rdata.len() == 4,
-        Rtype::AAAA => rdata.len() == 16,
-        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => Name::from_wire(rdata).is_some(),
-        Rtype::MX => rdata.get(2..).is_some_and(|name| Name::from_wire(name).is_some()),
-        Rtype::SRV => rdata.get(6..).is_some_and(|name| Name::from_wire(name).is_some()),
-        Rtype::SOA => split_soa(rdata).is_some(),
-        _ => rdata::is_valid(rtype, rdata),
-    }
 }
 
 words! {

@@ -92,7 +92,7 @@ impl NegativeSoa {
 }
 
 /// MNAME and RNAME of an SOA's rdata, and the numbers behind them; `None` if it is not well-formed.
-pub(super) fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBERS_LEN])> {
+fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBERS_LEN])> {
     let (mname, rest) = Name::split_from(rdata)?;
     let (rname, numbers) = Name::split_from(rest)?;
     Some(([mname, rname], numbers.try_into().ok()?))

@@ -16,11 +16,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::build::is_well_formed;
 use super::rrset::max_rrset_len;
 use super::{NegativeSoa, Node, RECORD_HEADER_LEN, Zone, ZoneBuilder};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};
+use crate::base::rdata::is_valid;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::base::words::words;
@@ -80,7 +80,7 @@ impl DynamicRrSet {
     /// Checks that each rdata, in wire form without compression, is one of the key's type, and that an answer has room for
     /// all of them.
     pub fn new(key: &RrSetKey, ttl: Ttl, rdatas: Vec<Vec<u8>>) -> Result<Self, DynamicError> {
-        if !rdatas.iter().all(|rdata| is_well_formed(key.rtype, rdata)) {
+        if !rdatas.iter().all(|rdata| is_valid(key.rtype, rdata)) {
             return Err(DynamicError::BadRdata);
         }
         let set = DynamicRrSet { ttl, rdatas };

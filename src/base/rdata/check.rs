@@ -33,11 +33,12 @@ fn field_len(field: RdataField, rdata: &[u8], at: usize) -> Option<usize> {
         RdataField::U8 | RdataField::Algorithm | RdataField::Protocol | RdataField::Scheme => fixed(1),
         RdataField::U16 | RdataField::Type | RdataField::CertType | RdataField::KeyFlags => fixed(2),
         RdataField::Zero16 => rest.starts_with(&[0, 0]).then_some(2),
-        RdataField::U32 | RdataField::Timestamp | RdataField::V4 => fixed(4),
+        RdataField::U32 | RdataField::Seconds | RdataField::Timestamp | RdataField::V4 => fixed(4),
         RdataField::Locator => fixed(8),
+        RdataField::V6 => fixed(16),
         RdataField::Eui(len) => fixed(len.into()),
         RdataField::Name => name_len(rest),
-        RdataField::Text => text_len(rest),
+        RdataField::Text | RdataField::Salt | RdataField::Hash => text_len(rest),
         RdataField::OptionalText if rest.is_empty() => Some(0),
         RdataField::OptionalText => text_len(rest),
         RdataField::Texts => all(!rest.is_empty() && are_texts(rest)),
@@ -49,7 +50,8 @@ fn field_len(field: RdataField, rdata: &[u8], at: usize) -> Option<usize> {
             let digits = &rest[..text_len(rest)?][1..];
             (digits.len() >= 4 && digits.iter().all(u8::is_ascii_digit)).then_some(digits.len() + 1)
         }
-        RdataField::Hex | RdataField::Base64 | RdataField::Nsap => all(!rest.is_empty()),
+        RdataField::Hex(least) => all(rest.len() >= least),
+        RdataField::Base64 | RdataField::Nsap => all(!rest.is_empty()),
         RdataField::LongText | RdataField::OptionalBase64 | RdataField::Base64OrDash => all(true),
         RdataField::Key => all(rest.is_empty() == is_without_key(rdata)),
         RdataField::Digest => {

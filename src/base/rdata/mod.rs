@@ -3,7 +3,7 @@
 //! [`fields`] returns the fields of a record type. The loader reads these from text, and [`is_valid`] from wire form.
 //!
 //! **Invariants**: a field that takes the rest of the data is the last one of its type.
-//! **Not here**: text ([`crate::load`]); the types whose text and wire form the `domain` crate reads as other servers do.
+//! **Not here**: text ([`crate::load`]).
 //!
 //! RFC 1035 §3.3, and for each type the RFC that its line names.
 
@@ -25,6 +25,8 @@ pub(crate) enum RdataField {
     U16,
     /// A number of 32 bits.
     U32,
+    /// A duration of 32 bits, written in seconds or with units.
+    Seconds,
     /// A timestamp of 32 bits, written as seconds since 1970 or as `YYYYMMDDHHMMSS` (RFC 4034 §3.2).
     Timestamp,
     /// A record type.
@@ -49,6 +51,8 @@ pub(crate) enum RdataField {
     Name,
     /// An IPv4 address.
     V4,
+    /// An IPv6 address.
+    V6,
     /// A string of up to 255 bytes.
     Text,
     /// A string that may be absent.
@@ -61,8 +65,12 @@ pub(crate) enum RdataField {
     LongText,
     /// A string of at least four digits (RFC 1183 §3.1).
     Digits,
-    /// Bytes in hex to the end, at least one.
-    Hex,
+    /// Bytes in hex to the end, at least so many.
+    Hex(usize),
+    /// Up to 255 bytes in hex, or `-` for none, with a length byte (RFC 5155 §3.3).
+    Salt,
+    /// Up to 255 bytes in base32hex, with a length byte (RFC 5155 §3.3).
+    Hash,
     /// Bytes in base64 to the end, at least one.
     Base64,
     /// Bytes in base64 to the end, or none.
@@ -99,19 +107,25 @@ pub(crate) enum RdataField {
     Params,
 }
 
-/// The fields of a type; `None` if the type is unknown here, or `domain` reads it.
+/// The fields of a type; `None` if its data has no form, or its form is unknown here.
 pub(crate) fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
     use RdataField::*;
     Some(match rtype.0 {
+        1 => &[V4],
+        // NS, MD, MF, CNAME, MB, MG, MR, PTR, NSAP-PTR (RFC 1706), DNAME (RFC 6672).
+        2..=5 | 7..=9 | 12 | 23 | 39 => &[Name],
+        6 => &[Name, Name, U32, Seconds, Seconds, Seconds, Seconds],
         11 => &[V4, Services],
         13 => &[Text, Text],
+        // MINFO, RP (RFC 1183), TALINK.
+        14 | 17 | 58 => &[Name, Name],
+        // MX, AFSDB and RT (RFC 1183), KX (RFC 2230), LP (RFC 6742).
+        15 | 18 | 21 | 36 | 107 => &[U16, Name],
         // RFC 1183.
-        18 | 21 => &[U16, Name],
         19 => &[Digits],
         20 => &[Text, OptionalText],
         // RFC 1706.
         22 => &[Nsap],
-        23 => &[Name],
         // RFC 2535 §4.1, RFC 4034 §3.1.
         24 | 46 => &[Type, Algorithm, U8, U32, Timestamp, Timestamp, U16, Name, Base64],
         // RFC 2535 §3.
@@ -122,14 +136,18 @@ pub(crate) fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
         26 => &[U16, Name, Name],
         // RFC 1712.
         27 => &[Text, Text, Text],
+        // RFC 3596.
+        28 => &[V6],
         29 => &[Location],
         // RFC 2535 §5.
         30 => &[Name, OldTypes],
         // EID and NIMLOC.
-        31 | 32 => &[Hex],
+        31 | 32 => &[Hex(1)],
+        // RFC 2782.
+        33 => &[U16, U16, U16, Name],
         34 => &[Atma],
-        // RFC 2230.
-        36 => &[U16, Name],
+        // RFC 3403.
+        35 => &[U16, U16, Text, Text, Text, Name],
         // RFC 4398.
         37 => &[CertType, U16, Algorithm, Base64],
         38 => &[AddressSuffix],
@@ -139,21 +157,26 @@ pub(crate) fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
         // DS (RFC 4034 §5), CDS (RFC 7344), TA, DLV (RFC 4431).
         43 | 59 | 32768 | 32769 => &[U16, Algorithm, Digest],
         // RFC 4255.
-        44 => &[U8, U8, Hex],
+        44 => &[U8, U8, Hex(1)],
         45 => &[U8, Gateway],
+        // RFC 4034 §4.
+        47 => &[Name, Types],
+        // NSEC3 and NSEC3PARAM (RFC 5155).
+        50 => &[U8, U8, U16, Salt, Hash, Types],
+        51 => &[U8, U8, U16, Salt],
         // DHCID (RFC 4701), OPENPGPKEY (RFC 7929), HHIT and BRID (RFC 9886).
         49 | 61 | 67 | 68 => &[Base64],
         // TLSA (RFC 6698), SMIMEA (RFC 8162).
-        52 | 53 => &[U8, U8, U8, Hex],
+        52 | 53 => &[U8, U8, U8, Hex(1)],
         55 => &[HostIdentity],
         // TXT, NINFO, SPF (RFC 7208), AVC, RESINFO (RFC 9606), WALLET.
         16 | 56 | 99 | 258 | 261 | 262 => &[Texts],
         // RKEY.
         57 => &[Zero16, Protocol, Algorithm, Base64],
-        // TALINK.
-        58 => &[Name, Name],
         // RFC 7477.
         62 => &[U32, U16, Types],
+        // RFC 8976 §2.2.4.
+        63 => &[U32, U8, U8, Hex(12)],
         // RFC 9460.
         64 | 65 => &[U16, Name, Params],
         // RFC 9859.
@@ -161,7 +184,6 @@ pub(crate) fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
         // RFC 6742.
         104 | 106 => &[U16, Locator],
         105 => &[U16, V4],
-        107 => &[U16, Name],
         108 => &[Eui(6)],
         109 => &[Eui(8)],
         // RFC 7553.

@@ -10,8 +10,11 @@
 //! RFC 1034 §4.3.5 (expiry), RFC 3597 §5 (data of any type as text).
 
 use std::io::{self, ErrorKind, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+
+use data_encoding::HEXLOWER;
 
 use super::{Diagnostic, read_as, signed_faults};
 use crate::base::name::Name;
@@ -94,49 +97,32 @@ pub(crate) fn text(records: &Records) -> String {
 
 fn write_record(out: &mut impl Write, record: Record<'_>) -> io::Result<()> {
     let Record { owner, rtype, ttl, rdata } = record;
-    write!(out, "{} {} IN {} ", absolute(owner), ttl.0, type_text(rtype))?;
+    write!(out, "{} {} IN {} ", owner.absolute(), ttl.0, type_text(rtype))?;
     write_rdata(out, rtype, rdata)
 }
 
 fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
-    writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
+    writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", zone.apex().absolute())?;
     zone.nodes().flat_map(Node::records).try_for_each(|record| write_record(&mut out, record))
 }
 
 /// The name of a common type, and the number of any other, because some servers do not know its name.
 fn type_text(rtype: Rtype) -> String {
-    if is_common(rtype) { rtype.to_string() } else { format!("TYPE{}", rtype.0) }
+    if COMMON_TYPES.contains(&rtype) { rtype.to_string() } else { format!("TYPE{}", rtype.0) }
 }
 
-fn is_common(rtype: Rtype) -> bool {
-    [Rtype::A, Rtype::AAAA, Rtype::NS, Rtype::CNAME, Rtype::PTR, Rtype::DNAME, Rtype::MX, Rtype::SOA, Rtype::TXT]
-        .contains(&rtype)
-}
+const COMMON_TYPES: [Rtype; 9] =
+    [Rtype::A, Rtype::AAAA, Rtype::NS, Rtype::CNAME, Rtype::PTR, Rtype::DNAME, Rtype::MX, Rtype::SOA, Rtype::TXT];
 
 /// Data in its usual text form if that is simple, otherwise in hex.
 fn write_rdata(out: &mut impl Write, rtype: Rtype, rdata: &[u8]) -> io::Result<()> {
-    match (rtype, rdata) {
-        (Rtype::A, &[a, b, c, d]) => writeln!(out, "{a}.{b}.{c}.{d}"),
-        (Rtype::AAAA, octets) if octets.len() == 16 => {
-            let octets: [u8; 16] = octets.try_into().map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
-            writeln!(out, "{}", std::net::Ipv6Addr::from(octets))
-        }
-        (Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME, octets) => match Name::from_wire(octets) {
-            Some(name) => writeln!(out, "{}", absolute(name)),
-            None => write_hex(out, octets),
-        },
-        (_, octets) => write_hex(out, octets),
-    }
-}
-
-fn write_hex(out: &mut impl Write, octets: &[u8]) -> io::Result<()> {
-    write!(out, "\\# {} ", octets.len())?;
-    octets.iter().try_for_each(|octet| write!(out, "{octet:02x}"))?;
-    writeln!(out)
-}
-
-fn absolute(name: Name<'_>) -> String {
-    if name.is_root() { ".".to_string() } else { format!("{name}.") }
+    let text = match rtype {
+        Rtype::A => <[u8; 4]>::try_from(rdata).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
+        Rtype::AAAA => <[u8; 16]>::try_from(rdata).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
+        Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME => Name::from_wire(rdata).map(Name::absolute),
+        _ => None,
+    };
+    writeln!(out, "{}", text.unwrap_or_else(|| format!("\\# {} {}", rdata.len(), HEXLOWER.encode(rdata))))
 }
 
 #[cfg(test)]

@@ -24,25 +24,16 @@ pub(super) struct GenerateRange {
     step: u32,
 }
 
-/// Text that is no range or no template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MalformedTemplate;
-
 impl GenerateRange {
     /// Reads `first-last` or `first-last/step`, numbers of 31 bits.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, MalformedTemplate> {
-        let text = std::str::from_utf8(text).map_err(|_| MalformedTemplate)?;
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
         let (range, step) = text.split_once('/').unwrap_or((text, "1"));
-        let (first, last) = range.split_once('-').ok_or(MalformedTemplate)?;
-        let number = |text: &str| {
-            if text.bytes().all(|byte| byte.is_ascii_digit()) {
-                text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(MalformedTemplate)
-            } else {
-                Err(MalformedTemplate)
-            }
-        };
+        let (first, last) = range.split_once('-')?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| text.parse().ok().filter(|number| *number <= i32::MAX as u32 && is_number(text));
         let range = GenerateRange { first: number(first)?, last: number(last)?, step: number(step)? };
-        if range.step == 0 || range.first > range.last { Err(MalformedTemplate) } else { Ok(range) }
+        (range.step > 0 && range.first <= range.last).then_some(range)
     }
 
     /// The number of numbers.
@@ -56,8 +47,8 @@ impl GenerateRange {
     }
 }
 
-/// Appends a template with a number put in.
-pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedTemplate> {
+/// Appends a template with a number put in; `None` if it is malformed.
+pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Option<()> {
     let mut rest = template;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
@@ -72,7 +63,7 @@ pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<()
                 rest = more;
             }
             (b'$', [b'{', more @ ..]) => {
-                let end = more.iter().position(|byte| *byte == b'}').ok_or(MalformedTemplate)?;
+                let end = more.iter().position(|byte| *byte == b'}')?;
                 write(&more[..end], number, out)?;
                 rest = &more[end + 1..];
             }
@@ -83,7 +74,7 @@ pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<()
             _ => out.push(byte),
         }
     }
-    Ok(())
+    Some(())
 }
 
 /// The data in quotes, itself a text with quotes: `\"` in it is a quote.
@@ -108,15 +99,15 @@ pub(super) fn unquote(content: &[u8]) -> Vec<u8> {
 }
 
 /// Writes a number in a format `offset[,width[,base]]`.
-fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedTemplate> {
-    let mut parts = std::str::from_utf8(format).map_err(|_| MalformedTemplate)?.split(',');
-    let offset: i32 = parts.next().and_then(|offset| offset.parse().ok()).ok_or(MalformedTemplate)?;
-    let width: usize = parts.next().map_or(Ok(0), |width| width.parse().map_err(|_| MalformedTemplate))?;
+fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Option<()> {
+    let mut parts = std::str::from_utf8(format).ok()?.split(',');
+    let offset: i32 = parts.next()?.parse().ok()?;
+    let width: usize = parts.next().map_or(Some(0), |width| width.parse().ok())?;
     let base = parts.next().unwrap_or("d");
     if parts.next().is_some() || width > MAX_WIDTH {
-        return Err(MalformedTemplate);
+        return None;
     }
-    let value = i32::try_from(i64::from(number) + i64::from(offset)).map_err(|_| MalformedTemplate)?;
+    let value = i32::try_from(i64::from(number) + i64::from(offset)).ok()?;
     let written = match base {
         "d" => write!(out, "{value:0width$}"),
         "o" => write!(out, "{value:0width$o}"),
@@ -127,24 +118,22 @@ fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedT
             nibbles(value as u32, width, digits, out);
             Ok(())
         }
-        _ => return Err(MalformedTemplate),
+        _ => return None,
     };
-    written.map_err(|_| MalformedTemplate)
+    written.ok()
 }
 
 /// Hex digits, the last one first, with dots between them; digits and dots fill the width.
-fn nibbles(mut value: u32, mut width: usize, digits: &[u8; 16], out: &mut Vec<u8>) {
-    loop {
-        out.push(digits[value as usize & 15]);
-        value >>= 4;
-        width = width.saturating_sub(1);
-        if width == 0 && value == 0 {
-            return;
+fn nibbles(mut value: u32, width: usize, digits: &[u8; 16], out: &mut Vec<u8>) {
+    for written in 1.. {
+        if written % 2 == 0 {
+            out.push(b'.');
+        } else {
+            out.push(digits[value as usize & 15]);
+            value >>= 4;
         }
-        out.push(b'.');
-        width = width.saturating_sub(1);
-        if width == 0 && value == 0 {
-            return;
+        if written >= width && value == 0 {
+            break;
         }
     }
 }
@@ -156,12 +145,12 @@ mod tests {
     #[test]
     fn ranges_have_a_step_and_a_known_count() {
         let count = |text: &str| GenerateRange::parse(text.as_bytes()).map(GenerateRange::count);
-        assert_eq!(count("1-3"), Ok(3));
-        assert_eq!(count("0-10/4"), Ok(3));
+        assert_eq!(count("1-3"), Some(3));
+        assert_eq!(count("0-10/4"), Some(3));
         assert_eq!(GenerateRange::parse(b"0-10/4").unwrap().numbers().collect::<Vec<_>>(), [0, 4, 8]);
-        assert_eq!(count("0-2147483647"), Ok(1 << 31));
+        assert_eq!(count("0-2147483647"), Some(1 << 31));
         for wrong in ["3-1", "1", "1-2/0", "1-", "-1-2", "1-2147483648", "1-2x", "1-2/1x", "0-4294967295", "+1-2", ""] {
-            assert_eq!(count(wrong), Err(MalformedTemplate), "{wrong}");
+            assert_eq!(count(wrong), None, "{wrong}");
         }
     }
 
@@ -191,7 +180,7 @@ mod tests {
         for wrong in
             ["${", "${}", "${0", "${1,}", "${1,2,}", "${1,,x}", "${0,2,q}", "${0,2,d,1}", "${0,999}", "${2147483647}"]
         {
-            assert_eq!(filled(wrong, 1), Err(MalformedTemplate), "{wrong}");
+            assert_eq!(filled(wrong, 1), None, "{wrong}");
         }
     }
 }

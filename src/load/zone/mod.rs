@@ -2,9 +2,9 @@
 //!
 //! In: a `[[zone]]` of the config and the files it names. Out: the zone and warnings, or all of its errors.
 //!
-//! This module splits the text into entries and reads owners, TTLs and directives, each with its line. It reads the data of
-//! some types; NLnet Labs' `domain` reads that of the others. The crate's reader of whole files is not used: it would stop at
-//! the first error, take 3600 if no TTL is given, and refuse `$TTL 1h`, which other servers take.
+//! This module splits the text into entries and reads owners, TTLs, directives and data, each with its line. The reader of NLnet
+//! Labs' `domain` is not used: it would stop at the first error, take 3600 if no TTL is given, and refuse `$TTL 1h`, which other
+//! servers take.
 //!
 //! **Invariants**: a zone is read whole or refused; diagnostics are in the order of the files.
 //! **Not here**: the list of zones ([`crate::config`]), the contents of a zone ([`crate::zone`]).
@@ -206,18 +206,11 @@ fn cannot_steer(steer: &config::Steer, zone: &config::ZoneConfig, error: AddErro
 
 /// A problem of the zone as a whole, with its place.
 fn show(problem: &ZoneProblem, sources: &Sources, whole: &Place) -> Diagnostic {
-    let mut diagnostic = match problem.fault.severity() {
-        Severity::Error => Diagnostic::error(problem.fault.as_str(), problem.to_string()),
-        Severity::Warning => Diagnostic::warning(problem.fault.as_str(), problem.to_string()),
-    };
-    let place = problem.tag.and_then(|tag| sources.place(tag));
-    diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), problem.label()).help(problem.help());
-    if let Some((tag, label)) = problem.related
-        && let Some(place) = sources.place(tag)
-    {
-        diagnostic = diagnostic.related(place, label);
-    }
-    diagnostic
+    let place = problem.tag.and_then(|tag| sources.place(tag)).unwrap_or_else(|| whole.clone());
+    let related = problem.related.and_then(|(tag, label)| Some((sources.place(tag)?, label)));
+    let diagnostic = Diagnostic::new(problem.fault.severity(), problem.fault.as_str(), problem.to_string());
+    let diagnostic = diagnostic.at(place, problem.label()).help(problem.help());
+    related.into_iter().fold(diagnostic, |diagnostic, (place, label)| diagnostic.related(place, label))
 }
 
 /// As many diagnostics as are of use, errors rather than warnings, and a word if there are more.
@@ -232,11 +225,8 @@ fn cut(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
             stays
         });
         let left_out = format!("the first {MAX_DIAGNOSTICS} problems are shown, and there are more");
-        let more = if diagnostics.iter().any(Diagnostic::is_error) {
-            Diagnostic::error("more-problems", left_out)
-        } else {
-            Diagnostic::warning("more-problems", left_out)
-        };
+        let severity = if diagnostics.iter().any(Diagnostic::is_error) { Severity::Error } else { Severity::Warning };
+        let more = Diagnostic::new(severity, "more-problems", left_out);
         diagnostics.push(more.help("these problems probably have the same cause"));
     }
     diagnostics

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use domain::base::iana::Class as DomainClass;
 
-use super::rdata::{RdataScanner, host_position};
+use super::rdata;
 use super::reason;
 use super::sources::{Sources, ZoneLine};
 use super::split::{Splitter, ZoneEntry, ZoneToken};
@@ -39,7 +39,8 @@ pub(super) struct ZoneReader<'a> {
     /// The apex below itself: names that end so are most likely written without their final dot.
     doubled: Option<NameBuf>,
     read_file: ReadFile<'a>,
-    rdata: RdataScanner,
+    /// The data of the record that is being read.
+    rdata: Vec<u8>,
     /// The files that are being read, each included by the one before.
     open: Vec<PathBuf>,
     octets: usize,
@@ -111,7 +112,7 @@ impl<'a> ZoneReader<'a> {
             apex,
             doubled,
             read_file,
-            rdata: RdataScanner::new(),
+            rdata: Vec::new(),
             open: Vec::new(),
             octets: 0,
             includes: 0,
@@ -205,10 +206,9 @@ impl<'a> ZoneReader<'a> {
         }
         let data = &fields[head.data..];
         let origin = context.origin.as_name();
-        let rdata = self
-            .rdata
-            .scan(&line.source.text, head.rtype, data, origin)
+        rdata::scan(&line.source.text, head.rtype, data, origin, &mut self.rdata)
             .map_err(|error| reason::bad_data(line, head.rtype, &fields[head.data - 1], data, error))?;
+        let rdata = &self.rdata[..];
         let (ttl, mut odd) = ttl_of(line, &head, context, &fields[head.data - 1], rdata)?;
         if head.ttl.is_some() || context.last_ttl.is_none() {
             context.last_ttl = Some(ttl);
@@ -253,7 +253,7 @@ impl<'a> ZoneReader<'a> {
         if token.is_quoted {
             return Err(reason::quoted_owner(line, token));
         }
-        let owner = names::resolve(written, origin).map_err(|error| reason::bad_name(line, token, error))?;
+        let owner = resolve(line, token, origin)?;
         if let Some(doubled) = &self.doubled
             && self.warnings <= MAX_DIAGNOSTICS
             && owner.as_name().ends_with(doubled.as_name())
@@ -264,6 +264,11 @@ impl<'a> ZoneReader<'a> {
         }
         Ok(owner)
     }
+}
+
+/// The name that a token means where `origin` is in force.
+pub(super) fn resolve(line: ZoneLine<'_>, token: &ZoneToken, origin: Name<'_>) -> Result<NameBuf, EntryRefusal> {
+    names::resolve(line.octets(token), origin).map_err(|error| reason::bad_name(line, token, error))
 }
 
 /// The TTL of a record: its own, that of `$TTL`, or that of the record before; with a warning if it is none of these.
@@ -343,14 +348,15 @@ fn data_without_dot<'d>(
     rdata: &'d [u8],
     doubled: Name<'_>,
 ) -> Option<(&'d ZoneToken, Name<'d>)> {
-    let skip = match rtype {
+    // In such data only numbers of 16 bits precede the name.
+    let position = match rtype {
         Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0,
-        Rtype::MX => 2,
-        Rtype::SRV => 6,
+        Rtype::MX => 1,
+        Rtype::SRV => 3,
         _ => return None,
     };
-    let token = data.get(host_position(rtype)?)?;
-    let name = Name::from_wire(rdata.get(skip..)?)?;
+    let token = data.get(position)?;
+    let name = Name::from_wire(rdata.get(2 * position..)?)?;
     let written = line.content(token);
     (name.ends_with(doubled) && !names::is_absolute(written) && written != b"@").then_some((token, name))
 }

@@ -3,9 +3,8 @@
 //! **Invariants**: all records of the text are read, or none.
 //! **Not here**: directives, which such a text has none of.
 
-use super::names;
-use super::rdata::RdataScanner;
-use super::reader::read_head;
+use super::rdata;
+use super::reader::{read_head, resolve};
 use super::reason;
 use super::sources::{Sources, ZoneLine};
 use super::split::{Splitter, ZoneEntry};
@@ -30,21 +29,20 @@ pub(crate) fn records_of(file: &str, text: Vec<u8>, origin: Name<'_>) -> Result<
         return Err(Box::new(refusal));
     }
     let (mut splitter, mut entry) = (Splitter::new(&source.text), ZoneEntry::new());
-    let (mut scanner, mut records) = (RdataScanner::new(), Vec::new());
+    let mut records = Vec::new();
     while let Some(split) = splitter.read(&mut entry) {
         split.map_err(|error| Box::new(reason::unsplittable(&source, error)))?;
         let line = ZoneLine { source: &source, entry: &entry };
         let Some((owner, fields)) = entry.tokens.split_first().filter(|_| !entry.is_indented) else {
             return Err(reason::no_owner(line));
         };
-        let resolved =
-            names::resolve(line.octets(owner), origin).map_err(|error| reason::bad_name(line, owner, error))?;
+        let owner = resolve(line, owner, origin)?;
         let head = read_head(line, fields)?;
         let data = &fields[head.data..];
-        let rdata = scanner
-            .scan(&source.text, head.rtype, data, origin)
+        let mut rdata = Vec::new();
+        rdata::scan(&source.text, head.rtype, data, origin, &mut rdata)
             .map_err(|error| reason::bad_data(line, head.rtype, &fields[head.data - 1], data, error))?;
-        records.push(TextRecord { owner: resolved, rtype: head.rtype, rdata: rdata.to_vec() });
+        records.push(TextRecord { owner, rtype: head.rtype, rdata });
     }
     Ok(records)
 }

@@ -86,12 +86,11 @@ impl ZoneSource {
         let line = 1 + self.text[..line_start].iter().filter(|octet| **octet == b'\n').count() as u32;
         let rest = &self.text[line_start..];
         let line_text = &rest[..rest.iter().position(|octet| *octet == b'\n').unwrap_or(rest.len())];
-        let (from, to) = (start - line_start, range.end.saturating_sub(line_start).min(line_text.len()));
+        let from = (start - line_start).min(line_text.len());
+        let to = range.end.saturating_sub(line_start).clamp(from, line_text.len());
         // Bytes that are no UTF-8 take another number of bytes when shown.
-        let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        let before = shown(&line_text[..from.min(line_text.len())]);
-        let within = shown(line_text.get(from..to).unwrap_or_default());
-        let after = shown(&line_text[to.max(from).min(line_text.len())..]);
+        let [before, within, after] =
+            [0..from, from..to, to..line_text.len()].map(|part| String::from_utf8_lossy(&line_text[part]).into_owned());
         let columns = before.len()..before.len() + within.len();
         Place::in_line(&self.file, line, &(before + &within + &after), columns)
     }

@@ -2,7 +2,7 @@
 //!
 //! **Not here**: wire form ([`crate::base::rdata`]).
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 
@@ -85,7 +85,7 @@ pub(super) fn address_suffix(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Resu
     let prefix = tokens.number(128)? as u8;
     out.push(prefix);
     if prefix < 128 {
-        let mut bytes = address6(tokens.bare()?)?.octets();
+        let mut bytes = tokens.bare()?.v6()?.octets();
         let first = usize::from(prefix / 8);
         bytes[first] &= 0xff >> (prefix % 8);
         out.extend_from_slice(&bytes[first..]);
@@ -94,10 +94,6 @@ pub(super) fn address_suffix(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Resu
         out.extend_from_slice(tokens.name()?.as_name().as_wire());
     }
     Ok(())
-}
-
-fn address6(word: RdataWord<'_>) -> Result<Ipv6Addr, RdataError> {
-    word.text().parse().map_err(|_| word.bad("expected IPv6 address"))
 }
 
 /// RFC 4025 §3.1: the gateway's type, the algorithm, the gateway, the key in base64 unless the algorithm is 0.
@@ -127,7 +123,7 @@ fn endpoint(kind: u8, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), 
             }
         }
         1 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
-        2 => out.extend_from_slice(&address6(tokens.bare()?)?.octets()),
+        2 => out.extend_from_slice(&tokens.bare()?.v6()?.octets()),
         3 => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
         _ => return Err(RdataError::NoTextForm),
     }

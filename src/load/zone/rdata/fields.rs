@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
+use data_encoding::{BASE32_DNSSEC, BASE64, Encoding, HEXUPPER_PERMISSIVE};
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -16,6 +16,7 @@ use super::words::{self, ALGORITHMS, CERT_TYPES, DIGESTS, PROTOCOLS, SCHEMES};
 use super::{RdataError, endpoints, location, params};
 use crate::base::rdata::RdataField;
 use crate::base::rr::Rtype;
+use crate::load::zone::names;
 
 /// `YYYYMMDDHHMMSS`
 const TIMESTAMP: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]");
@@ -31,6 +32,7 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
         RdataField::U8 => out.push(tokens.number(u8::MAX.into())? as u8),
         RdataField::U16 => push_u16(out, tokens.number(u16::MAX.into())? as u16),
         RdataField::U32 => out.extend_from_slice(&tokens.number(u32::MAX)?.to_be_bytes()),
+        RdataField::Seconds => out.extend_from_slice(&seconds(tokens.bare()?)?.to_be_bytes()),
         RdataField::Timestamp => out.extend_from_slice(&timestamp(tokens.bare()?)?.to_be_bytes()),
         RdataField::Type => push_u16(out, rtype(tokens.bare()?)?.0),
         RdataField::Algorithm => out.push(words::number(tokens.bare()?, ALGORITHMS, u8::MAX.into())? as u8),
@@ -50,13 +52,17 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
             tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
         }
         RdataField::Base64OrDash => {
-            if !tokens.take_dash() {
+            if !tokens.take(b"-") {
                 tokens.encoded(&BASE64, "not base64", out)?;
             }
         }
-        RdataField::Hex => tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        RdataField::Hex(_) => tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
         RdataField::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
         RdataField::V4 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
+        RdataField::V6 => out.extend_from_slice(&tokens.bare()?.v6()?.octets()),
+        RdataField::Salt if tokens.take(b"-") => out.push(0),
+        RdataField::Salt => counted(tokens.bare()?, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        RdataField::Hash => counted(tokens.bare()?, &BASE32_DNSSEC, "not base32hex", out)?,
         RdataField::OptionalText if tokens.are_over() => {}
         RdataField::Text | RdataField::OptionalText => text(tokens.next()?, out)?,
         RdataField::Texts => {
@@ -88,6 +94,15 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
 
 const NOT_HEX: &str = "not pairs of hex digits";
 
+/// RFC 3597 §5: after `\#`, the number of bytes, and the bytes in hex.
+pub(super) fn generic(mut tokens: Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let len = tokens.number(u16::MAX.into())?;
+    if !tokens.are_over() {
+        tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
+    }
+    if out.len() == len as usize { Ok(()) } else { Err(tokens.bad("generic data has incorrect length")) }
+}
+
 fn push_u16(out: &mut Vec<u8>, number: u16) {
     out.extend_from_slice(&number.to_be_bytes());
 }
@@ -111,9 +126,17 @@ fn digits(word: RdataWord<'_>) -> Result<RdataWord<'_>, RdataError> {
 
 /// A string with its length.
 fn text(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
-    let bytes = word.unescaped()?;
-    out.push(u8::try_from(bytes.len()).map_err(|_| word.bad("bad charstr"))?);
-    out.extend_from_slice(&bytes);
+    push_counted(word, &word.unescaped()?, "bad charstr", out)
+}
+
+/// Bytes in an encoding, with their number before them.
+fn counted(word: RdataWord<'_>, encoding: &Encoding, reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    push_counted(word, &encoding.decode(word.bytes).map_err(|_| word.bad(reason))?, reason, out)
+}
+
+fn push_counted(word: RdataWord<'_>, bytes: &[u8], reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    out.push(u8::try_from(bytes.len()).map_err(|_| word.bad(reason))?);
+    out.extend_from_slice(bytes);
     Ok(())
 }
 
@@ -126,6 +149,12 @@ fn rtype(word: RdataWord<'_>) -> Result<Rtype, RdataError> {
         }
         Err(_) => Err(word.bad("not a record type")),
     }
+}
+
+/// A duration as in `$TTL`.
+fn seconds(word: RdataWord<'_>) -> Result<u32, RdataError> {
+    let seconds = names::parse_time(word.bytes).and_then(|seconds| seconds.try_into().ok());
+    seconds.map_or_else(|| word.number(u32::MAX), Ok)
 }
 
 /// RFC 4034 §3.2: up to ten digits are seconds, fourteen a date; beyond 2106 both wrap around.

@@ -3,12 +3,13 @@
 //! **Invariants**: a token is taken once; errors name the token at fault by its index.
 //! **Not here**: the form of fields ([`super::fields`]).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use data_encoding::Encoding;
 
 use super::RdataError;
 use crate::base::name::{Name, NameBuf};
+use crate::base::rr::Rtype;
 use crate::load::zone::names;
 use crate::load::zone::split::ZoneToken;
 
@@ -18,6 +19,8 @@ pub(super) struct Tokens<'t> {
     tokens: &'t [ZoneToken],
     at: usize,
     origin: Name<'t>,
+    /// Whether numbers and addresses may be in quotes.
+    are_quotes_taken: bool,
 }
 
 /// A token that was taken.
@@ -32,9 +35,11 @@ pub(super) struct RdataWord<'t> {
 }
 
 impl<'t> Tokens<'t> {
-    /// The tokens of `text` that are data, names in which are relative to `origin`.
-    pub(super) fn new(text: &'t [u8], tokens: &'t [ZoneToken], origin: Name<'t>) -> Self {
-        Tokens { text, tokens, at: 0, origin }
+    /// The tokens of `text` that are data of a type, names in which are relative to `origin`.
+    pub(super) fn new(text: &'t [u8], rtype: Rtype, tokens: &'t [ZoneToken], origin: Name<'t>) -> Self {
+        // Common types, in whose data NSD reads numbers and addresses in quotes.
+        let are_quotes_taken = matches!(rtype.0, 1..=9 | 12 | 14 | 15 | 17 | 28 | 33 | 35 | 39 | 47 | 50 | 51 | 63);
+        Tokens { text, tokens, at: 0, origin, are_quotes_taken }
     }
 
     /// Whether all are taken.
@@ -50,10 +55,10 @@ impl<'t> Tokens<'t> {
         Ok(word)
     }
 
-    /// Takes the next token, which is not in quotes.
+    /// Takes the next token, which is not in quotes unless the type is a common one.
     pub(super) fn bare(&mut self) -> Result<RdataWord<'t>, RdataError> {
         let word = self.next()?;
-        if word.is_quoted { Err(word.bad("quotes cannot be used here")) } else { Ok(word) }
+        if word.is_quoted && !self.are_quotes_taken { Err(word.bad("quotes cannot be used here")) } else { Ok(word) }
     }
 
     /// Takes the next token if it follows the one before without a gap.
@@ -61,17 +66,21 @@ impl<'t> Tokens<'t> {
         if self.tokens.get(self.at)?.is_joined { self.next().ok() } else { None }
     }
 
-    /// Takes the next token if it is a single `-`.
-    pub(super) fn take_dash(&mut self) -> bool {
-        let is_dash = self.tokens.get(self.at).is_some_and(|token| &self.text[token.range.clone()] == b"-");
-        self.at += usize::from(is_dash);
-        is_dash
+    /// Takes the next token if it is this one.
+    pub(super) fn take(&mut self, written: &[u8]) -> bool {
+        let is_next = self.tokens.get(self.at).is_some_and(|token| &self.text[token.range.clone()] == written);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// The error of the token that was taken last.
+    pub(super) fn bad(&self, reason: &str) -> RdataError {
+        RdataError::Bad(self.at - 1, reason.into())
     }
 
     /// Takes a number of at most `most`.
     pub(super) fn number(&mut self, most: u32) -> Result<u32, RdataError> {
-        let word = self.bare()?;
-        word.number(most)
+        self.bare()?.number(most)
     }
 
     /// Takes a domain name.
@@ -83,13 +92,11 @@ impl<'t> Tokens<'t> {
     /// Takes all tokens that are left, one at least, as one text in an encoding, and appends its bytes to `out`. The reason is
     /// that of the error.
     pub(super) fn encoded(&mut self, encoding: &Encoding, reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {
-        let mut last = self.bare()?;
-        let mut all = last.text().to_string();
+        let mut all = self.bare()?.text().to_string();
         while !self.are_over() {
-            last = self.bare()?;
-            all.push_str(last.text());
+            all.push_str(self.bare()?.text());
         }
-        out.extend_from_slice(&encoding.decode(all.as_bytes()).map_err(|_| last.bad(reason))?);
+        out.extend_from_slice(&encoding.decode(all.as_bytes()).map_err(|_| self.bad(reason))?);
         Ok(())
     }
 
@@ -123,6 +130,11 @@ impl<'t> RdataWord<'t> {
     /// The IPv4 address that the content is.
     pub(super) fn v4(self) -> Result<Ipv4Addr, RdataError> {
         self.text().parse().map_err(|_| self.bad("expected IPv4 address"))
+    }
+
+    /// The IPv6 address that the content is.
+    pub(super) fn v6(self) -> Result<Ipv6Addr, RdataError> {
+        self.text().parse().map_err(|_| self.bad("expected IPv6 address"))
     }
 
     /// The content with its escapes resolved (RFC 1035 §5.1).

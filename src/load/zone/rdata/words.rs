@@ -67,36 +67,17 @@ const KEY_FLAGS: WordTable = &[
     ("NOCONF", 0x4000),
     ("NOAUTH", 0x8000),
     ("NOKEY", 0xc000),
-    ("FLAG2", 0x2000),
     ("EXTEND", 0x1000),
-    ("FLAG4", 0x0800),
-    ("FLAG5", 0x0400),
     ("USER", 0),
     ("ZONE", 0x0100),
     ("HOST", 0x0200),
     ("NTYP3", 0x0300),
-    ("FLAG8", 0x0080),
-    ("FLAG9", 0x0040),
-    ("FLAG10", 0x0020),
-    ("FLAG11", 0x0010),
-    ("SIG0", 0),
-    ("SIG1", 1),
-    ("SIG2", 2),
-    ("SIG3", 3),
-    ("SIG4", 4),
-    ("SIG5", 5),
-    ("SIG6", 6),
-    ("SIG7", 7),
-    ("SIG8", 8),
-    ("SIG9", 9),
-    ("SIG10", 10),
-    ("SIG11", 11),
-    ("SIG12", 12),
-    ("SIG13", 13),
-    ("SIG14", 14),
-    ("SIG15", 15),
     ("KSK", 1),
 ];
+
+/// The bits of a key's flags that are written as `FLAG` and their number, the highest being 0. `SIG0` to `SIG15` are the values of
+/// the lowest four (RFC 2535 §7.1).
+const KEY_BITS: [u16; 7] = [2, 4, 5, 8, 9, 10, 11];
 
 /// Transport protocols of WKS records (RFC 1035 §3.4.2, IANA Protocol Numbers).
 pub(super) const TRANSPORTS: WordTable = &[
@@ -186,9 +167,13 @@ pub(super) fn key_flags(word: RdataWord<'_>) -> Result<u16, RdataError> {
     if word.bytes.first().is_some_and(u8::is_ascii_digit) {
         return word.number(u16::MAX.into()).map(|number| number as u16);
     }
-    let flag = |name: &str| KEY_FLAGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    word.text().split('|').try_fold(0, |flags, name| match flag(name) {
-        Some((_, bits)) => Ok(flags | bits),
-        None => Err(word.bad("neither a number nor known flags joined by `|`")),
+    let is = |known: &str, name: &str| known.eq_ignore_ascii_case(name);
+    let named = |name: &str| KEY_FLAGS.iter().find(|(known, _)| is(known, name)).map(|(_, bits)| *bits);
+    let numbered =
+        |name: &str| KEY_BITS.into_iter().find(|bit| is(&format!("FLAG{bit}"), name)).map(|bit| 0x8000 >> bit);
+    let signatory = |name: &str| (0..16).find(|number| is(&format!("SIG{number}"), name));
+    word.text().split('|').try_fold(0, |flags, name| {
+        let bits = named(name).or_else(|| numbered(name)).or_else(|| signatory(name));
+        Ok(flags | bits.ok_or_else(|| word.bad("neither a number nor known flags joined by `|`"))?)
     })
 }

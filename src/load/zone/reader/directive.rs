@@ -8,41 +8,38 @@
 
 use std::path::Path;
 
-use super::{EntryRefusal, LineContext, ZoneLine, ZoneReader, read_head, read_ttl};
+use super::{EntryRefusal, LineContext, ZoneLine, ZoneReader, read_head, read_ttl, resolve};
 use crate::base::diagnostic::Diagnostic;
 use crate::load::zone::generate::{self, GenerateRange, MAX_GENERATED};
 use crate::load::zone::sources::ZoneSource;
-use crate::load::zone::split::{Splitter, ZoneEntry};
-use crate::load::zone::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, names, reason};
+use crate::load::zone::split::{Splitter, ZoneEntry, ZoneToken};
+use crate::load::zone::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, reason};
 
 impl ZoneReader<'_> {
     pub(super) fn read_directive(&mut self, line: ZoneLine<'_>, context: &mut LineContext) -> Result<(), EntryRefusal> {
-        let tokens = &line.entry.tokens;
+        let tokens = &line.entry.tokens[..];
         let word = line.octets(&tokens[0]).to_ascii_uppercase();
-        let most = match &word[..] {
-            b"$ORIGIN" | b"$TTL" => 2,
-            b"$INCLUDE" => 3,
-            b"$GENERATE" => return self.read_generate(line, context),
-            _ => return Err(reason::unknown_directive(line)),
-        };
-        if tokens.len() < 2 || tokens.len() > most {
-            return Err(reason::directive_form(line));
-        }
-        match &word[..] {
-            b"$ORIGIN" => {
-                let origin = names::resolve(line.octets(&tokens[1]), context.origin.as_name());
-                context.origin = origin.map_err(|error| reason::bad_name(line, &tokens[1], error))?;
+        match (&word[..], tokens) {
+            (b"$ORIGIN", [_, origin]) => {
+                context.origin = resolve(line, origin, context.origin.as_name())?;
                 Ok(())
             }
-            b"$TTL" => {
-                let (ttl, is_overlong) = read_ttl(line, &tokens[1])?;
+            (b"$TTL", [_, token]) => {
+                let (ttl, is_overlong) = read_ttl(line, token)?;
                 context.default_ttl = Some(ttl);
                 if is_overlong {
-                    self.report(reason::ttl_is_zero(line, &tokens[1]));
+                    self.report(reason::ttl_is_zero(line, token));
                 }
                 Ok(())
             }
-            _ => self.read_include(line, context),
+            (b"$INCLUDE", [_, file]) => self.read_include(line, file, context.clone()),
+            (b"$INCLUDE", [_, file, origin]) => {
+                let origin = resolve(line, origin, context.origin.as_name())?;
+                self.read_include(line, file, LineContext { origin, ..context.clone() })
+            }
+            (b"$GENERATE", _) => self.read_generate(line, context),
+            (b"$ORIGIN" | b"$TTL" | b"$INCLUDE", _) => Err(reason::directive_form(line)),
+            _ => Err(reason::unknown_directive(line)),
         }
     }
 
@@ -57,7 +54,7 @@ impl ZoneReader<'_> {
             (_, [_, second, ..]) => return Err(reason::several_words(line, second)),
             _ => return Err(reason::directive_form(line)),
         };
-        let numbers = GenerateRange::parse(line.octets(range)).map_err(|_| reason::bad_range(line, range))?;
+        let numbers = GenerateRange::parse(line.octets(range)).ok_or_else(|| reason::bad_range(line, range))?;
         let most = MAX_GENERATED.min(MAX_GENERATED_IN_ZONE - self.generated);
         if numbers.count() > most {
             return Err(reason::too_many_generated(line, range, numbers.count(), most));
@@ -71,7 +68,7 @@ impl ZoneReader<'_> {
         for number in numbers.numbers() {
             source.text.clear();
             let filled = |template: &[u8], token, text: &mut Vec<u8>| {
-                generate::fill(template, number, text).map_err(|_| reason::bad_template(line, token))
+                generate::fill(template, number, text).ok_or_else(|| reason::bad_template(line, token))
             };
             filled(line.octets(owner), owner, &mut source.text)?;
             for token in before {
@@ -104,18 +101,17 @@ impl ZoneReader<'_> {
         }
     }
 
-    fn read_include(&mut self, line: ZoneLine<'_>, context: &LineContext) -> Result<(), EntryRefusal> {
-        let tokens = &line.entry.tokens;
-        let mut context = context.clone();
-        if let Some(origin) = tokens.get(2) {
-            let resolved = names::resolve(line.octets(origin), context.origin.as_name());
-            context.origin = resolved.map_err(|error| reason::bad_name(line, origin, error))?;
-        }
-        let written = String::from_utf8_lossy(line.content(&tokens[1]));
+    fn read_include(
+        &mut self,
+        line: ZoneLine<'_>,
+        token: &ZoneToken,
+        context: LineContext,
+    ) -> Result<(), EntryRefusal> {
+        let written = String::from_utf8_lossy(line.content(token));
         let folder = self.open.last().and_then(|path| path.parent()).unwrap_or(Path::new(""));
         let path = folder.join(&*written);
         if self.open.contains(&path) {
-            return Err(reason::include_loop(line, &tokens[1], &path));
+            return Err(reason::include_loop(line, token, &path));
         }
         if self.open.len() > MAX_INCLUDE_DEPTH {
             return Err(reason::include_too_deep(line));
@@ -124,9 +120,9 @@ impl ZoneReader<'_> {
         if self.includes > MAX_INCLUDES {
             return Err(reason::too_many_includes(line));
         }
-        let text = (self.read_file)(&path).map_err(|error| reason::include_failed(line, &tokens[1], &path, &error))?;
+        let text = (self.read_file)(&path).map_err(|error| reason::include_failed(line, token, &path, &error))?;
         if self.octets + text.len() > MAX_FILE_LEN {
-            return Err(reason::files_too_large(line, &tokens[1]));
+            return Err(reason::files_too_large(line, token));
         }
         self.read_source(&path, path.display().to_string().into(), text, context);
         Ok(())

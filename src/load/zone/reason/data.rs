@@ -18,90 +18,76 @@ pub(in crate::load::zone) fn bad_data(
     why: RdataError,
 ) -> Box<Diagnostic> {
     let form = form_of(rtype).map(|form| format!("its data is written as `{rtype} {form}`"));
-    let whole = name.range.start..data.last().map_or(name.range.end, |last| last.range.end);
-    let at_whole = |message: String, label: &str| {
-        Diagnostic::error("bad-data", message).at(line.source.place(whole.clone()), label)
-    };
     let generic = format!("write it as `TYPE{} \\# length hex` (RFC 3597 §5)", rtype.0);
-    let diagnostic = match why {
-        RdataError::BadName(index, why) => return bad_name(line, &data[index], why),
+    let whole = name.range.start..data.last().map_or(name.range.end, |last| last.range.end);
+    let at_whole = |message: String, label: &str, help: String| {
+        Box::new(Diagnostic::error("bad-data", message).at(line.source.place(whole), label).help(help))
+    };
+    match why {
+        RdataError::BadName(index, why) => bad_name(line, &data[index], why),
         RdataError::TooShort => {
-            let diagnostic = at_whole(format!("the data of this {rtype} record ends too early"), "more is expected");
-            diagnostic.help(form.unwrap_or(generic))
+            let message = format!("the data of this {rtype} record ends too early");
+            at_whole(message, "more is expected", form.unwrap_or(generic))
         }
         RdataError::TooLong(index) => {
             let over = &data[index];
-            let message = format!("the {rtype} record goes on after its data");
-            let diagnostic = error(line, over, "bad-data", message, "too much");
             let is_further_down = line.source.text[name.range.end..over.range.start].contains(&b'\n');
-            match (is_further_down, form) {
-                (true, _) => diagnostic.help("is a `)` missing above?"),
-                (false, Some(form)) => diagnostic.help(form),
-                (false, None) => diagnostic.help("text with spaces is written in quotes"),
-            }
+            let help = match (is_further_down, form) {
+                (true, _) => "is a `)` missing above?".to_string(),
+                (false, Some(form)) => form,
+                (false, None) => "text with spaces is written in quotes".to_string(),
+            };
+            error(line, over, "bad-data", format!("the {rtype} record goes on after its data"), "too much", help)
         }
         RdataError::NoTextForm => {
             let word = shown(line.octets(name)).to_ascii_uppercase();
-            at_whole(format!("the data of {word} records cannot be read from text here"), "").help(generic)
+            at_whole(format!("the data of {word} records cannot be read from text here"), "", generic)
         }
-        RdataError::NotOfType => at_whole(format!("this is not the data of {} {rtype} record", rtype.article()), "")
-            .help(form.unwrap_or_else(|| "check its length and fields against the type's RFC".into())),
-        RdataError::Bad(index, reason) => bad_token(line, rtype, &data[index], &reason, form.or(Some(generic))),
-    };
-    Box::new(diagnostic)
+        RdataError::NotOfType => {
+            let help = form.unwrap_or_else(|| "check its length and fields against the type's RFC".into());
+            at_whole(format!("this is not the data of {} {rtype} record", rtype.article()), "", help)
+        }
+        RdataError::Bad(index, reason) => bad_token(line, rtype, &data[index], &reason, form.unwrap_or(generic)),
+    }
 }
 
-/// A token that the library refuses for a reason of its own.
-fn bad_token(line: ZoneLine<'_>, rtype: Rtype, token: &ZoneToken, reason: &str, form: Option<String>) -> Diagnostic {
+/// A token that is not the field that it should be.
+fn bad_token(line: ZoneLine<'_>, rtype: Rtype, token: &ZoneToken, reason: &str, form: String) -> Box<Diagnostic> {
     let word = shown(line.content(token));
     let (message, help) = match reason {
         "expected IPv4 address" => (
             format!("`{word}` is not an IPv4 address"),
-            Some(match word.parse::<Ipv6Addr>() {
+            match word.parse::<Ipv6Addr>() {
                 Ok(_) => format!("write `AAAA {word}`"),
                 Err(_) => host_help(&word).unwrap_or("write four numbers up to 255, like `192.0.2.1`").into(),
-            }),
+            },
         ),
         "expected IPv6 address" => (
             format!("`{word}` is not an IPv6 address"),
-            Some(match word.parse::<Ipv4Addr>() {
+            match word.parse::<Ipv4Addr>() {
                 Ok(_) => format!("write `A {word}`"),
                 Err(_) => host_help(&word).unwrap_or("write it like `2001:db8::1`").into(),
-            }),
+            },
         ),
         "expected decimal number" => (format!("`{word}` is not a number"), form),
         "decimal number overflow" => (format!("`{word}` is too large a number"), form),
         "bad charstr" => (
             "a string has more than 255 bytes".into(),
-            Some("split it into several: `\"first part\" \"second part\"` reads as one text".into()),
+            "split it into several: `\"first part\" \"second part\"` reads as one text".into(),
         ),
         _ if reason.starts_with("bad symbol") => (
             format!("`{word}` has a character or escape that cannot stand here"),
-            Some("write other bytes as `\\DDD`, their number in three decimal digits up to 255".into()),
+            "write other bytes as `\\DDD`, their number in three decimal digits up to 255".into(),
         ),
-        _ => (format!("the data of this {rtype} record is wrong: {}", lowered(reason)), form),
+        _ => (format!("the data of this {rtype} record is wrong: {reason}"), form),
     };
-    let diagnostic = error(line, token, "bad-data", message, "");
-    match help {
-        Some(help) => diagnostic.help(help),
-        None => diagnostic,
-    }
+    error(line, token, "bad-data", message, "", help)
 }
 
 /// The remedy if a host name was written instead of an address.
 fn host_help(word: &str) -> Option<&'static str> {
     word.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
         .then_some("to point to a host by name, use `CNAME`")
-}
-
-/// The library's words as a message of ours begins.
-fn lowered(reason: &str) -> String {
-    let reason = reason.trim_end_matches('.');
-    let mut letters = reason.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
-        _ => reason.to_owned(),
-    }
 }
 
 /// The text form of the data of a type.

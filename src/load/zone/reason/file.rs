@@ -63,21 +63,21 @@ pub(in crate::load::zone) fn no_records(file: Place) -> Diagnostic {
 /// A file that includes itself, maybe through others.
 pub(in crate::load::zone) fn include_loop(line: ZoneLine<'_>, token: &ZoneToken, path: &Path) -> Box<Diagnostic> {
     let message = format!("`{}` includes itself", path.display());
-    Box::new(error(line, token, "include-loop", message, "being read already").help("remove one of the `$INCLUDE`s"))
+    error(line, token, "include-loop", message, "being read already", "remove one of the `$INCLUDE`s")
 }
 
 /// Files in files in files.
 pub(in crate::load::zone) fn include_too_deep(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("files include each other more than {MAX_INCLUDE_DEPTH} deep");
     let help = "include the files from one that lists them";
-    Box::new(error(line, &line.entry.tokens[0], "include-too-deep", message, "one too many").help(help))
+    error(line, &line.entry.tokens[0], "include-too-deep", message, "one too many", help)
 }
 
 /// Too many included files.
 pub(in crate::load::zone) fn too_many_includes(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("the zone includes more than {MAX_INCLUDES} files");
     let help = "put the records into fewer files";
-    Box::new(error(line, &line.entry.tokens[0], "too-many-includes", message, "one too many").help(help))
+    error(line, &line.entry.tokens[0], "too-many-includes", message, "one too many", help)
 }
 
 /// A file that cannot be included.
@@ -89,14 +89,14 @@ pub(in crate::load::zone) fn include_failed(
 ) -> Box<Diagnostic> {
     let message = format!("cannot read `{}`: {}", path.display(), words(why));
     let help = "the path is relative to the file that includes it";
-    Box::new(error(line, token, UNREADABLE, message, "included here").help(help))
+    error(line, token, UNREADABLE, message, "included here", help)
 }
 
 /// A file that is too much together with those before.
 pub(in crate::load::zone) fn files_too_large(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("the files of the zone have more than {} MiB together", MAX_FILE_LEN >> 20);
     let help = "split the zone by delegating parts of it";
-    Box::new(error(line, token, "file-too-large", message, "one too many").help(help))
+    error(line, token, "file-too-large", message, "one too many", help)
 }
 
 /// The zone's own file cannot be read; `place` is where the config names it.

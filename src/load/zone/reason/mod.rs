@@ -84,8 +84,16 @@ pub(super) fn unsplittable(source: &ZoneSource, error: SplitError) -> Diagnostic
     Diagnostic::error(code, message).at(source.place(range), label).help(help)
 }
 
-fn error(line: ZoneLine<'_>, token: &ZoneToken, code: &'static str, message: String, label: &str) -> Diagnostic {
-    Diagnostic::error(code, message).at(line.source.place(token.range.clone()), label)
+/// An error at a token, with its remedy.
+fn error(
+    line: ZoneLine<'_>,
+    token: &ZoneToken,
+    code: &'static str,
+    message: impl Into<String>,
+    label: &str,
+    help: impl Into<String>,
+) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(code, message).at(line.source.place(token.range.clone()), label).help(help))
 }
 
 fn shown(octets: &[u8]) -> std::borrow::Cow<'_, str> {
@@ -101,12 +109,12 @@ pub(super) fn bad_name(line: ZoneLine<'_>, token: &ZoneToken, why: NameError) ->
         NameError::BadEscape => "write a backslash itself as `\\\\`",
         NameError::BadCharacter(_) => "host names have letters, digits and hyphens",
     };
-    Box::new(error(line, token, "bad-name", message, "not a name").help(help))
+    error(line, token, "bad-name", message, "not a name", help)
 }
 
 /// An owner in quotes.
 pub(super) fn quoted_owner(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
-    Box::new(error(line, token, "bad-name", "an owner cannot be in quotes".into(), "").help("remove the quotes"))
+    error(line, token, "bad-name", "an owner cannot be in quotes", "", "remove the quotes")
 }
 
 /// A name that ends with the apex twice.
@@ -120,9 +128,9 @@ pub(super) fn missing_dot(line: ZoneLine<'_>, token: &ZoneToken, name: Name<'_>)
 
 /// A first record that leaves out its owner.
 pub(super) fn no_owner(line: ZoneLine<'_>) -> Box<Diagnostic> {
-    let message = "the record has no owner, and there is none above to go on with".into();
+    let message = "the record has no owner, and there is none above to go on with";
     let help = "start the line with an owner, such as `@` for the origin";
-    Box::new(error(line, &line.entry.tokens[0], "no-owner", message, "white space before this").help(help))
+    error(line, &line.entry.tokens[0], "no-owner", message, "white space before this", help)
 }
 
 /// A token in the position of a type that is no type.
@@ -137,7 +145,7 @@ pub(super) fn unknown_type(line: ZoneLine<'_>, token: &ZoneToken, index: usize) 
         } else {
             "write a TTL in seconds, or with units like `1h30m`".into()
         };
-        return Box::new(error(line, token, "bad-ttl", message, "").help(help));
+        return error(line, token, "bad-ttl", message, "", help);
     }
     let message = format!("`{word}` is not a record type");
     let help = match nearest(&word.to_ascii_uppercase(), TYPES) {
@@ -147,33 +155,33 @@ pub(super) fn unknown_type(line: ZoneLine<'_>, token: &ZoneToken, index: usize) 
         }
         None => "a record is `owner [TTL] [IN] type data`; types without a name are written as `TYPE123`".into(),
     };
-    Box::new(error(line, token, "unknown-type", message, "not a type").help(help))
+    error(line, token, "unknown-type", message, "not a type", help)
 }
 
 /// An entry that ends before its type.
 pub(super) fn no_type(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let last = &line.entry.tokens[line.entry.tokens.len() - 1];
     let help = "a record is `owner [TTL] [IN] type data`";
-    Box::new(error(line, last, "no-type", "the record has no type".into(), "ends here").help(help))
+    error(line, last, "no-type", "the record has no type", "ends here", help)
 }
 
 /// Another class than IN.
 pub(super) fn other_class(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("class `{}` is not served", shown(line.octets(token)));
-    Box::new(error(line, token, "other-class", message, "").help("write `IN`, or leave the class out"))
+    error(line, token, "other-class", message, "", "write `IN`, or leave the class out")
 }
 
 /// A TTL that is no time.
 pub(super) fn bad_ttl(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` is not a TTL", shown(line.octets(token)));
-    Box::new(error(line, token, "bad-ttl", message, "").help("write seconds, or units like `1h30m`"))
+    error(line, token, "bad-ttl", message, "", "write seconds, or units like `1h30m`")
 }
 
 /// A TTL beyond 31 bits.
 pub(super) fn ttl_out_of_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("TTL `{}` is too long", shown(line.octets(token)));
     let help = format!("a TTL is at most {} seconds (RFC 2181 §8); a week is `1w`", Ttl::MAX.0);
-    Box::new(error(line, token, "bad-ttl", message, "").help(help))
+    error(line, token, "bad-ttl", message, "", help)
 }
 
 /// A TTL of 32 bits with the first bit set.
@@ -188,7 +196,7 @@ pub(super) fn ttl_is_zero(line: ZoneLine<'_>, token: &ZoneToken) -> Diagnostic {
 pub(super) fn bad_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` is not a range of numbers", shown(line.octets(token)));
     let help = "write `first-last` or `first-last/step`, numbers up to 2147483647";
-    Box::new(error(line, token, "bad-directive", message, "").help(help))
+    error(line, token, "bad-directive", message, "", help)
 }
 
 /// A `$GENERATE` of too many records; `count` is the number in this one, and `most` the number that is allowed.
@@ -197,7 +205,7 @@ pub(super) fn too_many_generated(line: ZoneLine<'_>, token: &ZoneToken, count: u
     let help = format!(
         "one `$GENERATE` makes at most {MAX_GENERATED} records, all of a zone {MAX_GENERATED_IN_ZONE}; a wildcard may do"
     );
-    Box::new(error(line, token, "bad-directive", message, "").help(help))
+    error(line, token, "bad-directive", message, "", help)
 }
 
 /// A template of `$GENERATE` that cannot be filled.
@@ -205,15 +213,13 @@ pub(super) fn bad_template(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnos
     let message = format!("`{}` cannot be filled with a number", shown(line.octets(token)));
     let help =
         "write `$` or `${offset,width,base}` with base `d`, `o`, `x`, `X`, `n` or `N`, and `$$` for a dollar sign";
-    Box::new(error(line, token, "bad-directive", message, "").help(help))
+    error(line, token, "bad-directive", message, "", help)
 }
 
 /// A `$GENERATE` whose data has several words.
 pub(super) fn several_words(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
-    let message = "the data of `$GENERATE` has several words".to_string();
-    Box::new(
-        error(line, token, "bad-directive", message, "the second").help("put it in quotes, like `MX \"10 mail$\"`"),
-    )
+    let message = "the data of `$GENERATE` has several words";
+    error(line, token, "bad-directive", message, "the second", "put it in quotes, like `MX \"10 mail$\"`")
 }
 
 /// DNSSEC records that are left out, of this number. The place is that of the first one.
@@ -238,9 +244,9 @@ pub(super) fn signed_fault(zone: Place, fault: &SignedFault) -> Diagnostic {
 
 /// A record without TTL, with no TTL above that applies to it.
 pub(super) fn no_ttl(line: ZoneLine<'_>) -> Box<Diagnostic> {
-    let message = "the record has no TTL, and there is none above to go by".into();
+    let message = "the record has no TTL, and there is none above to go by";
     let help = "put a line like `$TTL 1h` at the start of the file";
-    Box::new(error(line, &line.entry.tokens[0], "no-ttl", message, "").help(help))
+    error(line, &line.entry.tokens[0], "no-ttl", message, "", help)
 }
 
 /// An SOA without TTL at the start of a file.
@@ -255,7 +261,7 @@ pub(super) fn ttl_is_minimum(line: ZoneLine<'_>, token: &ZoneToken, minimum: u32
 pub(super) fn meta_type(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("records of type `{}` cannot be in a zone", shown(line.octets(token)));
     let help = "it is a type of queries or messages only; remove the record";
-    Box::new(error(line, token, "meta-type", message, "").help(help))
+    error(line, token, "meta-type", message, "", help)
 }
 
 /// A record that cannot be part of the zone; `rtype` is the index of its type in `fields`.
@@ -268,29 +274,42 @@ pub(super) fn not_added(
     why: AddError,
 ) -> Box<Diagnostic> {
     let (first, name) = (&line.entry.tokens[0], &fields[rtype]);
-    Box::new(match why {
+    match why {
         AddError::OutOfZone => {
-            error(line, first, "out-of-zone", format!("`{owner}` is not in zone `{apex}`"), "not at or below the apex")
-                .help(format!(
-                    "remove the record, or check `$ORIGIN` and final dots; zone `{apex}` is set in the config"
-                ))
+            let message = format!("`{owner}` is not in zone `{apex}`");
+            let help =
+                format!("remove the record, or check `$ORIGIN` and final dots; zone `{apex}` is set in the config");
+            error(line, first, "out-of-zone", message, "not at or below the apex", help)
         }
-        AddError::MetaType => return meta_type(line, name),
-        AddError::BadRdata => error(line, name, "bad-data", "the data is not that of the record's type".into(), "")
-            .help("check its length and fields against the type's RFC"),
-        AddError::TooLong => error(line, name, "record-too-long", "the record is too long for an answer".into(), "")
-            .help("a DNS message has at most 65,535 bytes; shorten the data"),
-        AddError::TooMany => error(line, first, "zone-too-large", why.to_string(), "does not fit any more")
-            .help("split the zone by delegating parts of it"),
-        AddError::SteeredTwice => error(line, first, "steered-twice", why.to_string(), ""),
-    })
+        AddError::MetaType => meta_type(line, name),
+        AddError::BadRdata => {
+            let message = "the data is not that of the record's type";
+            error(line, name, "bad-data", message, "", "check its length and fields against the type's RFC")
+        }
+        AddError::TooLong => {
+            let message = "the record is too long for an answer";
+            error(
+                line,
+                name,
+                "record-too-long",
+                message,
+                "",
+                "a DNS message has at most 65,535 bytes; shorten the data",
+            )
+        }
+        AddError::TooMany => {
+            let help = "split the zone by delegating parts of it";
+            error(line, first, "zone-too-large", why.to_string(), "does not fit any more", help)
+        }
+        AddError::SteeredTwice => error(line, first, "steered-twice", why.to_string(), "", "remove the record"),
+    }
 }
 
 /// One record too many.
 pub(super) fn too_many_records(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("the zone has more than {MAX_RECORDS} records");
     let help = "split the zone by delegating parts of it";
-    Box::new(error(line, &line.entry.tokens[0], "zone-too-large", message, "one too many").help(help))
+    error(line, &line.entry.tokens[0], "zone-too-large", message, "one too many", help)
 }
 
 /// A `$WORD` that is no directive.
@@ -302,7 +321,7 @@ pub(super) fn unknown_directive(line: ZoneLine<'_>) -> Box<Diagnostic> {
         None => "directives are `$GENERATE`, `$INCLUDE`, `$ORIGIN` and `$TTL`; write a `$` that starts a name as `\\$`"
             .into(),
     };
-    Box::new(error(line, token, "unknown-directive", format!("`{word}` is not a directive"), "").help(help))
+    error(line, token, "unknown-directive", format!("`{word}` is not a directive"), "", help)
 }
 
 /// A directive with too few or too many values.
@@ -316,5 +335,5 @@ pub(super) fn directive_form(line: ZoneLine<'_>) -> Box<Diagnostic> {
         _ => "$INCLUDE file [origin]",
     };
     let message = format!("`{word}` has too few or too many values");
-    Box::new(error(line, token, "bad-directive", message, "").help(format!("write `{form}`")))
+    error(line, token, "bad-directive", message, "", format!("write `{form}`"))
 }
