@@ -10,12 +10,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{InputFile, limits};
 use crate::snapshot::{CookieSecret, CookieSecrets};
-
-/// The digits of a secret.
-const DIGITS: usize = 2 * size_of::<CookieSecret>();
 
 /// The secrets in the file that the config names, with warnings about the file. Without a file: the secret of this process,
 /// which is made on first use.
@@ -58,32 +57,25 @@ fn parse(file: &str, octets: &[u8]) -> Result<CookieSecrets, Vec<Diagnostic>> {
         if text.is_empty() {
             continue;
         }
-        // The place shows the number of the line but not its text, because that may be a secret.
-        let problem = |code, message: String, help: &str| {
-            Diagnostic::error(code, message).at(Place::whole_line(&file, number, ""), "in this line").help(help)
-        };
-        match secret(text) {
-            None => problems.push(problem(
-                "bad-secret",
-                format!("this is no secret: it has {} characters", text.len()),
-                "write 32 hexadecimal digits, as `openssl rand -hex 16` does",
-            )),
+        let (code, message, help) = match secret(text) {
+            None => {
+                let message = format!("this is no secret: it has {} characters", text.len());
+                ("bad-secret", message, "write 32 hexadecimal digits, as `openssl rand -hex 16` does")
+            }
             Some(secret) if secret == CookieSecret::default() => {
-                problems.push(problem(
-                    "bad-secret",
-                    "this secret is all zeroes".into(),
-                    "make one: `openssl rand -hex 16`",
-                ));
+                ("bad-secret", "this secret is all zeroes".to_string(), "make one: `openssl rand -hex 16`")
             }
             Some(secret) if !known.insert(secret) => {
-                problems.push(problem(
-                    "duplicate-secret",
-                    "this secret stands here twice".into(),
-                    "remove one of the two",
-                ));
+                ("duplicate-secret", "this secret stands here twice".to_string(), "remove one of the two")
             }
-            Some(secret) => secrets.push(secret),
-        }
+            Some(secret) => {
+                secrets.push(secret);
+                continue;
+            }
+        };
+        // The place shows the number of the line but not its text, because that may be a secret.
+        let place = Place::whole_line(&file, number, "");
+        problems.push(Diagnostic::error(code, message).at(place, "in this line").help(help));
     }
     if secrets.len() > limits::MAX_SECRETS {
         let message = format!("`{file}` has {} secrets", secrets.len());
@@ -97,15 +89,7 @@ fn parse(file: &str, octets: &[u8]) -> Result<CookieSecrets, Vec<Diagnostic>> {
 }
 
 fn secret(text: &[u8]) -> Option<CookieSecret> {
-    if text.len() != DIGITS {
-        return None;
-    }
-    let mut secret = CookieSecret::default();
-    for (octet, digits) in secret.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |at: usize| char::from(digits[at]).to_digit(16);
-        *octet = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some(secret)
+    HEXLOWER_PERMISSIVE.decode(text).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

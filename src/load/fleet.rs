@@ -9,8 +9,7 @@ use crate::fleet::FleetKey;
 /// Reads the key; beside it is a warning if others may use its file.
 pub(crate) fn read(fleet: &FleetConfig) -> Result<(FleetKey, Option<Diagnostic>), Box<Diagnostic>> {
     let (place, reason) = (&fleet.key.place, "a program with the key and the store can send all clients elsewhere");
-    let (text, warning) = super::keys::text_of_file(&fleet.key, "the key of the fleet", place, reason)
-        .map_err(|problem| Box::new(problem.at(place.clone(), "named here")))?;
+    let (text, warning) = super::keys::text_of_file(&fleet.key, "the key of the fleet", place, reason)?;
     let bad = || {
         let problem = Diagnostic::error("bad-fleet-key", "the key of `[fleet]` is not 64 hexadecimal digits");
         Box::new(

@@ -56,7 +56,7 @@ pub(super) fn text_of_file(
     let path = &input.path;
     let unreadable = |why: String, help: String| {
         let message = format!("cannot read {what} from `{}`: {why}", path.display());
-        Box::new(Diagnostic::error("unreadable-secret", message).help(help))
+        Box::new(Diagnostic::error("unreadable-secret", message).at(place.clone(), "named here").help(help))
     };
     let read = input.read().map_err(|error| unreadable(error.to_string(), error.help(path)))?;
     let text = String::from_utf8(read.bytes)

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use super::hosts::Purpose;
-use crate::base::diagnostic::{Diagnostic, Severity};
+use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FileUse, InputFile};
 use crate::files::state::folder;
 use crate::files::{self, Nature, ReadError};
@@ -44,9 +44,7 @@ pub(crate) fn check(
     problems.extend(folders.map(|problem| match purpose {
         Purpose::Check => problem,
         // A disk that became read-only must not keep a server from serving: state is lost with the next restart at worst.
-        Purpose::Start | Purpose::Show | Purpose::Compare | Purpose::Reload(_) => {
-            Diagnostic { severity: Severity::Warning, ..problem }
-        }
+        Purpose::Start | Purpose::Show | Purpose::Compare | Purpose::Reload(_) => problem.lessened(),
     }));
     problems
 }
@@ -90,25 +88,24 @@ fn check_folder(named: &InputFile) -> Option<Diagnostic> {
     // `.` names no folder in a log.
     let absolute = std::path::absolute(folder);
     let shown = absolute.as_deref().unwrap_or(folder).display();
-    let mut help = if is_socket {
-        "make the folder, writable for the user that pharos runs as; it is `RuntimeDirectory=` in a systemd unit"
-    } else {
-        "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit"
+    let (verb, label, setting) = match is_socket {
+        true => ("made", "the server makes this socket", "RuntimeDirectory"),
+        false => ("kept", "the server writes this file", "StateDirectory"),
     };
+    let mut help =
+        format!("make the folder, writable for the user that pharos runs as; it is `{setting}=` in a systemd unit");
     let why = match files::look_up(folder) {
         Ok(facts) if facts.nature != Nature::Folder => format!("`{shown}` is {}, not a folder", facts.nature),
         Ok(_) => match files::check_writable(folder) {
             Ok(()) => return None,
             Err(error) => {
-                help = "let the user that pharos runs as write to the folder, or name another one";
+                help = "let the user that pharos runs as write to the folder, or name another one".to_string();
                 format!("user {} cannot write to its folder `{shown}`: {error}", files::user())
             }
         },
         Err(ReadError::Missing) => format!("its folder `{shown}` does not exist"),
         Err(error) => format!("its folder `{shown}`: {error}"),
     };
-    let (verb, label) =
-        if is_socket { ("made", "the server makes this socket") } else { ("kept", "the server writes this file") };
     let problem = Diagnostic::error("state-folder", format!("`{}` cannot be {verb}: {why}", named.file));
     Some(problem.at(named.place.clone(), label).help(help))
 }

@@ -8,8 +8,7 @@ use crate::config::{self, bad_token, parse_token};
 /// Reads the token; beside it is a warning if others may use its file.
 pub(crate) fn read(token: &config::TokenConfig) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
     let reason = "a client with the token can send all clients elsewhere";
-    let (text, warning) = super::keys::text(&token.secret, "the token of `[admin]`", &token.place, reason)
-        .map_err(|problem| Box::new(problem.at(token.place.clone(), "named here")))?;
+    let (text, warning) = super::keys::text(&token.secret, "the token of `[admin]`", &token.place, reason)?;
     let parsed =
         parse_token(&text).map_err(|error| Box::new(bad_token(error).at(token.place.clone(), "this token")))?;
     Ok((parsed.to_string(), warning))

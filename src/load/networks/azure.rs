@@ -45,9 +45,10 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
         let Some(rest) = tag.name.strip_prefix(TAG) else { continue };
         if let Some(region) = rest.strip_prefix('.') {
             let labels = gather.region("azure", region);
-            for prefix in &tag.properties.address_prefixes {
-                json::add(gather, prefix, labels);
-                regional.extend(json::string(prefix).and_then(|text| text.parse::<Prefix>().ok()));
+            for value in &tag.properties.address_prefixes {
+                let Some((prefix, line)) = json::prefix(gather, value) else { continue };
+                gather.add(prefix, labels, line);
+                regional.insert(prefix);
             }
         } else if rest.is_empty() {
             let labels = gather.region("azure", "");

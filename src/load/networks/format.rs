@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 
-use super::about;
+use super::of_file;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Network, NetworkKind};
 
@@ -47,6 +47,6 @@ pub(super) fn likely_kind(text: &str) -> Option<NetworkKind> {
 
 /// The error of a feed that is read as another's.
 pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
-    let message = format!("`{}` is {}, not {}", network.input.file, noun(is), noun(network.kind));
-    about(network, "wrong-feed", message).help(format!("write `{}` for this file", is.spelling()))
+    let text = format!("is {}, not {}", noun(is), noun(network.kind));
+    of_file(network, "wrong-feed", text).help(format!("write `{}` for this file", is.spelling()))
 }

@@ -26,7 +26,8 @@ pub(super) const KEEP_LAST_GOOD: &str = "keep the last good copy of the file, an
 pub(super) struct Gather<'a> {
     /// The file's text.
     pub(super) text: &'a SourceText<'a>,
-    network: &'a Network,
+    /// The network as configured.
+    pub(super) network: &'a Network,
     builder: SourceBuilder,
     /// Entries that give way to others, see [`Gather::add_vague`].
     vague: Vec<(Prefix, LabelsId, u32)>,
@@ -55,11 +56,6 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// The network as configured.
-    pub(super) fn network(&self) -> &'a Network {
-        self.network
-    }
-
     /// The provider of all entries: the config's, else the feed's own.
     pub(super) fn provider<'l>(&self, own: Option<&'l str>) -> Labels<'l>
     where
@@ -80,23 +76,14 @@ impl<'a> Gather<'a> {
         self.builder.intern(labels)
     }
 
-    /// Adds an entry; a text that is not a prefix becomes an error of the file.
-    pub(super) fn add(&mut self, written: &str, labels: LabelsId, line: u32, place: impl FnOnce() -> Place) {
-        if let Some(prefix) = self.parse(written, place) {
-            self.builder.add(prefix, labels, line);
-        }
-    }
-
-    /// Adds an entry whose prefix has been read.
-    pub(super) fn add_prefix(&mut self, prefix: Prefix, labels: LabelsId, line: u32) {
+    /// Adds an entry.
+    pub(super) fn add(&mut self, prefix: Prefix, labels: LabelsId, line: u32) {
         self.builder.add(prefix, labels, line);
     }
 
     /// Adds an entry that gives way to any other entry for the same prefix, because the other may have more labels.
-    pub(super) fn add_vague(&mut self, written: &str, labels: LabelsId, line: u32, place: impl FnOnce() -> Place) {
-        if let Some(prefix) = self.parse(written, place) {
-            self.vague.push((prefix, labels, line));
-        }
+    pub(super) fn add_vague(&mut self, prefix: Prefix, labels: LabelsId, line: u32) {
+        self.vague.push((prefix, labels, line));
     }
 
     /// Drops the vague entries for which `unwanted` holds.

@@ -10,7 +10,7 @@
 use super::gather::{Gather, KEEP_LAST_GOOD};
 use super::list;
 use super::text::SourceText;
-use super::{clip, continents};
+use super::{DOWNLOAD_AGAIN, clip, continents, no_prefixes};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Prefix;
 use crate::networks::{LabelKind, Labels};
@@ -37,19 +37,15 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
         }
         let labels = place.as_ref().map_or(provider, |place| place.labels(provider));
         let labels = gather.intern(labels);
-        gather.add_prefix(prefix, labels, number);
+        gather.add(prefix, labels, number);
     }
     gather.leave_out(entries);
     gather.warn(unknown_countries.warning(text, "unknown-country", "country", "an ISO 3166-1 code like `GB`"));
     gather.warn(unknown_regions.warning(text, "unknown-region", "region", "an ISO 3166-2 code like `US-CA`"));
-    if !gather.has_prefixes() {
-        let network = gather.network();
-        return Err(vec![
-            super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.input.file))
-                .help("download it again; keep the last good copy until then"),
-        ]);
+    match gather.has_prefixes() {
+        true => Ok(()),
+        false => Err(vec![no_prefixes(gather.network).help(DOWNLOAD_AGAIN)]),
     }
-    Ok(())
 }
 
 /// Reads prefix, country and region of a line. `None` if one of the first two cannot be read; its error is then noted.

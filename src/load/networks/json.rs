@@ -10,11 +10,13 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::DOWNLOAD_AGAIN;
 use super::format::{likely_kind, noun, wrong_feed};
 use super::gather::Gather;
 use super::text::SourceText;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
+use crate::base::prefix::Prefix;
 use crate::config::Network;
 
 /// A JSON value, as written in the file.
@@ -22,7 +24,7 @@ pub(super) type WrittenJson<'a> = &'a RawValue;
 
 /// Reads the document.
 pub(super) fn parse<'a, T: Deserialize<'a>>(gather: &Gather<'a>) -> Result<T, Vec<Diagnostic>> {
-    serde_json::from_str(gather.text.text).map_err(|error| vec![explain(gather.network(), gather.text, &error)])
+    serde_json::from_str(gather.text.text).map_err(|error| vec![explain(gather.network, gather.text, &error)])
 }
 
 /// The error of a document that has the right shape and nothing in it.
@@ -30,44 +32,40 @@ pub(super) fn require_prefixes(gather: &Gather<'_>, help: &str) -> Result<(), Ve
     if gather.has_prefixes() {
         return Ok(());
     }
-    let (network, text) = (gather.network(), gather.text);
+    let (network, text) = (gather.network, gather.text);
     if let Some(other) = likely_kind(text.text).filter(|kind| *kind != network.kind) {
         return Err(vec![wrong_feed(network, other)]);
     }
-    Err(vec![
-        super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.input.file)).help(help),
-    ])
+    Err(vec![super::no_prefixes(network).help(help)])
 }
 
 /// Adds the prefix that a value holds.
-pub(super) fn add(gather: &mut Gather<'_>, prefix: WrittenJson<'_>, labels: LabelsId) {
-    with_text(gather, prefix, |gather, written, line| {
-        let text = gather.text;
-        gather.add(written, labels, line, || text.place_of(prefix.get()));
-    });
-}
-
-/// Adds the prefix that a value holds, as [`Gather::add_vague`] does.
-pub(super) fn add_vague(gather: &mut Gather<'_>, prefix: WrittenJson<'_>, labels: LabelsId) {
-    with_text(gather, prefix, |gather, written, line| {
-        let text = gather.text;
-        gather.add_vague(written, labels, line, || text.place_of(prefix.get()));
-    });
-}
-
-fn with_text(gather: &mut Gather<'_>, value: WrittenJson<'_>, add: impl FnOnce(&mut Gather<'_>, &str, u32)) {
-    let text = gather.text;
-    match string(value) {
-        Some(written) => add(gather, &written, text.line_at(text.offset_of(value.get()))),
-        None => gather.refuse(|| {
-            Diagnostic::error("bad-prefix", "a prefix must be a JSON string")
-                .at(text.place_of(value.get()), "this is not")
-        }),
+pub(super) fn add(gather: &mut Gather<'_>, value: WrittenJson<'_>, labels: LabelsId) {
+    if let Some((prefix, line)) = prefix(gather, value) {
+        gather.add(prefix, labels, line);
     }
 }
 
+/// Adds the prefix that a value holds, as [`Gather::add_vague`] does.
+pub(super) fn add_vague(gather: &mut Gather<'_>, value: WrittenJson<'_>, labels: LabelsId) {
+    if let Some((prefix, line)) = prefix(gather, value) {
+        gather.add_vague(prefix, labels, line);
+    }
+}
+
+/// The prefix that a value holds, and its line; any other value becomes an error of the file.
+pub(super) fn prefix(gather: &mut Gather<'_>, value: WrittenJson<'_>) -> Option<(Prefix, u32)> {
+    let text = gather.text;
+    let place = || text.place_of(value.get());
+    let Some(written) = string(value) else {
+        gather.refuse(|| Diagnostic::error("bad-prefix", "a prefix must be a JSON string").at(place(), "this is not"));
+        return None;
+    };
+    Some((gather.parse(&written, place)?, text.line_at(text.offset_of(value.get()))))
+}
+
 /// The text of a JSON string; `None` if the value is not a string.
-pub(super) fn string(value: WrittenJson<'_>) -> Option<Cow<'_, str>> {
+fn string(value: WrittenJson<'_>) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str(value.get()).ok().map(Cow::Owned);
@@ -86,15 +84,14 @@ fn explain(network: &Network, text: &SourceText<'_>, error: &serde_json::Error) 
     let full = error.to_string();
     // The place is shown by the excerpt.
     let reason = super::clip(full.rsplit_once(" at line ").map_or(full.as_str(), |(reason, _)| reason));
-    let again = "download it again; keep the last good copy until then";
     match error.classify() {
         Category::Eof => Diagnostic::error("truncated-file", format!("`{}` is cut short", network.input.file))
             .at(place, "the file ends here")
-            .help(again),
+            .help(DOWNLOAD_AGAIN),
         Category::Syntax | Category::Io => {
             Diagnostic::error("bad-json", format!("`{}` is not valid JSON: {reason}", network.input.file))
                 .at(place, "here")
-                .help(again)
+                .help(DOWNLOAD_AGAIN)
         }
         Category::Data => match likely_kind(text.text).filter(|kind| *kind != network.kind) {
             Some(other) => wrong_feed(network, other),

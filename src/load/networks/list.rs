@@ -29,33 +29,28 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
             });
         }
         let labels = gather.intern(provider.with_optional(LabelKind::Label, label));
-        gather.add(prefix, labels, number, || text.place_of(prefix));
+        if let Some(prefix) = gather.parse(prefix, || text.place_of(prefix)) {
+            gather.add(prefix, labels, number);
+        }
     }
     if !gather.has_prefixes() {
-        let network = gather.network();
-        gather.warn(
-            Diagnostic::warning("no-prefixes", format!("`{}` has no prefixes in it", network.input.file))
-                .at(network.input.place.clone(), "named here")
-                .help("no client is in this network; write a prefix a line"),
-        );
+        let network = gather.network;
+        let warning = super::no_prefixes(network).lessened();
+        gather.warn(warning.help("no client is in this network; write a prefix a line"));
     }
     Ok(())
 }
 
 /// Refuses a JSON document, with the feed it looks like.
 pub(super) fn refuse_json(gather: &Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let (network, text) = (gather.network(), gather.text.text);
+    let (network, text) = (gather.network, gather.text.text);
     if !text.trim_start().starts_with(['{', '[']) {
         return Ok(());
     }
     Err(vec![match format::likely_kind(text) {
         Some(kind) => format::wrong_feed(network, kind),
-        None => super::about(
-            network,
-            "wrong-shape",
-            format!("`{}` is JSON, not {}", network.input.file, super::noun(network.kind)),
-        )
-        .help("use the file as its provider publishes it"),
+        None => super::of_file(network, "wrong-shape", format!("is JSON, not {}", super::noun(network.kind)))
+            .help("use the file as its provider publishes it"),
     }])
 }
 
@@ -68,6 +63,6 @@ pub(super) fn check_length(gather: &Gather<'_>, number: u32, line: &str) -> Resu
     Err(vec![
         Diagnostic::error("long-line", message)
             .at(gather.text.place_of(line), "this line")
-            .help(format!("is it really {}?", super::noun(gather.network().kind))),
+            .help(format!("is it really {}?", super::noun(gather.network.kind))),
     ])
 }

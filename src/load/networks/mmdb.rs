@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
-use super::{LoadedSource, about, format};
+use super::{DOWNLOAD_AGAIN, ERROR_PAGE, LoadedSource, format, of_file};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
-use crate::config::{Network, NetworkKind};
+use crate::config::Network;
 use crate::networks::{LabelKind, Labels, SourceBuilder};
 use record::{MmdbRecord, RecordLabels};
 
@@ -38,15 +38,13 @@ fn start_of_metadata(octets: &[u8]) -> Option<usize> {
 pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
     refuse_other_files(network, &octets)?;
     let unsound = |error: MaxMindDbError| {
-        let message = format!("`{}` is not a sound MaxMind DB: {error}", network.input.file);
-        vec![about(network, "bad-database", message).help("download it again; keep the last good copy until then")]
+        let text = format!("is not a sound MaxMind DB: {error}");
+        vec![of_file(network, "bad-database", text).help(DOWNLOAD_AGAIN)]
     };
     let strange = |error: MaxMindDbError| {
-        let message = format!("`{}` has records that are not maps of fields: {error}", network.input.file);
-        vec![
-            about(network, "strange-database", message)
-                .help("use a database with the fields of MaxMind, DB-IP, IPinfo, IPLocate or ip-location-db"),
-        ]
+        let text = format!("has records that are not maps of fields: {error}");
+        let help = "use a database with the fields of MaxMind, DB-IP, IPinfo, IPLocate or ip-location-db";
+        vec![of_file(network, "strange-database", text).help(help)]
     };
     let reader = Reader::from_source(with_description(octets)).map_err(unsound)?;
     reader.verify().map_err(unsound)?;
@@ -63,14 +61,9 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, V
     }
     if !walk.has_labels {
         let kind = &reader.metadata().database_type;
-        let message = format!(
-            "`{}` has neither places nor autonomous systems in it (it is of type `{kind}`)",
-            network.input.file
-        );
-        return Err(vec![
-            about(network, "useless-database", message)
-                .help("use a database of type Country, City or ASN; IPv4 and IPv6 are both read from one"),
-        ]);
+        let text = format!("has neither places nor autonomous systems in it (it is of type `{kind}`)");
+        let help = "use a database of type Country, City or ASN; IPv4 and IPv6 are both read from one";
+        return Err(vec![of_file(network, "useless-database", text).help(help)]);
     }
     let (source, _) = walk.builder.finish();
     Ok(LoadedSource { source, warnings: Vec::new() })
@@ -161,22 +154,23 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
     if is_database(octets) {
         return Ok(());
     }
-    let file = &network.input.file;
-    Err(vec![match octets.trim_ascii_start() {
-        [] => about(network, "empty-file", format!("`{file}` is empty"))
-            .help("download it again; keep the last good copy until then"),
-        [b'<', ..] => about(network, "html-page", format!("`{file}` is an HTML or XML page, not a MaxMind DB"))
-            .help("servers send such a page instead of the file when something is wrong; download it again"),
-        [0x1f, 0x8b, ..] => about(network, "not-database", format!("`{file}` is compressed, not a MaxMind DB"))
-            .help("unpack it: MaxMind publishes a `.tar.gz` with the `.mmdb` in it"),
+    let (code, text, help) = match octets.trim_ascii_start() {
+        [] => ("empty-file", "is empty", DOWNLOAD_AGAIN),
+        [b'<', ..] => ("html-page", "is an HTML or XML page, not a MaxMind DB", ERROR_PAGE),
+        [0x1f, 0x8b, ..] => {
+            let help = "unpack it: MaxMind publishes a `.tar.gz` with the `.mmdb` in it";
+            ("not-database", "is compressed, not a MaxMind DB", help)
+        }
         [b'{', ..] => match str::from_utf8(octets).ok().and_then(format::likely_kind) {
-            Some(kind) => format::wrong_feed(network, kind),
-            None => about(network, "not-database", format!("`{file}` is JSON, not a MaxMind DB"))
-                .help(format!("`{}` is for `.mmdb` files", NetworkKind::Mmdb.spelling())),
+            Some(kind) => return Err(vec![format::wrong_feed(network, kind)]),
+            None => ("not-database", "is JSON, not a MaxMind DB", "`mmdb = …` is for `.mmdb` files"),
         },
-        _ => about(network, "truncated-file", format!("`{file}` is cut short, or is not a MaxMind DB"))
-            .help("the metadata at the end of a database is missing; download it again"),
-    }])
+        _ => {
+            let help = "the metadata at the end of a database is missing; download it again";
+            ("truncated-file", "is cut short, or is not a MaxMind DB", help)
+        }
+    };
+    Err(vec![of_file(network, code, text).help(help)])
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod mmdb;
 mod oci;
 mod text;
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -45,6 +46,12 @@ pub(crate) const SOURCE_REFUSED: &str = "source-refused";
 
 /// The most problems of one kind shown for one file; the rest is counted.
 const MAX_SHOWN: usize = 10;
+
+/// The remedy for a file that is damaged.
+const DOWNLOAD_AGAIN: &str = "download it again; keep the last good copy until then";
+
+/// The remedy for a page that came instead of a file.
+const ERROR_PAGE: &str = "servers send such a page instead of the file when something is wrong; download it again";
 
 /// The longest piece of a file that a message repeats, in characters.
 const MAX_SHOWN_CHARS: usize = 100;
@@ -151,8 +158,7 @@ fn read_key(network: &Network) -> Result<Option<(String, Option<Diagnostic>)>, B
     let Some((_, input)) = network.fetched().and_then(|fetch| fetch.account.as_ref()) else { return Ok(None) };
     let what = format!("the key of network `{}`", network.name);
     let reason = "its readers can fetch with your account";
-    let (text, warning) = super::keys::text_of_file(input, &what, &input.place, reason)
-        .map_err(|problem| Box::new(problem.at(input.place.clone(), "named here")))?;
+    let (text, warning) = super::keys::text_of_file(input, &what, &input.place, reason)?;
     Ok(Some((text.trim().to_string(), warning)))
 }
 
@@ -239,6 +245,16 @@ fn unreadable(network: &Network, error: &ReadError) -> Vec<Diagnostic> {
 /// An error about a file as a whole, placed where the config names it.
 fn about(network: &Network, code: &'static str, message: String) -> Diagnostic {
     Diagnostic::error(code, message).at(network.input.place.clone(), "named here")
+}
+
+/// An error whose message is the name of the file and this text.
+fn of_file(network: &Network, code: &'static str, text: impl Display) -> Diagnostic {
+    about(network, code, format!("`{}` {text}", network.input.file))
+}
+
+/// The error of a file without a prefix.
+fn no_prefixes(network: &Network) -> Diagnostic {
+    of_file(network, "no-prefixes", "has no prefixes in it")
 }
 
 /// The start of a text that may be long.

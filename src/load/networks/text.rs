@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{about, mmdb, noun};
+use super::{DOWNLOAD_AGAIN, ERROR_PAGE, mmdb, noun, of_file};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{Network, NetworkKind};
 
@@ -27,23 +27,19 @@ impl<'a> SourceText<'a> {
         let text = str::from_utf8(octets).map_err(|error| vec![not_text(network, octets, error.valid_up_to())])?;
         let start = text.trim_start();
         if start.is_empty() {
-            return Err(vec![about(network, "empty-file", format!("`{}` is empty", network.input.file)).help(
-                match network.kind {
-                    NetworkKind::List => "write a prefix a line; a list that is to stay empty needs a `#` comment",
-                    _ => "download it again; keep the last good copy until then",
-                },
-            )]);
+            let help = match network.kind {
+                NetworkKind::List => "write a prefix a line; a list that is to stay empty needs a `#` comment",
+                _ => DOWNLOAD_AGAIN,
+            };
+            return Err(vec![of_file(network, "empty-file", "is empty").help(help)]);
         }
         let newlines = text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at).collect();
         let text = SourceText { file: network.input.file.clone(), text, newlines };
         if start.starts_with('<') {
             let at = text.text.len() - start.len();
             let message = format!("`{}` is an HTML or XML page, not {}", network.input.file, noun(network.kind));
-            return Err(vec![
-                Diagnostic::error("html-page", message)
-                    .at(text.place(at..at + 1), "a page starts here")
-                    .help("servers send such a page instead of the file when something is wrong; download it again"),
-            ]);
+            let problem = Diagnostic::error("html-page", message).at(text.place(at..at + 1), "a page starts here");
+            return Err(vec![problem.help(ERROR_PAGE)]);
         }
         Ok(text)
     }
@@ -97,8 +93,7 @@ impl<'a> SourceText<'a> {
 
 /// The error of a file that is not UTF-8, with its most likely format.
 fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
-    let problem =
-        |is: &str, help: String| about(network, "not-text", format!("`{}` {is}", network.input.file)).help(help);
+    let problem = |is: &str, help: String| of_file(network, "not-text", is).help(help);
     match octets {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8".to_string()),
         [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip".to_string()),

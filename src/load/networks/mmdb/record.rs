@@ -31,37 +31,27 @@ use crate::networks::{LabelKind, Labels};
 #[serde(bound = "'de: 'a", default)]
 #[derive(Default)]
 pub(super) struct MmdbRecord<'a> {
-    country: MmdbValue<'a, PlaceFields<'a>>,
+    country: MmdbValue<'a, InnerFields<'a>>,
     country_code: MmdbValue<'a>,
-    continent: MmdbValue<'a, PlaceFields<'a>>,
+    continent: MmdbValue<'a, InnerFields<'a>>,
     continent_code: MmdbValue<'a>,
-    subdivisions: MmdbValue<'a, PlaceFields<'a>>,
-    location: MmdbValue<'a, LocationFields<'a>>,
+    subdivisions: MmdbValue<'a, InnerFields<'a>>,
+    location: MmdbValue<'a, InnerFields<'a>>,
     latitude: MmdbValue<'a>,
     longitude: MmdbValue<'a>,
     autonomous_system_number: MmdbValue<'a>,
     asn: MmdbValue<'a>,
-    traits: MmdbValue<'a, TraitFields<'a>>,
+    traits: MmdbValue<'a, InnerFields<'a>>,
 }
 
-/// The map of a continent, a country or a part of one.
+/// The fields of the maps in a record: those of a continent, a country or a part of one, those of a location, and that of traits.
 #[derive(Default, Deserialize)]
 #[serde(bound = "'de: 'a", default)]
-struct PlaceFields<'a> {
+struct InnerFields<'a> {
     iso_code: MmdbValue<'a>,
     code: MmdbValue<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(bound = "'de: 'a", default)]
-struct LocationFields<'a> {
     latitude: MmdbValue<'a>,
     longitude: MmdbValue<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(bound = "'de: 'a", default)]
-struct TraitFields<'a> {
     autonomous_system_number: MmdbValue<'a>,
 }
 

@@ -10,6 +10,7 @@ use super::writer::MmdbWriter;
 use super::*;
 use crate::base::geo::Coordinates;
 use crate::base::special;
+use crate::config::NetworkKind;
 use crate::networks::{LabelValue, Source};
 
 fn read_as_mmdb(octets: Vec<u8>) -> Result<Source, Vec<Diagnostic>> {
