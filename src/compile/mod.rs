@@ -78,27 +78,20 @@ pub(crate) fn build_for(
     problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));
     problems.extend(check::check_families(&config));
-    let inputs = match load::inputs(&config, purpose) {
-        Ok((inputs, warnings)) => {
-            problems.extend(warnings);
-            inputs
-        }
-        Err(found) => {
-            problems.extend(found);
-            config.leave_out_allowed(&mut problems);
-            sort_by_place(&mut problems);
-            return Err(problems);
-        }
-    };
-    let (snapshot, found) = compile(&config, inputs, generation);
+    let (inputs, found) = load::inputs(&config, purpose);
     problems.extend(found);
-    problems.extend(check::check_issuance(&config, snapshot.zones()));
+    let snapshot = inputs.map(|inputs| {
+        let (snapshot, found) = compile(&config, inputs, generation);
+        problems.extend(found);
+        problems.extend(check::check_issuance(&config, snapshot.zones()));
+        snapshot
+    });
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
-    if problems.iter().any(Diagnostic::is_error) {
-        return Err(problems);
+    match snapshot.filter(|_| !problems.iter().any(Diagnostic::is_error)) {
+        Some(snapshot) => Ok(Built { config, snapshot, warnings: problems }),
+        None => Err(problems),
     }
-    Ok(Built { config, snapshot, warnings: problems })
 }
 
 /// Compiles a checked config with its inputs; beside the snapshot come the problems of rules and sources.

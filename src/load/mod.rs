@@ -59,21 +59,19 @@ pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -
     })
 }
 
-/// Loads all networks, zones and secrets of a config, with warnings. If any problem is an error, returns all problems.
+/// Loads all networks, zones and secrets of a config, and finds their problems. `None` if any of these is an error.
 ///
 /// A source that is refused at a reload keeps its served prefixes, and at a start it has none, so that the defaults of horizons
 /// decide. A zone whose file is refused at a reload keeps its served records, and at a start it answers SERVFAIL.
-pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> (Option<Inputs>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let networks = Networks { sources: load_networks(config, purpose, &mut problems) };
     let signing = or_report(signing_keys::read(&config.zones), &mut problems);
     let zones = load_zones(config, &signing, purpose, &mut problems);
     let cookies = or_report(cookies::secrets(config.dns.cookie_secrets.as_ref()), &mut problems);
     let keys = or_report(keys::read(&config.keys), &mut problems);
-    if problems.iter().any(Diagnostic::is_error) {
-        return Err(problems);
-    }
-    Ok((Inputs { networks, zones, cookies, keys, signing }, problems))
+    let is_whole = !problems.iter().any(Diagnostic::is_error);
+    (is_whole.then_some(Inputs { networks, zones, cookies, keys, signing }), problems)
 }
 
 /// The content that was read, with its warnings added to the problems; the default if it is refused.

@@ -44,7 +44,6 @@ pub(crate) use facts::LeafFacts;
 pub(crate) use fault::{http_fault, refusal};
 pub(crate) use judge::{Evidence, judge};
 pub(crate) use life::Life;
-pub(crate) use load::certificates;
 pub use load::load;
 pub(crate) use path::PathEnd;
 pub use roots::Roots;

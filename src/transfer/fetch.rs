@@ -24,7 +24,7 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::files;
 use crate::process::Clock;
-use crate::process::datagram::{connected_udp, random_id, receive_framed, receive_until, send_framed, Duplex};
+use crate::process::datagram::{Duplex, connected_udp, random_id, receive_framed, receive_until, send_framed};
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
 use crate::wire::ask::question;

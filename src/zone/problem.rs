@@ -46,6 +46,7 @@ words! {
         clippy::missing_docs_in_private_items,
         reason = "fields: `rtype` of the record at fault; others as each variant says"
     )]
+    #[allow(clippy::large_enum_variant, reason = "problems are few, and made once for each load")]
     pub(crate) enum ZoneFault {
         /// Error: the apex has no SOA (RFC 1035 §5.2).
         NoSoa = "no-soa",

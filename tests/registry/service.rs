@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::time::Moment;
 use pharos::config::{FileUse, InputFile, TlsFiles};
 use pharos::http::{Admin, BlobAsker, Handler, HttpServer, PROTOCOLS, Pull, Token};
-use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, ListenersEnd, Terms, bind};
+use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::process::Vital;
@@ -267,7 +267,7 @@ async fn run_table(version: Version, certificate: Option<&Certificate>) {
             let count = asked.iter().filter(|(case, _)| case.outcome == outcome).count() as u64;
             assert_eq!(service.counters.requests(outcome), count, "{outcome:?}");
         }
-        assert_eq!(service.server.stop(PATIENCE).await, ListenersEnd::Finished);
+        assert_eq!(service.server.stop(PATIENCE).await, 0);
     }
 }
 
@@ -387,7 +387,7 @@ async fn stopping_finishes_what_is_in_flight_and_frees_the_port() {
     busy.write_all(b"Host: x\r\n\r\n").await.unwrap();
     let said = read_to_end(&mut busy).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
-    assert_eq!(stop.await.unwrap(), ListenersEnd::Finished);
+    assert_eq!(stop.await.unwrap(), 0);
     assert_eq!(service.counters.connections.value(), 0);
     bind(&[service.address], "listen").unwrap();
 }
@@ -401,7 +401,7 @@ async fn stopping_cuts_what_does_not_end_in_time() {
         tokio::task::yield_now().await;
     }
     raw(service.address, b"GET /v2/ HTTP/1.0\r\n\r\n").await;
-    assert_eq!(service.server.stop(Duration::from_millis(10)).await, ListenersEnd::Cut { connections: 1 });
+    assert_eq!(service.server.stop(Duration::from_millis(10)).await, 1);
     assert_eq!(read_to_end(&mut slow).await, "");
 }
 

@@ -1,7 +1,6 @@
 //! Regions of a provider that a horizon does not map although it maps others, most often because the feed grew.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use super::named_values;
 use super::nearest_region::nearest_region;
@@ -60,18 +59,15 @@ const MAX_NAMED: usize = 40;
 
 /// Regions with the nearest mapped one of each.
 fn with_nearest(regions: &[&str], mapped: &BTreeSet<&str>) -> String {
-    let mut text = String::new();
-    for region in regions.iter().take(MAX_NAMED) {
-        let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{comma}`{region}`");
-        if let Some(near) = nearest_region(region, mapped.iter().copied()) {
-            let _ = write!(text, " (nearest: `{near}`)");
-        }
+    let named = |region: &&str| match nearest_region(region, mapped.iter().copied()) {
+        Some(near) => format!("`{region}` (nearest: `{near}`)"),
+        None => format!("`{region}`"),
+    };
+    let list = regions.iter().take(MAX_NAMED).map(named).collect::<Vec<_>>().join(", ");
+    match regions.len().saturating_sub(MAX_NAMED) {
+        0 => list,
+        more => format!("{list} and {more} more"),
     }
-    if regions.len() > MAX_NAMED {
-        let _ = write!(text, " and {} more", regions.len() - MAX_NAMED);
-    }
-    text
 }
 
 #[cfg(test)]
