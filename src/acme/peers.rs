@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use super::barrier::{Observed, ask_over_tcp, observe};
 use crate::base::ids::KeyId;
+use crate::base::lock::locked;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
 use crate::base::tsig::Key;
@@ -331,8 +332,4 @@ async fn keep_up(link: Arc<PeerLink>, mut tokens: watch::Receiver<Arc<ChallengeS
             () = retry => (pause * 2).min(longest),
         };
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@
 //! **Not here**: the pictures themselves ([`crate::inspect`]), JSON ([`super::view`]).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -17,6 +17,7 @@ use super::request::Refusal;
 use super::view;
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::lock::locked;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
@@ -132,7 +133,7 @@ impl Atlas {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // No code panics while it is held.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.kept)
     }
 }
 

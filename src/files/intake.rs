@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::list::{self, ListError};
 use super::{Contents, FileFacts, FileKind, Layer, LayerFile, ReadError, matching, read, within};
+use crate::base::lock::locked;
 
 /// The deadline of a look, and the time that each file adds. A look at files in memory takes a microsecond each, on a network
 /// file system a millisecond; a reload may wait for the same thread.
@@ -93,9 +94,7 @@ impl Intake {
     /// The contents so far, of an intake that keeps these.
     pub(crate) fn take_contents(&self) -> NotedContents {
         let contents = self.contents.as_ref();
-        contents
-            .map(|contents| std::mem::take(&mut *contents.lock().unwrap_or_else(PoisonError::into_inner)))
-            .unwrap_or_default()
+        contents.map(|contents| std::mem::take(&mut *locked(contents))).unwrap_or_default()
     }
 
     /// The layer over the files.
@@ -138,7 +137,7 @@ impl Intake {
         let at = self.layered(path).map_or(path, |file| &file.path);
         self.seen().files.insert(at.to_path_buf(), stamp);
         if let (Some(kept), Ok(contents)) = (&self.contents, &contents) {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = locked(kept);
             kept.insert(path.to_path_buf(), (kind, contents.bytes.clone()));
         }
         contents
@@ -162,7 +161,7 @@ impl Intake {
 
     fn seen(&self) -> MutexGuard<'_, FileStates> {
         // No code panics while it is held.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.seen)
     }
 }
 

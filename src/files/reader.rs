@@ -5,12 +5,13 @@
 //! that files can be read although the system starts no more threads.
 //! **Not here**: the work itself ([`super`]).
 
+use crate::base::lock::locked;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The most threads at work at once. Few callers read at the same time; all other threads at work are stuck.
@@ -68,7 +69,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), at_work: Vec::new
 
 fn pool() -> MutexGuard<'static, Pool> {
     // No code panics while it is held.
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&POOL)
 }
 
 /// Does work on a file on another thread, and waits for it until the deadline.

@@ -7,10 +7,11 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::time::Instant;
 
+use crate::base::lock::locked;
 use crate::registry::network_of;
 
 /// The most wrong tokens of one client network in a minute that get 401. Typing errors of an operator are fewer.
@@ -49,7 +50,7 @@ impl Guesses {
     pub(super) fn count(&self, client: IpAddr) -> Option<u64> {
         let at = self.hasher.hash_one(network_of(client)) as usize % SLOTS;
         let seconds = self.start.elapsed().as_secs();
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = locked(&self.slots);
         let slot = &mut slots[at];
         let minute = seconds / WINDOW_SECS + 1;
         if slot.minute != minute {

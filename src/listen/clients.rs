@@ -14,13 +14,14 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::lock::locked;
 use crate::base::prefix::PrefixSet;
 use crate::config;
 
@@ -209,7 +210,7 @@ impl Clients {
 
     /// The state is consistent between any two statements that may panic, so that a poisoned lock can be used.
     pub(super) fn state(&self) -> MutexGuard<'_, ClientState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 
@@ -220,7 +221,7 @@ pub(crate) struct Groups(Arc<Mutex<Vec<Weak<Clients>>>>);
 impl Groups {
     /// Adds a group, if it is not among them.
     pub(super) fn add(&self, clients: &Arc<Clients>) {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = locked(&self.0);
         groups.retain(|group| group.strong_count() > 0);
         let added = Arc::downgrade(clients);
         if !groups.iter().any(|group| group.ptr_eq(&added)) {
@@ -232,8 +233,7 @@ impl Groups {
     ///
     /// A listener without a connection of its own can get a descriptor only from the others.
     pub(crate) fn evict_idlest(&self) {
-        let groups: Vec<_> =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        let groups: Vec<_> = locked(&self.0).iter().filter_map(Weak::upgrade).collect();
         let idlest = groups.iter().filter_map(|group| {
             let state = group.state();
             let id = state.first(None, idleness)?;

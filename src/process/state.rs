@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::clock::Clock;
 use super::work::{self, Lane};
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 use crate::files::state::{StateForm, folder, keep_if};
 use crate::files::{Expired, within};
@@ -91,7 +92,7 @@ impl StateFiles {
 
     fn lock(&self) -> MutexGuard<'_, Files> {
         // No code panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 
@@ -256,7 +257,7 @@ impl Keeper {
 
     fn waiting(&self) -> MutexGuard<'_, WaitingText> {
         // No code panics while it is held.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.0)
     }
 }
 

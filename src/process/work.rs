@@ -13,10 +13,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::thread;
 
+use crate::base::lock::locked;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -63,7 +64,7 @@ fn queues() -> io::Result<&'static [SyncSender<Job>; LANES.len()]> {
     if let Some(queues) = QUEUES.get() {
         return Ok(queues);
     }
-    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = locked(&STARTING);
     if let Some(queues) = QUEUES.get() {
         return Ok(queues);
     }
@@ -87,7 +88,7 @@ fn start_lane(threads: usize, name: &str) -> io::Result<SyncSender<Job>> {
 fn work(jobs: &Mutex<Receiver<Job>>) {
     loop {
         // The lock is held only while waiting: it is a statement of its own.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = locked(jobs).recv();
         let Ok(job) = job else { return };
         // The panic hook has said where; the caller gets `Lost::Panicked`.
         let _ = catch_unwind(AssertUnwindSafe(job));
@@ -178,7 +179,7 @@ pub(crate) fn runtime(more: usize) -> io::Result<Runtime> {
 /// Starts `threads` threads at once and ends them again; an error if the system does not start them all.
 fn rehearse(threads: usize) -> io::Result<()> {
     let held = Arc::new(Mutex::new(()));
-    let release = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let release = locked(&held);
     let start = |_| {
         let held = held.clone();
         thread::Builder::new().name("rehearse".to_string()).spawn(move || drop(held.lock()))

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Dialer, DialerError, Roots};
+use crate::base::lock::locked;
 use crate::mirror::ContentPlace;
 
 /// The dialers for mirrors.
@@ -29,7 +30,7 @@ impl MirrorDialers {
     /// The dialer for a mirror with its content at this place.
     pub(crate) fn of(&self, content: &ContentPlace) -> Result<Dialer, DialerError> {
         let Some(url) = &content.url else { return Ok(self.of_name.clone()) };
-        match self.of_urls.lock().unwrap_or_else(PoisonError::into_inner).entry(url.authority.clone()) {
+        match locked(&self.of_urls).entry(url.authority.clone()) {
             Entry::Occupied(known) => Ok(known.get().clone()),
             Entry::Vacant(vacant) => {
                 let roots = Some(self.roots.clone());

@@ -6,7 +6,7 @@
 //! **Invariants**: the path, the name and the signature of the handshake are verified.
 //! **Not here**: the trusted roots ([`super::roots`]), paths ([`super::path`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -17,6 +17,7 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 use super::path;
 use super::roots::Roots;
+use crate::base::lock::locked;
 
 /// A verifier for one handshake.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Verifier {
 
     /// Takes the chain that was presented, leaf first; empty if the handshake did not get so far.
     pub(super) fn take(&self) -> Vec<CertificateDer<'static>> {
-        std::mem::take(&mut self.chain.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut locked(&self.chain))
     }
 }
 
@@ -49,7 +50,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
         let path = path::verify(&chain, &self.roots, now);
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+        *locked(&self.chain) = chain;
         path?;
         verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
         Ok(ServerCertVerified::assertion())

@@ -4,7 +4,7 @@
 //! once per certificate; an identity that a reload has brought is never replaced by one that was read before.
 //! **Not here**: the schedule of looks, the log (`serve`).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use super::life::{Life, Phase};
 use super::{Identity, Tls, load};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::lock::locked;
 use crate::config::TlsFiles;
 use crate::files::Stamp;
 
@@ -152,7 +153,7 @@ impl WatchedIdentity {
 
     fn state(&self) -> MutexGuard<'_, WatchState> {
         // No code panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 

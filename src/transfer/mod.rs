@@ -20,12 +20,13 @@ mod secondary;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::base::lock::locked;
 use crate::base::name::{NameBuf, NameKey};
 use crate::base::time::Moment;
 use crate::base::tsig::Keys;
@@ -225,7 +226,7 @@ async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
 
 impl TransferShared {
     fn state(&self) -> MutexGuard<'_, TransferState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// Sends a NOTIFY with the served serial to each secondary that has not been sent one for this serial.

@@ -7,7 +7,7 @@ mod keep;
 mod ring;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -17,6 +17,7 @@ pub use keep::FORM;
 pub(super) use ring::{Ring, STEP_SECS, STEPS, SeenState};
 
 use crate::base::ids::MirrorId;
+use crate::base::lock::locked;
 use crate::base::time::UnixTime;
 use crate::files::state::{Useless, recall};
 use crate::live::Published;
@@ -93,7 +94,7 @@ impl Chronicle {
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
         // No code panics while it is held.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.ring)
     }
 }
 

@@ -14,13 +14,14 @@ mod flight;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::base::lock::locked;
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 use crate::process;
@@ -230,7 +231,7 @@ impl BlobAsker {
 
     fn state(&self) -> MutexGuard<'_, AskingState> {
         // A poisoned lock is used all the same: the worst effect of a half-done change is a repeated question.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 

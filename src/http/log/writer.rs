@@ -9,12 +9,13 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::base::lock::locked;
 use crate::files::lines::{Added, LineFile, LineTarget};
 use crate::telemetry::request_log::LogCounters;
 
@@ -64,7 +65,7 @@ pub(super) struct WaitingOrders {
 impl LogOrders {
     fn lock(&self) -> MutexGuard<'_, WaitingOrders> {
         // No code panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.waiting)
     }
 }
 
