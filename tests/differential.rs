@@ -203,9 +203,10 @@ impl Seen {
             let name = record.name.to_ascii().to_ascii_lowercase();
             record.record_type() == RecordType::NS && ZONES.iter().any(|(zone, _)| name == format!("{zone}."))
         };
-        let authorities: Vec<Record> = match is_referral {
-            true => message.authorities.clone(),
-            false => message.authorities.iter().filter(|record| !is_apex_ns(record)).cloned().collect(),
+        let authorities: Vec<Record> = if is_referral {
+            message.authorities.clone()
+        } else {
+            message.authorities.iter().filter(|record| !is_apex_ns(record)).cloned().collect()
         };
         Seen {
             rcode: format!("{:?}", message.metadata.response_code),

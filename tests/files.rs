@@ -245,9 +245,10 @@ fn a_pipe_or_a_device_is_refused_and_never_waited_for() {
             let world = World::new("");
             world.write("pharos.toml", &config);
             world.write("includes", "$INCLUDE read\n");
-            match device {
-                true => symlink("/dev/zero", world.path("read")).unwrap(),
-                false => world.pipe("read"),
+            if device {
+                symlink("/dev/zero", world.path("read")).unwrap()
+            } else {
+                world.pipe("read")
             }
             let (said, code) = world.check();
             let expected = if device { "it is a device, not a regular" } else { "it is a named pipe, not a regular" };

@@ -276,9 +276,8 @@ fn a_zone_whose_key_signing_key_is_kept_off_line_needs_its_keys_signed_in_the_fi
     let kept = |keep: &dyn Fn(&str) -> bool| {
         signed.lines().filter(|line| keep(line)).map(|line| format!("{line}\n")).collect()
     };
-    let by_hand = |line: &str| match is_by_ksk(line) {
-        true => line.replacen(&fields(line)[9], "20200101000000", 1) + "\n",
-        false => format!("{line}\n"),
+    let by_hand = |line: &str| {
+        if is_by_ksk(line) { line.replacen(&fields(line)[9], "20200101000000", 1) + "\n" } else { format!("{line}\n") }
     };
     for (broken, what) in [
         (kept(&|line| !is_by_ksk(line)), "by the ZSK alone"),

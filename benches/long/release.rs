@@ -98,16 +98,15 @@ fn try_out(archive: &Path, places: &[PathBuf], homes: &[PathBuf]) {
     }
     let name = unpacked.file_name().unwrap().to_str().unwrap();
     let processor = ["x86_64", "aarch64"].into_iter().find(|one| name.contains(one)).unwrap();
-    let mut command = match processor == std::env::consts::ARCH {
-        true => Command::new(&binary),
-        false => {
-            let Some(emulator) = needs::program(&format!("qemu-{processor}-static"), "qemu-user-static") else {
-                return;
-            };
-            let mut command = Command::new(emulator);
-            command.arg(&binary);
-            command
-        }
+    let mut command = if processor == std::env::consts::ARCH {
+        Command::new(&binary)
+    } else {
+        let Some(emulator) = needs::program(&format!("qemu-{processor}-static"), "qemu-user-static") else {
+            return;
+        };
+        let mut command = Command::new(emulator);
+        command.arg(&binary);
+        command
     };
     let checked = command.arg("--config").arg(unpacked.join("sample/pharos.toml")).arg("check").output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout);

@@ -77,17 +77,15 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut len = 0;
     for word in text.split(' ') {
         let (line, more) = (lines.last_mut().expect("there is always a line"), word.chars().count());
-        match len == 0 && line.is_empty() {
-            true => line.push_str(word),
-            false if len + 1 + more <= width => {
-                line.push(' ');
-                line.push_str(word);
-                len += 1;
-            }
-            false => {
-                lines.push(word.to_string());
-                len = 0;
-            }
+        if len == 0 && line.is_empty() {
+            line.push_str(word);
+        } else if len + 1 + more <= width {
+            line.push(' ');
+            line.push_str(word);
+            len += 1;
+        } else {
+            lines.push(word.to_string());
+            len = 0;
         }
         len += more;
     }

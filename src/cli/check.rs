@@ -43,19 +43,16 @@ fn checked(config: &Path, args: &Args, layout: Layout) -> (String, u8) {
         Err(problems) => (problems, None),
     };
     let is_wrong = snapshot.is_none() || (args.deny_warnings && !problems.is_empty());
-    let text = match args.json {
-        true => {
-            let mut summary = snapshot.map_or_else(|| json!({}), summary_json);
-            let errors = problems.iter().filter(|problem| problem.is_error()).count();
-            summary["valid"] = snapshot.is_some().into();
-            summary["errors"] = errors.into();
-            summary["warnings"] = (problems.len() - errors).into();
-            format!("{}{}\n", report_json(problems), json!({ "summary": summary }))
-        }
-        false => {
-            let table = snapshot.map(|snapshot| summary(snapshot, layout) + "\n").unwrap_or_default();
-            format!("{}{table}{}\n", excerpts(problems, layout), verdict(problems, args.deny_warnings))
-        }
+    let text = if args.json {
+        let mut summary = snapshot.map_or_else(|| json!({}), summary_json);
+        let errors = problems.iter().filter(|problem| problem.is_error()).count();
+        summary["valid"] = snapshot.is_some().into();
+        summary["errors"] = errors.into();
+        summary["warnings"] = (problems.len() - errors).into();
+        format!("{}{}\n", report_json(problems), json!({ "summary": summary }))
+    } else {
+        let table = snapshot.map(|snapshot| summary(snapshot, layout) + "\n").unwrap_or_default();
+        format!("{}{table}{}\n", excerpts(problems, layout), verdict(problems, args.deny_warnings))
     };
     (text, if is_wrong { BAD_CONFIG } else { OK })
 }

@@ -99,10 +99,11 @@ pub(super) fn complain(error: &impl fmt::Display, help: Option<&str>) {
 pub(super) fn refuse(error: &clap::Error) -> u8 {
     let (layout, text) = (Layout::of_stderr(), error.render().to_string());
     let lines: Vec<String> = text.lines().map(|line| layout.sentence("", 7, line)).collect();
-    match lines.iter().all(|line| line.lines().count() <= 1) {
+    if lines.iter().all(|line| line.lines().count() <= 1) {
         // If the write to standard error fails, the error is lost: there is no other output for it.
-        true => drop(error.print()),
-        false => say(&lines.concat()),
+        drop(error.print());
+    } else {
+        say(&lines.concat());
     }
     BAD_COMMAND
 }

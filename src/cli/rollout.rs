@@ -218,12 +218,13 @@ async fn begin(
     fleet: &FleetConfig,
     args: &PushArgs,
 ) -> Result<(ReadRollout, NextPush), CommandFailure> {
-    let stages = match args.stages.is_empty() {
-        true => None,
-        false => Some(RolloutStages::parse(args.stages.iter().map(String::as_str)).map_err(|fault| {
+    let stages = if args.stages.is_empty() {
+        None
+    } else {
+        Some(RolloutStages::parse(args.stages.iter().map(String::as_str)).map_err(|fault| {
             let help = "write each server once, those of one stage with commas";
             CommandFailure::new(format!("the stages cannot be used: {fault}"), help, BAD_COMMAND)
-        })?),
+        })?)
     };
     let read = store.read().await?;
     if let Some(fault) = read.fault {

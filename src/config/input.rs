@@ -99,9 +99,10 @@ impl InputFile {
 
     /// Reads all of it. A file that the server itself replaces is not noted: its change is no reason for a reload.
     pub(crate) fn read(&self) -> Result<Contents, ReadError> {
-        match self.usage.is_written() {
-            true => self.intake.read_unnoted(&self.path, self.usage.kind()),
-            false => self.read_part(&self.path),
+        if self.usage.is_written() {
+            self.intake.read_unnoted(&self.path, self.usage.kind())
+        } else {
+            self.read_part(&self.path)
         }
     }
 

@@ -175,9 +175,10 @@ fn read_texts(
     let sources = include(&spec::patterns(&main))?;
     let included = spec::parse(&sources)?;
     let own = || main.iter().chain(&included);
-    let spec = spec::read(match over.is_empty() {
-        true => Table::document(own()),
-        false => Table::layered(own(), Table::document(over.iter())),
+    let spec = spec::read(if over.is_empty() {
+        Table::document(own())
+    } else {
+        Table::layered(own(), Table::document(over.iter()))
     });
     let written = WrittenKeys::of(own());
     let named = own().chain(&over).flat_map(|(reader, _)| reader.named_files()).collect();

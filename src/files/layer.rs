@@ -40,9 +40,6 @@ impl LayerFile {
     /// Reads the content, and checks its digest.
     pub(super) fn read(&self, kind: FileKind) -> Result<Contents, ReadError> {
         let contents = read(&self.path, kind)?;
-        match digest_of(&contents.bytes) == self.digest {
-            true => Ok(contents),
-            false => Err(ReadError::OtherDigest),
-        }
+        if digest_of(&contents.bytes) == self.digest { Ok(contents) } else { Err(ReadError::OtherDigest) }
     }
 }

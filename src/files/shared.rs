@@ -123,9 +123,10 @@ impl SharedFolder {
             Err(error) if is_absent(&error) => return self.check().map(|()| None),
             Err(error) => return Err(failed(error)),
         };
-        match file.metadata().map_err(failed)?.is_file() {
-            true => Ok(Some(file)),
-            false => Err(failed(io::Error::other("it is not a regular file"))),
+        if file.metadata().map_err(failed)?.is_file() {
+            Ok(Some(file))
+        } else {
+            Err(failed(io::Error::other("it is not a regular file")))
         }
     }
 

@@ -213,10 +213,9 @@ pub(crate) fn replace(
     check_replaceable(path, form)?;
     let beside = with_suffix(path, ".new");
     remove_left_over(&beside, form)?;
-    let written = write_beside(&beside, form, write).and_then(|()| match waits() {
-        true => fs::rename(&beside, path),
-        // The caller has acted as for any failed write. It must not take effect after that.
-        false => Err(io::ErrorKind::TimedOut.into()),
+    let written = write_beside(&beside, form, write).and_then(|()| {
+        // If the caller does not wait, it has acted as for any failed write. It must not take effect after that.
+        if waits() { fs::rename(&beside, path) } else { Err(io::ErrorKind::TimedOut.into()) }
     });
     if let Err(error) = written {
         // An incomplete file is of no use; the first error is the one to report.
@@ -242,10 +241,7 @@ fn write_beside(
 
 /// Fails unless there is no file, or one of ours.
 fn check_replaceable(path: &Path, form: &StateForm) -> io::Result<()> {
-    match is_free(path, form).map_err(io::Error::other)? {
-        true => Ok(()),
-        false => inspect(path, form).map_err(io::Error::other),
-    }
+    if is_free(path, form).map_err(io::Error::other)? { Ok(()) } else { inspect(path, form).map_err(io::Error::other) }
 }
 
 /// True if there is no file, or if its first bytes show that it is ours or empty.

@@ -69,10 +69,7 @@ impl TryFrom<String> for ContentDigest {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        match is_hex(&text, 64) {
-            true => Ok(ContentDigest(text)),
-            false => Err("not 64 hexadecimal digits"),
-        }
+        if is_hex(&text, 64) { Ok(ContentDigest(text)) } else { Err("not 64 hexadecimal digits") }
     }
 }
 
@@ -188,9 +185,10 @@ impl Bundle {
         if let Some((path, _)) = self.files.iter().find(|(_, file)| file.len > MAX_BUNDLE_FILE_LEN) {
             return Err(BundleFault::LongFile(path.clone()));
         }
-        match self.files.values().map(|file| file.len).sum::<u64>() > MAX_BUNDLE_FILES_LEN {
-            true => Err(BundleFault::TooLong),
-            false => Ok(self),
+        if self.files.values().map(|file| file.len).sum::<u64>() > MAX_BUNDLE_FILES_LEN {
+            Err(BundleFault::TooLong)
+        } else {
+            Ok(self)
         }
     }
 }

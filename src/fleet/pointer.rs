@@ -197,9 +197,10 @@ impl Rollout {
     pub(crate) fn open(bytes: &[u8], key: &FleetKey) -> Result<Self, DocumentFault> {
         let json = key.open(ROLLOUT_OBJECT, bytes)?;
         let rollout: Rollout = serde_json::from_slice(json).map_err(|_| DocumentFault::Unreadable)?;
-        match rollout.form == FORM && rollout.soak_ms <= MAX_SOAK_MS {
-            true => Ok(rollout),
-            false => Err(DocumentFault::Unreadable),
+        if rollout.form == FORM && rollout.soak_ms <= MAX_SOAK_MS {
+            Ok(rollout)
+        } else {
+            Err(DocumentFault::Unreadable)
         }
     }
 }

@@ -278,11 +278,9 @@ impl Survey {
         }
         if let Some((_, addresses, plan)) = best {
             let size = 1u128 << self.bits;
-            let share = match addresses == size {
-                true => WHOLE,
-                // A cell has at most 2^112 addresses.
-                false => ((addresses * u128::from(WHOLE) / size) as u8).clamp(1, WHOLE - 1),
-            };
+            // A cell has at most 2^112 addresses, so that the product fits.
+            let part = |addresses: u128| ((addresses * u128::from(WHOLE) / size) as u8).clamp(1, WHOLE - 1);
+            let share = if addresses == size { WHOLE } else { part(addresses) };
             self.push(plan, share, 1);
         }
     }

@@ -197,9 +197,10 @@ impl Signatory {
         }
         let Some(signed) = signatures.and_then(|signatures| signing.finish(&signatures)) else {
             let apex = zone.apex();
-            match snapshot.is_awaiting_signatures(id) {
-                true => error!("zone {apex} cannot be signed; queries with the DO bit get SERVFAIL until it is"),
-                false => error!("zone {apex} cannot be signed anew; its signatures are served until their expiration"),
+            if snapshot.is_awaiting_signatures(id) {
+                error!("zone {apex} cannot be signed; queries with the DO bit get SERVFAIL until it is")
+            } else {
+                error!("zone {apex} cannot be signed anew; its signatures are served until their expiration")
             }
             return None;
         };

@@ -88,9 +88,10 @@ fn check_folder(named: &InputFile) -> Option<Diagnostic> {
     // `.` names no folder in a log.
     let absolute = std::path::absolute(folder);
     let shown = absolute.as_deref().unwrap_or(folder).display();
-    let (verb, label, setting) = match is_socket {
-        true => ("made", "the server makes this socket", "RuntimeDirectory"),
-        false => ("kept", "the server writes this file", "StateDirectory"),
+    let (verb, label, setting) = if is_socket {
+        ("made", "the server makes this socket", "RuntimeDirectory")
+    } else {
+        ("kept", "the server writes this file", "StateDirectory")
     };
     let mut help =
         format!("make the folder, writable for the user that pharos runs as; it is `{setting}=` in a systemd unit");

@@ -108,10 +108,7 @@ impl SourceTask {
                 turn.since = None;
                 self.note(&tried);
                 // A retry by an operator must not lengthen the pause.
-                failures = match tried.outcome.is_bad() {
-                    true => failures + u32::from(ask.is_none()),
-                    false => 0,
-                };
+                failures = if tried.outcome.is_bad() { failures + u32::from(ask.is_none()) } else { 0 };
                 let every = if self.served_digest().is_some() { config.every } else { config.every.min(EAGER) };
                 due = self.due_after(match tried.peer_age {
                     Some(age) if !tried.outcome.is_bad() => schedule::after_peer(every, age),

@@ -173,12 +173,11 @@ fn is_name_component(component: &str) -> bool {
 }
 
 fn parse_reference(text: &str) -> Result<Reference<'_>, ErrorCode> {
-    match text.contains(':') {
-        true => parse_digest(text).map(Reference::Digest).ok_or(ErrorCode::DigestInvalid),
-        false if is_tag(text) => Ok(Reference::Tag(text)),
-        // No registry can have a manifest by that reference.
-        false => Err(ErrorCode::ManifestUnknown),
+    if text.contains(':') {
+        return parse_digest(text).map(Reference::Digest).ok_or(ErrorCode::DigestInvalid);
     }
+    // No registry can have a manifest by a reference that is not a tag.
+    if is_tag(text) { Ok(Reference::Tag(text)) } else { Err(ErrorCode::ManifestUnknown) }
 }
 
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`

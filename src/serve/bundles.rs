@@ -127,9 +127,10 @@ pub(super) fn remark(layer: &Layer) -> String {
 
 /// The outcome of a load, for the rollout.
 pub(super) fn outcome(outcome: &ReloadOutcome) -> BundleOutcome {
-    match outcome.is_accepted {
-        true => BundleOutcome::Accepted(outcome.generation),
-        false => BundleOutcome::Rejected(reason(&outcome.problems)),
+    if outcome.is_accepted {
+        BundleOutcome::Accepted(outcome.generation)
+    } else {
+        BundleOutcome::Rejected(reason(&outcome.problems))
     }
 }
 

@@ -82,11 +82,12 @@ impl FileWatch {
         if std::mem::replace(&mut self.is_stuck, is_stuck) == is_stuck {
             return;
         }
-        match is_stuck {
-            true => warn!(
+        if is_stuck {
+            warn!(
                 "a look at the files of the configuration hangs: check the disks; changes are not noticed until it ends"
-            ),
-            false => info!("the files of the configuration are looked at again"),
+            )
+        } else {
+            info!("the files of the configuration are looked at again")
         }
     }
 }

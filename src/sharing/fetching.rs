@@ -84,9 +84,12 @@ async fn fetch_object(
         StoreRead::Missing | StoreRead::Same => return Err(FetchFault::Missing(object.into())),
     };
     let (kept, object, digest) = (kept.clone(), object.to_string(), digest.clone());
-    on_disk(move || match ContentDigest::of(&bytes) == digest {
-        true => kept.put(&object, &bytes).map_err(FetchFault::Disk),
-        false => Err(FetchFault::Bad(object, BundleFault::OtherDigest)),
+    on_disk(move || {
+        if ContentDigest::of(&bytes) == digest {
+            kept.put(&object, &bytes).map_err(FetchFault::Disk)
+        } else {
+            Err(FetchFault::Bad(object, BundleFault::OtherDigest))
+        }
     })
     .await?
 }

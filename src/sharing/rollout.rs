@@ -152,9 +152,8 @@ impl RolloutTask {
             StoreRead::Same => return self.clear_fault(),
             StoreRead::Missing => return self.note_loss(),
         };
-        let opened = Rollout::open(&bytes, &self.key).and_then(|rollout| match rollout.serial < self.least_serial() {
-            true => Err(DocumentFault::Replayed),
-            false => Ok(rollout),
+        let opened = Rollout::open(&bytes, &self.key).and_then(|rollout| {
+            if rollout.serial < self.least_serial() { Err(DocumentFault::Replayed) } else { Ok(rollout) }
         });
         match opened {
             Ok(rollout) => {

@@ -100,10 +100,7 @@ impl SourceCopies {
             if self.sources.stored.borrow().contains(&copy.sha256) {
                 continue;
             }
-            let sent = match self.is_stored_by_peer(copy) {
-                true => Ok(()),
-                false => self.send(copy).await,
-            };
+            let sent = if self.is_stored_by_peer(copy) { Ok(()) } else { self.send(copy).await };
             match sent {
                 Ok(()) => {
                     self.sources.stored.send_modify(|stored| {

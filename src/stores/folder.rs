@@ -36,9 +36,10 @@ impl FolderEngine {
         let read = self.run(name, max_len, move |shared, _| shared.read(&of, max_len as u64)).await?;
         let Some(bytes) = read else { return Ok(StoreRead::Missing) };
         let version = StoreVersion::of(&files::digest_of(&bytes));
-        match known == Some(&version) {
-            true => Ok(StoreRead::Same),
-            false => Ok(StoreRead::Changed { bytes: bytes.into(), version }),
+        if known == Some(&version) {
+            Ok(StoreRead::Same)
+        } else {
+            Ok(StoreRead::Changed { bytes: bytes.into(), version })
         }
     }
 
@@ -68,9 +69,10 @@ impl FolderEngine {
         let write = move |shared: &SharedFolder, caller: &Waiter| {
             shared.write_if(&of, &content, expected.as_deref(), &|| caller.waits())
         };
-        Ok(match self.run(name, 0, write).await? {
-            true => StoreWrite::Done(StoreVersion::of(&files::digest_of(bytes))),
-            false => StoreWrite::Conflict,
+        Ok(if self.run(name, 0, write).await? {
+            StoreWrite::Done(StoreVersion::of(&files::digest_of(bytes)))
+        } else {
+            StoreWrite::Conflict
         })
     }
 

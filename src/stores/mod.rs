@@ -253,10 +253,7 @@ impl Store {
 
     fn check_len(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
         let max_len = self.max_object_len();
-        match bytes.len() > max_len {
-            true => Err(StoreError::TooLong { name: name.to_string(), max_len }),
-            false => Ok(()),
-        }
+        if bytes.len() > max_len { Err(StoreError::TooLong { name: name.to_string(), max_len }) } else { Ok(()) }
     }
 
     /// Ends a call by the deadline.

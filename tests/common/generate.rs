@@ -233,9 +233,8 @@ impl Zone {
         }
         questions.retain(|(name, _)| wire_len(name) <= 255);
         // Some are asked in another case.
-        let mixed = |(name, rtype): (String, u16)| match dice.once_in(5) {
-            true => (name.to_ascii_uppercase(), rtype),
-            false => (name, rtype),
+        let mixed = |(name, rtype): (String, u16)| {
+            if dice.once_in(5) { (name.to_ascii_uppercase(), rtype) } else { (name, rtype) }
         };
         questions.into_iter().map(mixed).collect()
     }

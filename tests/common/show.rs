@@ -199,10 +199,7 @@ fn quoted(string: &[u8]) -> String {
         }
     }
     // A long string is shown by its start and length.
-    match string.len() > 60 {
-        true => format!("{}…\" ({} octets)", &text[..24], string.len()),
-        false => text + "\"",
-    }
+    if string.len() > 60 { format!("{}…\" ({} octets)", &text[..24], string.len()) } else { text + "\"" }
 }
 
 fn opt(edns: &hickory_proto::op::Edns) -> String {

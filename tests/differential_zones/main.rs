@@ -167,9 +167,10 @@ impl Comparison<'_> {
     fn compare_hickory(&self, index: usize, ours: &Sections, theirs: &Sections, findings: &mut Findings) {
         let (mut our, mut their) = (without_apex_ns(ours), without_apex_ns(theirs));
         clear_additional_beside_answers(&mut our, &mut their);
-        match our == their {
-            true => findings.agreed_by_hickory += 1,
-            false => self.classify(index, hickory::NAME, ours, theirs, findings),
+        if our == their {
+            findings.agreed_by_hickory += 1
+        } else {
+            self.classify(index, hickory::NAME, ours, theirs, findings)
         }
     }
 

@@ -137,9 +137,10 @@ fn a_loss_of_the_overrides_in_force_is_no_removal() {
     fleet.expect(20);
     for is_damaged in [true, false] {
         fleet[0].kill();
-        match is_damaged {
-            true => damage(&fleet[0], "orders.json"),
-            false => fs::remove_file(fleet[0].path("orders.json")).unwrap(),
+        if is_damaged {
+            damage(&fleet[0], "orders.json")
+        } else {
+            fs::remove_file(fleet[0].path("orders.json")).unwrap()
         }
         fleet[0].start();
         assert_eq!(fleet[0].answer(), 20, "the shared state has it");

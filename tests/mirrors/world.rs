@@ -283,10 +283,8 @@ impl Authority {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 ledger.connections.fetch_add(1, Relaxed);
-                let (fault, acceptor) = match ledger.broken.load(Relaxed) {
-                    true => (fault, broken.clone()),
-                    false => (Fault::None, well.clone()),
-                };
+                let (fault, acceptor) =
+                    if ledger.broken.load(Relaxed) { (fault, broken.clone()) } else { (Fault::None, well.clone()) };
                 connections.spawn(serve(stream, acceptor, fault, ledger.clone()));
             }
         });

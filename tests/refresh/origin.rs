@@ -92,9 +92,10 @@ pub(crate) fn conditional(body: &str, name: &'static str, value: &'static str) -
     let whole = response("200 OK", &format!("{name}: {value}\r\n"), body.as_bytes());
     Box::new(move |header, stream| {
         let line = format!("{condition}: {}", value.to_ascii_lowercase());
-        match header.to_ascii_lowercase().contains(&line) {
-            true => stream.write_all(&response("304 Not Modified", "", b"")),
-            false => stream.write_all(&whole),
+        if header.to_ascii_lowercase().contains(&line) {
+            stream.write_all(&response("304 Not Modified", "", b""))
+        } else {
+            stream.write_all(&whole)
         }
     })
 }

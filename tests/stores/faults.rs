@@ -36,9 +36,10 @@ async fn a_silent_server_is_waited_for_until_the_deadline() {
         ];
         assert!(begun.elapsed() >= SHORT * 5, "{store}: {:?}", begun.elapsed());
         let host = Some(server.address.to_string());
-        let expected = match store.to_string().starts_with("etcd") {
-            true => StoreError::NoQuorum { after: SHORT },
-            false => StoreError::Deadline { after: SHORT, host },
+        let expected = if store.to_string().starts_with("etcd") {
+            StoreError::NoQuorum { after: SHORT }
+        } else {
+            StoreError::Deadline { after: SHORT, host }
         };
         assert!(errors.iter().all(|error| *error == expected), "{store}: {errors:?}");
         assert!(expected.to_string().contains("within 0.3 s"), "{expected}");

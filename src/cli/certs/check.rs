@@ -82,31 +82,28 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
         }
     }
     let serves = !problems.iter().any(Diagnostic::is_error);
-    let text = match args.json {
-        true => {
-            let facts = facts.map(|(facts, length)| {
-                let mut facts = facts_json(&facts);
-                facts["chain_length"] = length.into();
-                facts
-            });
-            let summary = json!({"name": name, "serves": serves, "certificate": facts, "private_authority": private});
-            let summary = json!({ "summary": summary });
-            format!("{}{summary}\n", report_json(&problems))
+    let text = if args.json {
+        let facts = facts.map(|(facts, length)| {
+            let mut facts = facts_json(&facts);
+            facts["chain_length"] = length.into();
+            facts
+        });
+        let summary = json!({"name": name, "serves": serves, "certificate": facts, "private_authority": private});
+        let summary = json!({ "summary": summary });
+        format!("{}{summary}\n", report_json(&problems))
+    } else {
+        let layout = Layout::of_stdout();
+        let mut text = report(&problems, layout);
+        if let Some((facts, length)) = facts {
+            text.push_str(if problems.is_empty() { "" } else { "\n" });
+            text.push_str(&facts_text(&facts, length, now, layout));
         }
-        false => {
-            let layout = Layout::of_stdout();
-            let mut text = report(&problems, layout);
-            if let Some((facts, length)) = facts {
-                text.push_str(if problems.is_empty() { "" } else { "\n" });
-                text.push_str(&facts_text(&facts, length, now, layout));
-            }
-            if let Some(authority) = &private {
-                let words = format!("{authority}, beside the file: clients need it among their roots");
-                text += &layout.sentence("root    ", 8, &words);
-            }
-            let word = if serves { "serves" } else { "does not serve" };
-            text + &layout.sentence("", 2, &format!("`{}` {word} for `{name}`", args.chain.display()))
+        if let Some(authority) = &private {
+            let words = format!("{authority}, beside the file: clients need it among their roots");
+            text += &layout.sentence("root    ", 8, &words);
         }
+        let word = if serves { "serves" } else { "does not serve" };
+        text + &layout.sentence("", 2, &format!("`{}` {word} for `{name}`", args.chain.display()))
     };
     Ok(put(&text, if serves { OK } else { BAD_CONFIG }))
 }

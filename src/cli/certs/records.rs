@@ -26,9 +26,10 @@ pub(super) struct Args {
 
 fn parse_issuer(text: &str) -> Result<String, String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
-    match caa::is_issuer(&name) {
-        true => Ok(name),
-        false => Err("not a domain; the authority documents it, such as `letsencrypt.org`".to_string()),
+    if caa::is_issuer(&name) {
+        Ok(name)
+    } else {
+        Err("not a domain; the authority documents it, such as `letsencrypt.org`".to_string())
     }
 }
 
@@ -49,10 +50,8 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
             "write `acme = [{ key = \"…\", account = \"https://…\" }]`, with the URL that the mirror's client shows";
         return Err(Diagnostic::error("no-account", what).help(help).into());
     }
-    let authorities = match args.authorities.is_empty() {
-        false => args.authorities.clone(),
-        true => served_issuers(&config, credentials)?,
-    };
+    let authorities =
+        if args.authorities.is_empty() { served_issuers(&config, credentials)? } else { args.authorities.clone() };
     if authorities.is_empty() {
         let help =
             "name one: `pharos certs records --ca letsencrypt.org`, with the domain that the authority documents";

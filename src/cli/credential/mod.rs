@@ -61,9 +61,10 @@ fn list(config: &ConfigLocation, args: &ListArgs) -> Result<String, CommandFailu
     }
     let row = |credential: &CredentialConfig| {
         let account = credential.account.as_ref().map_or("no account", |account| &account.value);
-        let allow = match credential.allow.is_empty() {
-            true => "from any address".to_string(),
-            false => format!("from {}", joined(&credential.allow)),
+        let allow = if credential.allow.is_empty() {
+            "from any address".to_string()
+        } else {
+            format!("from {}", joined(&credential.allow))
         };
         let names = joined(credential.names.iter().map(|certificate| &certificate.name));
         vec![credential.mirror.to_string(), credential.name.to_string(), allow, account.to_string(), names]

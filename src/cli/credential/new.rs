@@ -66,9 +66,10 @@ fn parse_name(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     let parsed = NameBuf::parse(&name).map_err(|error| error.to_string())?;
-    match name.bytes().all(is_plain) && !name.starts_with(['-', '.']) && parsed.as_name().len() <= MAX_KEY_NAME_LEN {
-        true => Ok(name),
-        false => Err(format!("use letters, digits, `-`, `_` and `.`, {MAX_KEY_NAME_LEN} bytes at most")),
+    if name.bytes().all(is_plain) && !name.starts_with(['-', '.']) && parsed.as_name().len() <= MAX_KEY_NAME_LEN {
+        Ok(name)
+    } else {
+        Err(format!("use letters, digits, `-`, `_` and `.`, {MAX_KEY_NAME_LEN} bytes at most"))
     }
 }
 
@@ -87,9 +88,10 @@ fn parse_server(text: &str) -> Result<(String, Option<u16>), String> {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    match host.split('.').all(is_label) && NameBuf::parse(host).is_ok() {
-        true => Ok((host.to_string(), port)),
-        false => Err("write an address or a host name, with or without a port: `192.0.2.53:53`".to_string()),
+    if host.split('.').all(is_label) && NameBuf::parse(host).is_ok() {
+        Ok((host.to_string(), port))
+    } else {
+        Err("write an address or a host name, with or without a port: `192.0.2.53:53`".to_string())
     }
 }
 
@@ -133,19 +135,20 @@ fn part(title: impl fmt::Display, text: impl fmt::Display) -> String {
 /// The kind of credential. A listener without a certificate has loopback addresses alone; all other users have TLS.
 fn kind(config: &Config, args: &Args) -> CredentialKind {
     let is_plain = |acme: &config::AcmeConfig| !acme.listen.is_empty() && acme.tls.is_none();
-    match args.user {
-        false => CredentialKind::Key,
-        true if config.acme.as_ref().is_some_and(is_plain) => CredentialKind::User,
-        true => CredentialKind::UserOverTls,
+    match &config.acme {
+        _ if !args.user => CredentialKind::Key,
+        Some(acme) if is_plain(acme) => CredentialKind::User,
+        _ => CredentialKind::UserOverTls,
     }
 }
 
 /// The name of the key or user: as wanted, or the first one that is free.
 fn name(config: &Config, args: &Args, zone: &NameBuf) -> Result<String, CommandFailure> {
     let what = if args.user { "user" } else { "key" };
-    let is_taken = |name: &str| match args.user {
-        true => credentials(config).any(|known| known.name.strip_prefix(USER_PREFIX) == Some(name)),
-        false => {
+    let is_taken = |name: &str| {
+        if args.user {
+            credentials(config).any(|known| known.name.strip_prefix(USER_PREFIX) == Some(name))
+        } else {
             let name = NameBuf::parse(name);
             config.keys.iter().any(|key| name.as_ref().is_ok_and(|name| *name == key.name))
         }
@@ -295,9 +298,10 @@ fn parts_of_user(config: &Config, mirror: &str, credential: &NewCredential) -> V
 fn entry(config: &Config, mirror: &str, entry: &str) -> String {
     let is_first = credentials(config).all(|known| *known.mirror != *mirror);
     // The name of a mirror with credentials is a label, which TOML takes without quotes.
-    match is_first {
-        true => part(format!("pharos.toml, under [mirrors.{mirror}]"), format!("acme = [{entry}]\n")),
-        false => part(format!("pharos.toml, in `acme` of [mirrors.{mirror}]"), format!("{entry},\n")),
+    if is_first {
+        part(format!("pharos.toml, under [mirrors.{mirror}]"), format!("acme = [{entry}]\n"))
+    } else {
+        part(format!("pharos.toml, in `acme` of [mirrors.{mirror}]"), format!("{entry},\n"))
     }
 }
 

@@ -140,9 +140,10 @@ fn compared(layout: &Layout, zone: Name<'_>, points: &[EntryPoint], answers: &[P
 /// The differences between the parent's DS records and the keys, each with its remedy.
 fn findings(zone: Name<'_>, points: &[EntryPoint], records: &[Vec<u8>]) -> Vec<String> {
     let mut found = Vec::new();
-    let remedy = match points.iter().any(|point| point.is_wanted) {
-        true => "have the parent remove it, when another DS record is there",
-        false => "have the parent remove it",
+    let remedy = if points.iter().any(|point| point.is_wanted) {
+        "have the parent remove it, when another DS record is there"
+    } else {
+        "have the parent remove it"
     };
     for point in points.iter().filter(|point| point.is_wanted) {
         let tag = key_tag(&point.dnskey);

@@ -42,19 +42,16 @@ where
         if self.priority {
             write!(line, "<{}>", priority(*metadata.level()))?;
         }
-        match self.json {
-            true => {
-                let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-                writeln!(line, "{}", object(&time, metadata.level().as_str(), metadata.target(), fields))
+        if self.json {
+            let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+            writeln!(line, "{}", object(&time, metadata.level().as_str(), metadata.target(), fields))
+        } else {
+            let mut text = shown(&fields.message).into_owned();
+            for (name, value) in &fields.others {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+                let _ = write!(text, " {name}={}", shown(&value));
             }
-            false => {
-                let mut text = shown(&fields.message).into_owned();
-                for (name, value) in &fields.others {
-                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-                    let _ = write!(text, " {name}={}", shown(&value));
-                }
-                writeln!(line, "{text}")
-            }
+            writeln!(line, "{text}")
         }
     }
 }

@@ -73,12 +73,11 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> CommandResult {
 
 /// The reason why standard output cannot show a screen. `None` if it can.
 fn unfit() -> Option<&'static str> {
-    let term = std::env::var("TERM").unwrap_or_default();
-    match io::stdout().is_terminal() {
-        false => Some("standard output is not a terminal"),
-        true if matches!(&*term, "" | "dumb") => Some("the terminal cannot move its cursor, as `TERM` says"),
-        true => None,
+    if !io::stdout().is_terminal() {
+        return Some("standard output is not a terminal");
     }
+    let term = std::env::var("TERM").unwrap_or_default();
+    matches!(&*term, "" | "dumb").then_some("the terminal cannot move its cursor, as `TERM` says")
 }
 
 fn question() -> ControlQuestion {
@@ -139,8 +138,9 @@ async fn ask(socket: &Path) -> Result<TopView, String> {
     let asked = client::ask_later(socket, question(), ANSWER_TIMEOUT).await;
     let (status, body) = asked.map_err(|error| error.to_string())?;
     let odd = |_| "the server's answer cannot be understood".to_string();
-    match status.is_success() {
-        true => serde_json::from_slice(&body).map_err(odd),
-        false => Err(serde_json::from_slice::<RefusalView>(&body).map_err(odd)?.error),
+    if status.is_success() {
+        serde_json::from_slice(&body).map_err(odd)
+    } else {
+        Err(serde_json::from_slice::<RefusalView>(&body).map_err(odd)?.error)
     }
 }

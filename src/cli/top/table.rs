@@ -65,10 +65,10 @@ fn mirrors(report: &TopReport, layout: Layout) -> String {
 
 /// The colour of the state of a mirror.
 pub(super) fn colour(load: &MirrorLoad) -> Colour {
-    match load.is_troubled() {
-        false => Colour::Good,
-        true if load.up => Colour::Doubtful,
-        true => Colour::Bad,
+    match (load.is_troubled(), load.up) {
+        (false, _) => Colour::Good,
+        (true, true) => Colour::Doubtful,
+        (true, false) => Colour::Bad,
     }
 }
 

@@ -120,9 +120,10 @@ pub(in crate::config) fn fetch_url(text: &str) -> Result<Arc<str>, Fault> {
     }
     let fetched: Arc<str> =
         format!("{scheme}://{authority}{}{rest}", if rest.starts_with('/') { "" } else { "/" }).into();
-    match scheme == "https" || is_local_url(&fetched) {
-        true => Ok(fetched),
-        false => Err(bad("is not https", "write `https://…`: content that was changed on its way would move clients")),
+    if scheme == "https" || is_local_url(&fetched) {
+        Ok(fetched)
+    } else {
+        Err(bad("is not https", "write `https://…`: content that was changed on its way would move clients"))
     }
 }
 
@@ -133,9 +134,10 @@ pub(in crate::config) fn proxy(text: &str) -> Result<Arc<str>, Fault> {
         Fault::new("bad-url", format!("`{text}` {why}"), "not a proxy", help)
     };
     let Url { scheme, authority, rest } = url(text)?;
-    match scheme == "http" && matches!(rest, "" | "/") {
-        true => Ok(format!("http://{authority}").into()),
-        false => Err(bad("is not the URL of a proxy")),
+    if scheme == "http" && matches!(rest, "" | "/") {
+        Ok(format!("http://{authority}").into())
+    } else {
+        Err(bad("is not the URL of a proxy"))
     }
 }
 

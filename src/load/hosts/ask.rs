@@ -43,24 +43,21 @@ pub struct HostAsker {
 impl HostAsker {
     /// Reads the resolvers of this system if the config names none. The error is the reason why there is no resolver.
     pub(crate) fn new(meant: &Resolver) -> Result<Self, String> {
-        let (config, hosts) = match meant.servers.is_empty() {
-            true => {
-                // The file may be on a file system that hangs.
-                let file = Path::new("/etc/resolv.conf");
-                let read = files::within(file, SYSTEM_DEADLINE, |_| system_conf::read_system_conf());
-                let read = read.map_err(|error| format!("{}: {error}", file.display()))?;
-                let (config, _) = read.map_err(|error| error.to_string())?;
-                // The same addresses as for this system's own programs: the administrator may have written hosts into a file.
-                (ResolverConfig::from_name_servers(config.name_servers().to_vec()), ResolveHosts::Always)
-            }
-            false => {
-                let servers = meant.servers.iter().map(|server| {
-                    let mut named = NameServerConfig::udp_and_tcp(server.ip());
-                    named.connections.iter_mut().for_each(|connection| connection.port = server.port());
-                    named
-                });
-                (ResolverConfig::from_name_servers(servers.collect()), ResolveHosts::Never)
-            }
+        let (config, hosts) = if meant.servers.is_empty() {
+            // The file may be on a file system that hangs.
+            let file = Path::new("/etc/resolv.conf");
+            let read = files::within(file, SYSTEM_DEADLINE, |_| system_conf::read_system_conf());
+            let read = read.map_err(|error| format!("{}: {error}", file.display()))?;
+            let (config, _) = read.map_err(|error| error.to_string())?;
+            // The same addresses as for this system's own programs: the administrator may have written hosts into a file.
+            (ResolverConfig::from_name_servers(config.name_servers().to_vec()), ResolveHosts::Always)
+        } else {
+            let servers = meant.servers.iter().map(|server| {
+                let mut named = NameServerConfig::udp_and_tcp(server.ip());
+                named.connections.iter_mut().for_each(|connection| connection.port = server.port());
+                named
+            });
+            (ResolverConfig::from_name_servers(servers.collect()), ResolveHosts::Never)
         };
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options: &mut ResolverOpts = builder.options_mut();

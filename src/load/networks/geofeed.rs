@@ -42,10 +42,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     gather.leave_out(entries);
     gather.warn(unknown_countries.warning(text, "unknown-country", "country", "an ISO 3166-1 code like `GB`"));
     gather.warn(unknown_regions.warning(text, "unknown-region", "region", "an ISO 3166-2 code like `US-CA`"));
-    match gather.has_prefixes() {
-        true => Ok(()),
-        false => Err(vec![no_prefixes(gather.network).help(DOWNLOAD_AGAIN)]),
-    }
+    if gather.has_prefixes() { Ok(()) } else { Err(vec![no_prefixes(gather.network).help(DOWNLOAD_AGAIN)]) }
 }
 
 /// Reads prefix, country and region of a line. `None` if one of the first two cannot be read; its error is then noted.

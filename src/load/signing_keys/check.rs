@@ -91,9 +91,10 @@ fn check_entry_points(keys: &[Keyed<'_>], problems: &mut Vec<Diagnostic>) {
     let is_last = of(&|key| key.state != KeyState::Retired) == 0;
     let is_asked_alone = key.has_ds && of(&|key| key.has_ds && key.state != KeyState::Retired) == 0;
     if is_last || is_asked_alone {
-        let message = match is_last {
-            true => format!("key {} is retired, and no other key can have a DS record", key.tag()),
-            false => format!("key {} is retired, and the parent is asked for a DS record of no other key", key.tag()),
+        let message = if is_last {
+            format!("key {} is retired, and no other key can have a DS record", key.tag())
+        } else {
+            format!("key {} is retired, and the parent is asked for a DS record of no other key", key.tag())
         };
         problems.push(
             Diagnostic::warning("retired-entry-point", message)

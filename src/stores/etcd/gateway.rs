@@ -253,9 +253,10 @@ impl Gateway {
 fn refusal(member: &str, status: StatusCode, body: &[u8]) -> Failed {
     let Ok(answer) = serde_json::from_slice::<ErrorResponse>(body) else {
         let why = format!("{member} answered {status}");
-        return match status.is_server_error() {
-            true => Failed::Member(StoreError::Failing(why)),
-            false => Failed::Refused(StoreError::Strange(why)),
+        return if status.is_server_error() {
+            Failed::Member(StoreError::Failing(why))
+        } else {
+            Failed::Refused(StoreError::Strange(why))
         };
     };
     let words = if answer.message.is_empty() { &answer.error } else { &answer.message };

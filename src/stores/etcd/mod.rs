@@ -129,9 +129,10 @@ impl EtcdEngine {
         });
         let request = json!({ "compare": [is_expected], "success": [{ "request_put": put_request(&key, bytes) }] });
         let response: WriteResponse = self.gateway.call("/v3/kv/txn", &request, Repeat::Unsent, FRAME_LEN).await?;
-        Ok(match response.succeeded {
-            true => StoreWrite::Done(version_of(response.header.revision)),
-            false => StoreWrite::Conflict,
+        Ok(if response.succeeded {
+            StoreWrite::Done(version_of(response.header.revision))
+        } else {
+            StoreWrite::Conflict
         })
     }
 

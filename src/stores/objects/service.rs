@@ -132,9 +132,10 @@ impl CloudService {
         if head.status.is_success() && is_list(&uri) {
             let text = collect(body, MAX_REPLY).await.map_err(|error| unsent(&host, error))?;
             let has = |element: &[u8]| text.windows(element.len()).any(|part| part == element);
-            return match has(b"<ListBucketResult") || has(b"<EnumerationResults") {
-                true => Ok(HttpResponse::from_parts(head, HttpResponseBody::from(text))),
-                false => Err(HttpError::new(HttpErrorKind::Unknown, CloudFault::NoList(host))),
+            return if has(b"<ListBucketResult") || has(b"<EnumerationResults") {
+                Ok(HttpResponse::from_parts(head, HttpResponseBody::from(text)))
+            } else {
+                Err(HttpError::new(HttpErrorKind::Unknown, CloudFault::NoList(host)))
             };
         }
         if is_usable(head.status, &uri) {
