@@ -10,13 +10,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::key::{DocumentFault, FleetKey};
-use super::overrides::{OverrideAction, SharedOverride};
+use super::overrides::OverrideForm;
 use super::rollout::RolloutReport;
 use super::sources::SourceReports;
-use super::{HybridTime, ProbedAddresses, SharedOverrides, TroubledAddress, is_server_name};
+use super::{ProbedAddresses, SharedOverrides, TroubledAddress, is_server_name};
 use crate::base::words::Worded as _;
-use crate::inspect::view::OverrideView;
-use crate::mirror::{Health, Operator, Reason, Verdict};
+use crate::mirror::{Health, Verdict};
 
 /// The version of the format.
 const FORM: u32 = 1;
@@ -153,31 +152,6 @@ struct TroubledForm {
     verdict: Option<String>,
 }
 
-/// [`SharedOverride`] as JSON.
-#[derive(Deserialize, Serialize)]
-struct OverrideForm {
-    at: TimeForm,
-    /// The override; null if it was removed.
-    set: Option<OverrideView>,
-    /// The operator that removed it; null if it is set.
-    removed: Option<RemovalForm>,
-}
-
-/// [`HybridTime`] as JSON.
-#[derive(Deserialize, Serialize)]
-struct TimeForm {
-    ms: u64,
-    count: u32,
-    server: String,
-}
-
-/// The removal of an override as JSON.
-#[derive(Deserialize, Serialize)]
-struct RemovalForm {
-    who: String,
-    reason: Option<String>,
-}
-
 impl DocumentForm {
     fn of(document: &ServerDocument) -> Self {
         let ServerDocument { server, boot, seq, served, probed, overrides, rollout, sources } = document;
@@ -244,44 +218,17 @@ impl TroubledForm {
     }
 }
 
-impl OverrideForm {
-    fn of(SharedOverride { at, action }: &SharedOverride) -> Self {
-        let (set, removed) = match action {
-            OverrideAction::Set(order) => (Some(OverrideView::of(order)), None),
-            OverrideAction::Removed { who, reason } => {
-                let reason = reason.as_ref().map(ToString::to_string);
-                (None, Some(RemovalForm { who: who.name.to_string(), reason }))
-            }
-        };
-        let at = TimeForm { ms: at.ms, count: at.count, server: at.server.to_string() };
-        OverrideForm { at, set, removed }
-    }
-
-    fn change(self) -> Option<SharedOverride> {
-        let action = match (self.set, self.removed) {
-            (Some(order), None) => OverrideAction::Set(order.order()?),
-            (None, Some(RemovalForm { who, reason })) => {
-                let reason = reason.map(|text| Reason::parse(&text)).transpose().ok()?;
-                OverrideAction::Removed { who: Operator::from(who.as_str()), reason }
-            }
-            _ => return None,
-        };
-        let TimeForm { ms, count, server } = self.at;
-        Some(SharedOverride { at: HybridTime { ms, count, server: server.into() }, action })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::fleet::overrides::MAX_SHARED;
+    use crate::fleet::overrides::{MAX_SHARED, OverrideAction};
     use crate::fleet::sources::MAX_SOURCES;
     use crate::fleet::{
         ContentDigest, MAX_DOCUMENT_LEN, MAX_REJECTION_LEN, RejectedBundle, ServedBundle, ServiceHealth, SharedCopy,
         SourceKey, SourceReport,
     };
-    use crate::mirror::{Forced, Override};
+    use crate::mirror::{Forced, Operator, Override, Reason};
 
     fn key(digit: &str) -> FleetKey {
         FleetKey::parse(&digit.repeat(64)).unwrap()

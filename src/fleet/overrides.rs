@@ -5,11 +5,13 @@
 //! knows, so that an override outlives the server that took it.
 //!
 //! **Invariants**: [`SharedOverrides::merge`] is commutative, associative and idempotent; a mirror has at most one change.
-//! **Not here**: the effect of overrides, their kinds and reasons ([`crate::mirror`]); the document ([`super::document`]).
+//! **Not here**: the effect of overrides, their kinds and reasons ([`crate::mirror`]); the rest of the document ([`super::document`]).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::HybridTime;
 use crate::base::time::UnixTime;
@@ -56,11 +58,9 @@ impl SharedOverride {
         self.at.cmp(&other.at).then_with(|| self.text().cmp(&other.text()))
     }
 
+    /// The change as JSON: what servers send, so that servers of several versions have the same text.
     fn text(&self) -> String {
-        match &self.action {
-            OverrideAction::Set(order) => format!("set {:?}", OverrideView::of(order)),
-            OverrideAction::Removed { who, reason } => format!("removed {who:?} {reason:?}"),
-        }
+        serde_json::to_string(&OverrideForm::of(self)).expect("a form of strings and numbers is JSON")
     }
 
     /// The override in force; `None` if it was removed or has ended.
@@ -79,6 +79,60 @@ impl SharedOverride {
             OverrideAction::Removed { .. } => 0,
         };
         Some(over.max(self.at.ms).saturating_add(KEPT_MS))
+    }
+}
+
+/// [`SharedOverride`] as JSON.
+#[derive(Deserialize, Serialize)]
+pub(super) struct OverrideForm {
+    at: TimeForm,
+    /// The override; null if it was removed.
+    pub(super) set: Option<OverrideView>,
+    /// The operator that removed it; null if it is set.
+    removed: Option<RemovalForm>,
+}
+
+/// [`HybridTime`] as JSON.
+#[derive(Deserialize, Serialize)]
+struct TimeForm {
+    ms: u64,
+    count: u32,
+    server: String,
+}
+
+/// The removal of an override as JSON.
+#[derive(Deserialize, Serialize)]
+struct RemovalForm {
+    who: String,
+    reason: Option<String>,
+}
+
+impl OverrideForm {
+    /// The form of a change.
+    pub(super) fn of(SharedOverride { at, action }: &SharedOverride) -> Self {
+        let (set, removed) = match action {
+            OverrideAction::Set(order) => (Some(OverrideView::of(order)), None),
+            OverrideAction::Removed { who, reason } => {
+                let reason = reason.as_ref().map(ToString::to_string);
+                (None, Some(RemovalForm { who: who.name.to_string(), reason }))
+            }
+        };
+        let at = TimeForm { ms: at.ms, count: at.count, server: at.server.to_string() };
+        OverrideForm { at, set, removed }
+    }
+
+    /// The change; `None` if the form is none that this version writes.
+    pub(super) fn change(self) -> Option<SharedOverride> {
+        let action = match (self.set, self.removed) {
+            (Some(order), None) => OverrideAction::Set(order.order()?),
+            (None, Some(RemovalForm { who, reason })) => {
+                let reason = reason.map(|text| Reason::parse(&text)).transpose().ok()?;
+                OverrideAction::Removed { who: Operator::from(who.as_str()), reason }
+            }
+            _ => return None,
+        };
+        let TimeForm { ms, count, server } = self.at;
+        Some(SharedOverride { at: HybridTime { ms, count, server: server.into() }, action })
     }
 }
 
