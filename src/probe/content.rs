@@ -96,8 +96,7 @@ impl ContentCheck<'_> {
             let location = header(&redirect, LOCATION).unwrap_or_default();
             let Some(target) = self.place.redirects.target(location) else {
                 // The storage leads back to canonical or to mirrors.
-                check_status(self.place, &redirect, CanaryMethod::Get)?;
-                return Ok(());
+                return check_status(self.place, &redirect, CanaryMethod::Get);
             };
             let target = target.map_err(wrong)?;
             let Some(follower) = self.follower else { return Err(wrong(RedirectFault::NoAddress)) };

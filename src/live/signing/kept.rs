@@ -65,7 +65,7 @@ impl KeptSignatures {
         }));
     }
 
-    /// Drops signatures that have expired, or that were used last before `since`.
+    /// Drops signatures that have expired, and those that none of the last `rounds` before `round` has used.
     pub(super) fn drop_unused(&mut self, now: UnixTime, round: u32, rounds: u32) {
         self.0.retain(|_, signature| {
             let age = round.wrapping_sub(signature.used.load(Ordering::Relaxed));
