@@ -60,8 +60,10 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
         RdataField::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
         RdataField::V4 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
         RdataField::V6 => out.extend_from_slice(&tokens.bare()?.v6()?.octets()),
-        RdataField::Salt if tokens.take(b"-") => out.push(0),
-        RdataField::Salt => counted(tokens.bare()?, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        RdataField::Salt => match tokens.bare()? {
+            RdataWord { bytes: b"-", .. } => out.push(0),
+            word => counted(word, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        },
         RdataField::Hash => counted(tokens.bare()?, &BASE32_DNSSEC, "not base32hex", out)?,
         RdataField::OptionalText if tokens.are_over() => {}
         RdataField::Text | RdataField::OptionalText => text(tokens.next()?, out)?,
@@ -131,7 +133,7 @@ fn text(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
 
 /// Bytes in an encoding, with their number before them.
 fn counted(word: RdataWord<'_>, encoding: &Encoding, reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {
-    push_counted(word, &encoding.decode(word.bytes).map_err(|_| word.bad(reason))?, reason, out)
+    push_counted(word, &encoding.decode(word.bytes).map_err(|_| word.bad(reason))?, "longer than 255 bytes", out)
 }
 
 fn push_counted(word: RdataWord<'_>, bytes: &[u8], reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {

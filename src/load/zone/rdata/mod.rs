@@ -52,7 +52,6 @@ pub(super) fn scan(
     match rdata::fields(rtype) {
         _ if tokens.take(b"\\#") => fields::generic(tokens, rdata)?,
         Some(fields) => fields::scan(fields, tokens, rdata)?,
-        None if tokens.are_over() => return Err(RdataError::TooShort),
         None => return Err(RdataError::NoTextForm),
     }
     if rdata::is_valid(rtype, rdata) { Ok(()) } else { Err(RdataError::NotOfType) }

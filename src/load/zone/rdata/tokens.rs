@@ -9,6 +9,7 @@ use data_encoding::Encoding;
 
 use super::RdataError;
 use crate::base::name::{Name, NameBuf};
+use crate::base::rdata;
 use crate::base::rr::Rtype;
 use crate::load::zone::names;
 use crate::load::zone::split::ZoneToken;
@@ -37,8 +38,9 @@ pub(super) struct RdataWord<'t> {
 impl<'t> Tokens<'t> {
     /// The tokens of `text` that are data of a type, names in which are relative to `origin`.
     pub(super) fn new(text: &'t [u8], rtype: Rtype, tokens: &'t [ZoneToken], origin: Name<'t>) -> Self {
-        // Common types, in whose data NSD reads numbers and addresses in quotes.
-        let are_quotes_taken = matches!(rtype.0, 1..=9 | 12 | 14 | 15 | 17 | 28 | 33 | 35 | 39 | 47 | 50 | 51 | 63);
+        // Common types, in whose data NSD reads numbers and addresses in quotes, and those that have only the generic form.
+        let is_common = matches!(rtype.0, 1..=9 | 12 | 14 | 15 | 17 | 28 | 33 | 35 | 39 | 47 | 50 | 51 | 63);
+        let are_quotes_taken = is_common || rdata::fields(rtype).is_none();
         Tokens { text, tokens, at: 0, origin, are_quotes_taken }
     }
 
