@@ -536,20 +536,20 @@ async fn the_server_leaves_a_mirror_whose_http_2_alone_is_wrong_and_says_so() {
     let folder = folder(&authority);
     let (near, far, port) = (address(101), address(102), free_port(address(101)));
     let digest = "location ~ \"/(?<digest>sha256:[0-9a-f]{64})$\"";
-    let site = |switch: &str| {
-        format!(
-            "server {{ listen {near}:{port} ssl http2; {digest} {{ {switch} try_files /$digest =404; }} }}\n\
-             server {{ listen {far}:{port} ssl http2; {digest} {{ try_files /$digest =404; }} }}\n"
-        )
-    };
-    let broken = site("if ($server_protocol = HTTP/2.0) { return 503; }");
-    let Some(nginx) = start_nginx(folder.path(), &site(""), SocketAddr::new(near, port)) else { return };
+    // Broken by a file, because a probe while nginx starts anew would find both protocols unreachable.
+    let broken = folder.path().join("broken");
+    let switch = format!("if (-f {}/$server_protocol) {{ return 503; }}", broken.display());
+    let site = format!(
+        "server {{ listen {near}:{port} ssl http2; {digest} {{ {switch} try_files /$digest =404; }} }}\n\
+         server {{ listen {far}:{port} ssl http2; {digest} {{ try_files /$digest =404; }} }}\n"
+    );
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(near, port)) else { return };
     let rest = "[control]\nsocket = \"control.sock\"\nstate = \"overrides.json\"\n[horizons.h]\ndefault = [\"near\", \"far\"]\n";
     let mirrors: [(&str, &[IpAddr]); 2] = [("near", &[near]), ("far", &[far])];
     let world = World::start_with(&authority, port, QUICK, &mirrors, &[("@", "h")], rest);
     world.expect(Rtype::A, &[near]);
-    drop(nginx);
-    let Some(_nginx) = start_nginx(folder.path(), &broken, SocketAddr::new(near, port)) else { return };
+    fs::create_dir_all(broken.join("HTTP")).unwrap();
+    fs::write(broken.join("HTTP/2.0"), "").unwrap();
     world
         .server
         .wait_for(&format!("mirror near at {near} is down over HTTP/2, overloaded: answers 503 for the canary"));
