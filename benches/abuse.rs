@@ -51,7 +51,7 @@ const WORKLOADS: [(&str, Limiting); 25] = [
     ("update-forged", Limiting::Spoofed),
 ];
 
-/// Whether there is a rate limit, and where the queries come from.
+/// The rate limit, and the origin of the queries.
 #[derive(Clone, Copy, PartialEq)]
 enum Limiting {
     Off,

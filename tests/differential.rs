@@ -40,7 +40,7 @@ const FEW_TYPES: [u16; 7] = [1, 2, 5, 6, 16, 39, 43];
 /// A case in which another server rightly differs.
 struct Difference {
     server: &'static str,
-    /// Whether a difference is this one, given the name, the type, our reply and theirs.
+    /// Returns whether a difference is this one, given the name, the type, our reply and theirs.
     is_it: fn(&str, u16, &Seen, &Seen) -> bool,
     reason: &'static str,
 }

@@ -189,7 +189,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether this machine lets a process have mounts of its own.
+/// Returns whether this machine lets a process have mounts of its own.
 fn has_mounts(programs: &[(&str, &str)]) -> bool {
     let all = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("mount", "mount")];
     if !all.iter().chain(programs).all(|(program, package)| needs::program(program, package).is_some()) {

@@ -459,7 +459,7 @@ fn head(path: &str) -> String {
     path.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
-/// Whether the text at `at` is the start of a path, not a part of another word.
+/// Returns whether the text at `at` is the start of a path, not a part of another word.
 fn is_path(line: &str, at: usize, len: usize) -> bool {
     let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let bytes = line.as_bytes();

@@ -331,7 +331,7 @@ fn replies_with_a_wrong_id_write_no_line() {
     assert!(said.len() < 20, "{said:#?}");
 }
 
-/// Whether this machine lets a process have a network of its own.
+/// Returns whether this machine lets a process have a network of its own.
 fn has_namespaces() -> bool {
     let made = has("unshare")
         && has("nsenter")

@@ -80,7 +80,7 @@ fn random_data_of_every_type_is_read_as_bind_reads_it() {
 struct Odd {
     /// The checkers that accept it, in their order.
     accepted: [bool; 3],
-    /// Whether Pharos accepts it.
+    /// True if Pharos accepts it.
     is_ours: bool,
     record: String,
 }

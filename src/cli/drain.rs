@@ -33,14 +33,14 @@ enum DrainCommand {
         #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
         reason: String,
 
-        /// When it ends: after a duration like 90s, 2h or 3d, or at a timestamp like 2026-01-31T18:00:00Z; without this it is in
+        /// End of the drain: a duration like 90s, 2h or 3d, or a timestamp like 2026-01-31T18:00:00Z; without it the drain is in
         /// force until `undrain`, also after a restart
         #[arg(long, value_name = "WHEN", value_parser = parse_until)]
         until: Option<String>,
     },
     /// Let `/ready` answer 200 again
     Undrain {
-        /// Why, for the log
+        /// Reason, for the log
         #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
         reason: Option<String>,
     },

@@ -50,7 +50,7 @@ enum MirrorCommand {
         /// The mirror
         #[arg(value_name = "NAME")]
         mirror: String,
-        /// Why, for the log
+        /// Reason, for the log
         #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
         reason: Option<String>,
     },
@@ -67,7 +67,7 @@ struct Give {
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: String,
 
-    /// When it ends: after a duration like 90s, 2h or 3d, or at a timestamp like 2026-01-31T18:00:00Z; without this it is in
+    /// End of the override: a duration like 90s, 2h or 3d, or a timestamp like 2026-01-31T18:00:00Z; without it the override is in
     /// force until it is removed
     #[arg(long, value_name = "WHEN", value_parser = parse_until)]
     until: Option<String>,

@@ -65,7 +65,7 @@ struct Cli {
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// How much to log, to standard error
+    /// Level of the log on standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info, display_order = 900)]
     log_level: LogLevel,
 

@@ -38,7 +38,7 @@ pub(super) struct PushArgs {
     #[arg(long = "stage", value_name = "NAME[,NAME]")]
     stages: Vec<String>,
 
-    /// How long each stage serves the bundle before the next one loads it; without this `[fleet] soak`
+    /// Time for which each stage serves the bundle before the next one loads it; without it `[fleet] soak`
     #[arg(long, value_name = "DURATION", value_parser = parse_soak)]
     soak: Option<u64>,
 
@@ -46,7 +46,7 @@ pub(super) struct PushArgs {
     #[arg(long, value_name = "SHARE", value_parser = Share::parse)]
     allow_moved: Option<Share>,
 
-    /// Why, for the other operators
+    /// Reason, for the other operators
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<String>,
 
@@ -58,7 +58,7 @@ pub(super) struct PushArgs {
 /// Arguments of `pharos fleet halt`.
 #[derive(Debug, clap::Args)]
 pub(super) struct HaltArgs {
-    /// Why, for the other operators
+    /// Reason, for the other operators
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<String>,
 }

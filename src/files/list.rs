@@ -38,7 +38,7 @@ impl fmt::Display for ListError {
 
 impl std::error::Error for ListError {}
 
-/// Whether a text is a pattern, not the name of one file.
+/// Returns whether a text is a pattern, not the name of one file.
 pub(crate) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }

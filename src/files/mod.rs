@@ -307,7 +307,7 @@ fn open(path: &Path) -> Result<(File, FileFacts), ReadError> {
     Ok((file, facts))
 }
 
-/// Whether systemd has put a file where only this service can reach it, whatever its mode (`LoadCredential=`).
+/// Returns whether systemd has put a file where only this service can reach it, whatever its mode (`LoadCredential=`).
 pub(crate) fn is_credential(path: &Path) -> bool {
     std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| !folder.is_empty() && path.starts_with(folder))
 }

@@ -49,7 +49,7 @@ impl fmt::Display for Expired {
 pub(crate) struct Waiter(Arc<AtomicBool>);
 
 impl Waiter {
-    /// Whether the caller has not given up yet.
+    /// Returns whether the caller has not given up yet.
     pub(crate) fn waits(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

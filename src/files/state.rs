@@ -113,7 +113,7 @@ impl Useless {
         Useless { path: path.to_path_buf(), why }
     }
 
-    /// Whether the file may be written over.
+    /// Returns whether the file may be written over.
     pub(crate) fn may_be_replaced(&self) -> bool {
         matches!(self.why, Uselessness::Damaged { .. })
     }

@@ -82,7 +82,7 @@ pub(crate) struct SteeredExplanation {
     pub(crate) horizon: HorizonId,
     /// The decision.
     pub(crate) decision: Decision,
-    /// Whether the client was located by its subnet or by its resolver's address, and the reason.
+    /// The address by which the client was located, that of its subnet or of its resolver, and the reason.
     pub(crate) judged: Judged,
     /// The IPv6 block that embeds the location's IPv4 address; `None` if that address was not embedded.
     pub(crate) embedded_in: Option<Prefix>,

@@ -59,7 +59,7 @@ pub(super) fn embedding_block(client: &Client, location: &Location) -> Option<Pr
 pub(super) struct Ground {
     pub(super) v4: Face<u32>,
     pub(super) v6: Face<u128>,
-    /// Whether every address of both families has the same plan, without weights.
+    /// True if every address of both families has the same plan, without weights.
     pub(super) unanimous: bool,
 }
 
@@ -185,7 +185,7 @@ impl<A: Bits> Face<A> {
         parts
     }
 
-    /// Whether a block lies in one stretch.
+    /// Returns whether a block lies in one stretch.
     fn is_alike(&self, block: Block<A>) -> bool {
         let stretch = self.stretch_at(block.first());
         block.last() <= stretch.last

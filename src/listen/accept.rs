@@ -212,13 +212,13 @@ async fn shake_hands(
     Ok(Either::Right(Either::Left(Box::new(stream))))
 }
 
-/// Whether an error of `accept` is about the connection it would have returned.
+/// Returns whether an error of `accept` is about the connection it would have returned.
 fn is_of_one_connection(error: &io::Error) -> bool {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|code| !exhausted.contains(&code)) && !is_of_the_socket(error)
 }
 
-/// Whether an error of `accept` will come again for ever.
+/// Returns whether an error of `accept` will come again for ever.
 fn is_of_the_socket(error: &io::Error) -> bool {
     let ours = [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EFAULT];
     error.raw_os_error().is_some_and(|code| ours.contains(&code))

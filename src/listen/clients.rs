@@ -167,7 +167,7 @@ impl Clients {
         self.state().exempt = exempt;
     }
 
-    /// How long a connection may be silent.
+    /// The time for which a connection may be silent.
     pub(crate) fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms.load(Relaxed))
     }
@@ -304,7 +304,7 @@ impl ConnectionPlace {
         self.seat.evicted.cancelled().await;
     }
 
-    /// How long the connection may be silent.
+    /// The time for which the connection may be silent.
     pub(crate) fn idle(&self) -> Duration {
         self.clients.idle()
     }

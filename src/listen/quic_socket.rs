@@ -57,7 +57,7 @@ impl AsyncUdpSocket for QuicSocket {
     }
 }
 
-/// Whether a source port is that of a service that answers any datagram, so that a reply begins a loop between the two.
+/// Returns whether a source port is that of a service that answers any datagram, so that a reply begins a loop between the two.
 ///
 /// No resolver asks from one. A reply to port 0 arrives nowhere: sockets cannot be bound to it (RFC 6335 §6).
 #[inline]

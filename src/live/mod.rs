@@ -90,7 +90,7 @@ impl Published {
         self.current.load_full()
     }
 
-    /// When it was published.
+    /// The time at which it was published.
     pub(crate) fn published_at(&self) -> Moment {
         Moment(self.at_ms.load(Ordering::Relaxed))
     }

@@ -38,7 +38,7 @@ words! {
 }
 
 impl Verdict {
-    /// Whether it speaks for steering to the address.
+    /// Returns whether it speaks for steering to the address.
     pub(crate) fn is_good(self) -> bool {
         matches!(self, Verdict::Up | Verdict::Expiring)
     }
@@ -180,7 +180,7 @@ impl Track {
         Some(Memory { verdict, health, moment, hold_down_ms: self.hold_down_ms })
     }
 
-    /// Whether the address may be steered to.
+    /// Returns whether the address may be steered to.
     pub fn health(&self) -> Health {
         match self.state {
             TrackState::Unknown => Health::Untried,
@@ -189,7 +189,7 @@ impl Track {
         }
     }
 
-    /// Whether the next probe should come soon: it is failing, or down.
+    /// Returns whether the next probe should come soon: it is failing, or down.
     pub(crate) fn is_in_doubt(&self) -> bool {
         !matches!(self.state, TrackState::Up { bad: 0, .. })
     }

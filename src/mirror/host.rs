@@ -40,7 +40,7 @@ pub struct HostAddresses {
 }
 
 impl HostAddresses {
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
@@ -52,7 +52,7 @@ impl HostAddresses {
         self
     }
 
-    /// Whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
+    /// Returns whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
     pub(crate) fn differ_from(&self, other: &HostAddresses) -> bool {
         let far = |a: u32, b: u32| u64::from(a.abs_diff(b)) * 4 > u64::from(b);
         (&self.v4, &self.v6) != (&other.v4, &other.v6) || far(self.ttl.0, other.ttl.0)
@@ -195,7 +195,7 @@ fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> TakenLookup {
     TakenLookup { addresses: Some(good), ttl: Some(ttl), trouble }
 }
 
-/// Whether a name's addresses come from mirrors.
+/// Returns whether a name's addresses come from mirrors.
 pub(crate) fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
     steered.iter().map(NameBuf::as_name).any(|owner| match owner.parent().filter(|_| owner.is_wildcard()) {
         // Below the parent, in which case the wildcard stands for it; the zone may have that name itself, which is safe too.
@@ -204,7 +204,7 @@ pub(crate) fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
     })
 }
 
-/// Whether a host may have an address: one in a special-purpose block is refused unless `private` has it, or the IPv4 address
+/// Returns whether a host may have an address: one in a special-purpose block is refused unless `private` has it, or the IPv4 address
 /// that it embeds.
 fn is_allowed(address: IpAddr, private: &PrefixSet) -> bool {
     let is_private = || private.contains(address) || private.contains(special::judged(address));

@@ -144,7 +144,7 @@ impl Mirror {
         self.v4.iter().map(|v4| IpAddr::V4(*v4)).chain(self.v6.iter().map(|v6| IpAddr::V6(*v6)))
     }
 
-    /// Whether it is reached at an address.
+    /// Returns whether it is reached at an address.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => self.v4.contains(&v4),
@@ -167,7 +167,7 @@ pub struct Standing {
 /// The standing of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressStanding {
-    /// Whether it may be steered to.
+    /// Its health, by which it may be steered to.
     pub health: Health,
     /// The time until that may change, in seconds; `None` if the address is not probed.
     pub stable_secs: Option<u32>,
@@ -214,7 +214,7 @@ impl Standing {
         Standing { v4: one.clone(), v6: one, forced: self.forced }
     }
 
-    /// Whether the address of this index is given when the mirror is: none that is worse than its best.
+    /// Returns whether the address of this index is given when the mirror is: none that is worse than its best.
     pub(crate) fn gives(&self, family: Family, index: usize) -> bool {
         let all = self.family(family);
         let best = all.iter().map(|address| address.health).min();

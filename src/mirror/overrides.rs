@@ -43,7 +43,7 @@ pub struct Override {
 }
 
 impl Override {
-    /// Whether it has come to its end.
+    /// Returns whether it has come to its end.
     pub(crate) fn is_over(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }

@@ -88,7 +88,7 @@ impl ProtocolTracks {
         worst.map(|(version, _, verdict)| (version, verdict))
     }
 
-    /// Whether the next probe should come soon.
+    /// Returns whether the next probe should come soon.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.each().any(|(_, track)| track.is_in_doubt()) || self.tracks == [None, None]
     }

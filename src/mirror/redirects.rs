@@ -50,13 +50,13 @@ impl Redirects {
         }
     }
 
-    /// Whether a response with this status and `Location` says that the mirror has the blob.
+    /// Returns whether a response with this status and `Location` says that the mirror has the blob.
     pub(crate) fn has(&self, status: u16, location: Option<&str>) -> bool {
         is_redirect(status) && location.and_then(|location| self.target(location)).is_some_and(|target| target.is_ok())
     }
 }
 
-/// Whether a status is that of a redirect, which clients follow.
+/// Returns whether a status is that of a redirect, which clients follow.
 pub(crate) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }

@@ -126,17 +126,17 @@ impl Template {
         Some(text)
     }
 
-    /// Whether the text differs from one digest to the next.
+    /// Returns whether the text differs from one digest to the next.
     pub(crate) fn has_digest(&self) -> bool {
         self.has(&[Placeholder::Digest, Placeholder::Hex, Placeholder::Path, Placeholder::Rest])
     }
 
-    /// Whether the text has the digest of a blob by a placeholder of its own, so that it leads to any blob.
+    /// Returns whether the text has the digest of a blob by a placeholder of its own, so that it leads to any blob.
     pub(crate) fn is_by_digest(&self) -> bool {
         self.has(&[Placeholder::Digest, Placeholder::Hex])
     }
 
-    /// Whether the text of a blob differs from one repository to the next.
+    /// Returns whether the text of a blob differs from one repository to the next.
     pub(crate) fn has_name(&self) -> bool {
         self.has(&[Placeholder::Name, Placeholder::Path, Placeholder::Rest])
     }

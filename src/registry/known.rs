@@ -138,7 +138,7 @@ struct KnownEntry {
 impl KnownEntry {
     const EMPTY: KnownEntry = KnownEntry { key: BlobKey([0; 2]), until: 0, used: 0, holding: None };
 
-    /// Whether it has not expired. An empty entry has.
+    /// Returns whether it has not expired. An empty entry has.
     fn is_live(&self, now: u32) -> bool {
         self.until > now
     }

@@ -80,7 +80,7 @@ pub struct RegistrySettings {
     pub paths: PathRules,
     /// The target of redirects for blobs.
     pub blob_target: BlobTarget,
-    /// Whether mirrors are asked for a blob before a client is sent to one. If not, mirrors are assumed to have every blob, or to fetch
+    /// True if mirrors are asked for a blob before a client is sent to one. If not, mirrors are assumed to have every blob, or to fetch
     /// it.
     pub asks_mirrors: bool,
     /// The peers whose `X-Forwarded-For` is trusted.
@@ -309,7 +309,7 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteer
     RouteSteering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 
-/// Whether a client has the address of a mirror. The search is linear over a few addresses of each mirror, which costs a
+/// Returns whether a client has the address of a mirror. The search is linear over a few addresses of each mirror, which costs a
 /// fraction of an HTTP request.
 fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
     match client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical() {
@@ -318,7 +318,7 @@ fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// Whether the client's mirror is up, and no mirror that DNS may give the client is bad, lacks content or is untried.
+/// Returns whether the client's mirror is up, and no mirror that DNS may give the client is bad, lacks content or is untried.
 ///
 /// A client with both families may use the other one for the steered name. A dead address of that family costs the client
 /// only seconds, but a wrong certificate or wrong content fails the pull on every retry.
@@ -343,7 +343,7 @@ fn location(base: &str, rest: &str, query: Option<&str>) -> String {
     }
 }
 
-/// Whether a query string is valid in a header and in a URL without escapes (RFC 3986 §3.4, somewhat wider).
+/// Returns whether a query string is valid in a header and in a URL without escapes (RFC 3986 §3.4, somewhat wider).
 fn fits_location(query: &str) -> bool {
     query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }

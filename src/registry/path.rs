@@ -146,7 +146,7 @@ fn parse_pull(rest: &str) -> Result<PullTarget<'_>, ErrorCode> {
     if is_repository(name) { target } else { Err(ErrorCode::NameInvalid) }
 }
 
-/// Whether the text is a repository name (OCI distribution specification, "Pulling manifests"), without a host or a tag.
+/// Returns whether the text is a repository name (OCI distribution specification, "Pulling manifests"), without a host or a tag.
 pub(crate) fn is_repository(name: &str) -> bool {
     name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component)
 }
@@ -225,7 +225,7 @@ impl<'p> Reference<'p> {
         Some(Digest { algorithm: "sha256", encoded })
     }
 
-    /// Whether it is a tag of a cosign signature or attestation: `sha256-<64 hex>.sig` or `.att`.
+    /// Returns whether it is a tag of a cosign signature or attestation: `sha256-<64 hex>.sig` or `.att`.
     pub(crate) fn is_signature(&self) -> bool {
         let Reference::Tag(tag) = self else { return false };
         let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));

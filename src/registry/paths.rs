@@ -58,7 +58,7 @@ impl PathRules {
         PathRules { rules: rules.into() }
     }
 
-    /// Whether a rule has a horizon.
+    /// Returns whether a rule has a horizon.
     pub(crate) fn has_horizon(&self) -> bool {
         self.rules.iter().any(|rule| rule.horizon.is_some())
     }
@@ -70,17 +70,17 @@ impl PathRules {
     }
 }
 
-/// Whether a rule may have this prefix. Pages, health checks and the API keep their paths.
+/// Returns whether a rule may have this prefix. Pages, health checks and the API keep their paths.
 pub(crate) fn is_prefix(text: &str) -> bool {
     text.ends_with('/') && is_path(text) && text != "/" && !is_reserved(text)
 }
 
-/// Whether a prefix is at paths that no rule can have.
+/// Returns whether a prefix is at paths that no rule can have.
 pub(crate) fn is_reserved(prefix: &str) -> bool {
     prefix == "/" || prefix.starts_with("/privacy") || prefix.starts_with("/v2/") || prefix.starts_with("/healthz/")
 }
 
-/// Whether a path can be a part of a URL as it is, and stays below its directory.
+/// Returns whether a path can be a part of a URL as it is, and stays below its directory.
 ///
 /// A path has been decoded once. A `%` that is left is refused, because a server behind could decode it again.
 fn is_path(path: &str) -> bool {

@@ -212,7 +212,7 @@ impl RouteOutcome {
         }
     }
 
-    /// Whether it is a redirect for a blob.
+    /// Returns whether it is a redirect for a blob.
     pub(crate) const fn is_of_blob(self) -> bool {
         self.rule() == 7
     }

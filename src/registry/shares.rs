@@ -39,7 +39,7 @@ impl Shares {
         self.taken
     }
 
-    /// Whether a network may take one more unit.
+    /// Returns whether a network may take one more unit.
     pub(crate) fn allows(&self, network: Prefix) -> bool {
         self.by_network.get(&network).copied().unwrap_or(0) < self.capacity - self.taken
     }
@@ -95,7 +95,7 @@ impl Budget {
         is_taken
     }
 
-    /// Whether there was no request in the last second, so that the budget equals a new one.
+    /// Returns whether there was no request in the last second, so that the budget equals a new one.
     pub(crate) fn is_fresh(&self, now: Moment) -> bool {
         self.asked.back().is_none_or(|(at, _)| at.0 + 1000 <= now.0)
     }

@@ -53,7 +53,7 @@ impl Way {
     /// A prefetch without steps.
     pub(crate) const NONE: Way = Way { name: None, address: None };
 
-    /// Whether there is no further step.
+    /// Returns whether there is no further step.
     #[inline]
     pub fn is_over(&self) -> bool {
         self.name.is_none() && matches!(self.address, None | Some((_, _, Descent::Line(_))))
@@ -95,7 +95,7 @@ impl Snapshot {
         Snapshot { far_horizons: FarHorizons::among(&self.compiled.horizons, near), near, ..self }
     }
 
-    /// Whether some table is far, so that queries would wait for memory.
+    /// Returns whether some table is far, so that queries would wait for memory.
     #[inline]
     pub(crate) fn is_far(&self) -> bool {
         self.far_horizons != FarHorizons::None || self.zones.memory() > self.near

@@ -17,7 +17,7 @@ use crate::zone::Zone;
 #[derive(Debug)]
 pub struct Next {
     snapshot: Snapshot,
-    /// Whether [`super::Derived`] follows from the rest. Its mirrors always do.
+    /// True if [`super::Derived`] follows from the rest. Its mirrors always do.
     is_derived: bool,
     /// True if the dynamic records of zones are those that follow from the rest.
     is_overlaid: bool,

@@ -30,13 +30,13 @@ const IPV6_HINT: u16 = 6;
 pub struct Service {
     /// The horizon that decides for the owner.
     pub(crate) horizon: HorizonId,
-    /// Whether it carries addresses.
+    /// Its address hints.
     pub(crate) hints: Hints,
     /// The rdata up to the hints.
     start: Box<[u8]>,
 }
 
-/// Whether an HTTPS record carries addresses.
+/// The address hints of an HTTPS record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hints {
     /// Those of the client's A and AAAA, and so it depends on the client.

@@ -58,7 +58,7 @@ impl Transfers {
 }
 
 impl Party {
-    /// Whether a peer with this address and this key meets the conditions.
+    /// Returns whether a peer with this address and this key meets the conditions.
     pub(crate) fn is(&self, address: IpAddr, key: Option<KeyId>) -> bool {
         self.prefix.is_none_or(|prefix| prefix.contains(address)) && (self.key.is_none() || self.key == key)
     }

@@ -51,7 +51,7 @@ pub(crate) struct Overview {
     up: Vec<MirrorId>,
     /// The least bad of its mirrors, the first of them.
     best: Option<(Health, MirrorId)>,
-    /// Whether so many mirrors do not answer that our own network is the likelier fault.
+    /// True if so many mirrors do not answer that our own network is the likelier fault.
     is_panic: bool,
 }
 

@@ -62,7 +62,7 @@ pub struct Horizon {
     mirrors: Vec<MirrorId>,
     v4: RangeTable<u32>,
     v6: RangeTable<u128>,
-    /// Whether all addresses of both families have one plan.
+    /// True if all addresses of both families have one plan.
     uniform: Uniformity,
 }
 

@@ -107,7 +107,7 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     fn key(&self, place: TreePlace) -> K;
     /// The plan of a range.
     fn plan(&self, place: TreePlace) -> PlanId;
-    /// Whether the start of a range has bits behind its key.
+    /// Returns whether the start of a range has bits behind its key.
     fn has_low(&self, place: TreePlace) -> bool;
     /// The number of ranges.
     fn len(&self) -> usize;

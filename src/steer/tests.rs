@@ -84,14 +84,14 @@ fn last(prefix: Prefix) -> IpAddr {
     }
 }
 
-/// Whether a client at this address is judged by it: not reserved, or named by the list, and no IPv4 in it.
+/// Returns whether a client at this address is judged by it: not reserved, or named by the list, and no IPv4 in it.
 fn is_plain(horizon: &Horizon, address: IpAddr) -> bool {
     use crate::base::special;
     let embedded = matches!(address, IpAddr::V6(v6) if special::embedded_v4(v6).is_some());
     !embedded && horizon.private().unlocated_len(address, Family::of(address).width()).is_none()
 }
 
-/// Whether all clients get the same, so that scopes are 0.
+/// Returns whether all clients get the same, so that scopes are 0.
 fn is_unanimous(horizon: &Horizon) -> bool {
     let v4 = horizon.v4().ranges().map(|range| range.plan);
     let mut plans: Vec<PlanId> = v4.chain(horizon.v6().ranges().map(|range| range.plan)).collect();

@@ -295,7 +295,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether service parameters have addresses: `ipv4hint` or `ipv6hint` (RFC 9460 §14.3.2).
+/// Returns whether service parameters have addresses: `ipv4hint` or `ipv6hint` (RFC 9460 §14.3.2).
 fn has_hints(params: &[u8]) -> bool {
     let mut rest = params;
     while let Some((&[key_high, key, len_high, len], after)) = rest.split_first_chunk() {

@@ -67,7 +67,7 @@ impl Records {
         self.0.len()
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -147,7 +147,7 @@ impl Difference {
         [&self.old_soa, &self.removed, &self.new_soa, &self.added]
     }
 
-    /// Whether nothing but the SOA differs.
+    /// Returns whether nothing but the SOA differs.
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.added.is_empty()
     }
@@ -218,7 +218,7 @@ impl History {
         History { differences, is_ambiguous: false }
     }
 
-    /// Whether the zone was changed under the serial that it had. Secondaries keep their records until it rises.
+    /// Returns whether the zone was changed under the serial that it had. Secondaries keep their records until it rises.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }

@@ -57,7 +57,7 @@ impl SignedZone {
         }
     }
 
-    /// Whether a record stays.
+    /// Returns whether a record stays.
     pub(crate) fn keeps(self, rtype: Rtype, is_apex: bool, rdata: &[u8]) -> bool {
         let is_of_keys = |rtype| matches!(rtype, Rtype::DNSKEY | Rtype::CDS | Rtype::CDNSKEY) && is_apex;
         match self {

@@ -100,13 +100,13 @@ impl<'z> NodeEntry<'z> {
         }
     }
 
-    /// Whether it is at or below a delegation, or below a DNAME.
+    /// Returns whether it is at or below a delegation, or below a DNAME.
     #[inline]
     pub(super) fn is_occluded(self) -> bool {
         self.0[0] & KINDS >= CUT
     }
 
-    /// Whether it is steered.
+    /// Returns whether it is steered.
     #[inline]
     pub(super) fn is_steered(self) -> bool {
         self.0[0] & KINDS == STEERED

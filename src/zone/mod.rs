@@ -171,7 +171,7 @@ impl Zone {
         Zone { lack: Some(Ede::InvalidData), ..zone }
     }
 
-    /// Whether it may be answered from.
+    /// Returns whether it may be answered from.
     #[inline]
     pub fn is_available(&self) -> bool {
         self.lack.is_none()
@@ -183,7 +183,7 @@ impl Zone {
         self.lack
     }
 
-    /// Whether the addresses of an owner of the zone depend on the client.
+    /// Returns whether the addresses of an owner of the zone depend on the client.
     pub(crate) fn is_steered(&self) -> bool {
         !self.steered.is_empty()
     }

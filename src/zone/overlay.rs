@@ -140,7 +140,7 @@ pub(super) fn fold(base: &Arc<Zone>, overlays: &ZoneOverlays) -> Arc<Zone> {
     }
 }
 
-/// Whether an RRset can stand beside the records of the base.
+/// Returns whether an RRset can stand beside the records of the base.
 fn admits(base: &Zone, key: &RrSetKey, set: &DynamicRrSet) -> bool {
     let Some(node) = base.node_of(key.owner.as_name()) else { return true };
     let is_steered = node.steered().is_some() && matches!(key.rtype, Rtype::A | Rtype::AAAA);

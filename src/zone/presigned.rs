@@ -140,7 +140,7 @@ fn is_authoritative(node: Node<'_>, set: RrSet<'_>) -> bool {
     }
 }
 
-/// Whether an RRSIG was made by one of the keys of the zone, each an algorithm and a key tag (RFC 4034 §3.1).
+/// Returns whether an RRSIG was made by one of the keys of the zone, each an algorithm and a key tag (RFC 4034 §3.1).
 fn is_of(rrsig: &[u8], apex: Name<'_>, keys: &HashSet<(u8, u16)>) -> bool {
     let Some((head, signer)) = rrsig.split_at_checked(18) else { return false };
     let key = (head[2], u16::from_be_bytes([head[16], head[17]]));

@@ -109,7 +109,7 @@ impl ZoneFault {
         ZoneProblem { owner: owner.to_owned(), fault: self, tag: tag.into(), related: None }
     }
 
-    /// Whether the zone can be served: the faults with which it can be are in the table of warnings.
+    /// Returns whether the zone can be served: the faults with which it can be are in the table of warnings.
     pub(crate) fn severity(&self) -> Severity {
         if warnings::known(self.as_str()).is_some() { Severity::Warning } else { Severity::Error }
     }

@@ -84,7 +84,7 @@ impl<'z> RrSet<'z> {
         self.count & !IS_SIGNED
     }
 
-    /// Whether RRSIGs cover the set.
+    /// Returns whether RRSIGs cover the set.
     #[inline]
     pub(crate) fn is_signed(self) -> bool {
         self.count & IS_SIGNED != 0

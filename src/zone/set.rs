@@ -224,7 +224,7 @@ impl ZoneSet {
         self.zones.len()
     }
 
-    /// Whether there is no zone.
+    /// Returns whether there is no zone.
     pub fn is_empty(&self) -> bool {
         self.zones.is_empty()
     }

@@ -23,13 +23,13 @@ pub struct Asked {
     pub from: IpAddr,
     /// The transports over which the reply must be the expected one.
     pub transports: Vec<Transport>,
-    /// Whether only the engine can be asked, because a server cannot be given the circumstances.
+    /// The places at which the case can be asked: the engine alone, if a server cannot be given the circumstances.
     pub place: Place,
     /// Mirrors that are not up.
     pub health: Vec<(String, Health)>,
     /// The resolvers whose ECS option counts. `None` if all do.
     pub ecs_from: Option<Vec<Prefix>>,
-    /// Whether the text of the reply has its length.
+    /// The length of the reply as a part of its text.
     pub size: Size,
 }
 

@@ -58,7 +58,7 @@ impl Sections {
         self.authority.iter().filter(|record| record.rtype == 2)
     }
 
-    /// Whether the reply is a referral, by RFC 2308 §2.2: no answer, no AA, and name servers.
+    /// Returns whether the reply is a referral, by RFC 2308 §2.2: no answer, no AA, and name servers.
     pub fn is_referral(&self) -> bool {
         !self.aa && self.servers().next().is_some()
     }

@@ -119,7 +119,7 @@ impl Server {
         self.lines.try_iter().collect()
     }
 
-    /// Whether the process still runs.
+    /// Returns whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
@@ -238,7 +238,7 @@ pub fn sentinel() -> Vec<u8> {
     message
 }
 
-/// Whether a reply is the one to [`sentinel`], and not to the message before it.
+/// Returns whether a reply is the one to [`sentinel`], and not to the message before it.
 pub fn is_sentinel(message: &[u8], reply: &[u8]) -> bool {
     message.get(..2) != Some(&[0xfe, 0xed]) && reply.starts_with(&[0xfe, 0xed])
 }

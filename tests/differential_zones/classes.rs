@@ -146,23 +146,23 @@ impl Difference<'_> {
         self.ours.additional.difference(&self.theirs.additional)
     }
 
-    /// Whether a record belongs to a name inside the delegated zone.
+    /// Returns whether a record belongs to a name inside the delegated zone.
     fn is_inside(&self, record: &Record) -> bool {
         self.ours.authority.iter().any(|ns| record.owner.ends_with(&ns.owner))
     }
 
-    /// Whether a record belongs to a name below the cut that our reply refers to.
+    /// Returns whether a record belongs to a name below the cut that our reply refers to.
     fn is_below_cut(&self, record: &Record) -> bool {
         self.ours.servers().any(|ns| record.owner.len() > ns.owner.len() && record.owner.ends_with(&ns.owner))
     }
 
-    /// Whether records have all name servers of the cut that our reply refers to.
+    /// Returns whether records have all name servers of the cut that our reply refers to.
     fn has_servers_of_cut(&self, records: &BTreeSet<Record>) -> bool {
         let mut cut = self.ours.servers().peekable();
         cut.peek().is_some() && cut.all(|ns| records.contains(ns))
     }
 
-    /// Whether the SOA records of both authority sections are equal except for the TTL.
+    /// Returns whether the SOA records of both authority sections are equal except for the TTL.
     fn differs_in_ttl_of_soa(&self) -> bool {
         let without_ttl = |soa: &Record| Record { ttl: 0, ..soa.clone() };
         let (ours, theirs) = (self.ours.soa().map(without_ttl), self.theirs.soa().map(without_ttl));
@@ -174,7 +174,7 @@ impl Difference<'_> {
         self.theirs.answer.difference(&self.ours.answer)
     }
 
-    /// Whether a wildcard exists at any ancestor of a name.
+    /// Returns whether a wildcard exists at any ancestor of a name.
     fn is_below_wildcard(&self, name: &[u8]) -> bool {
         let mut rest = name;
         while let Some((len @ 1.., after)) = rest.split_first() {

@@ -42,7 +42,7 @@ const DENIALS: [&str; 12] = [
     "a.b.steered.blob.test A",
 ];
 
-/// What delv says of one question, with the zone's DNSKEY as its trust anchor.
+/// The output of delv for one question, with the zone's DNSKEY as its trust anchor.
 pub(crate) fn delv(delv: &Path, folder: &Path, port: u16, anchor: &[String; 4], question: &str) -> String {
     let [flags, protocol, algorithm, key] = anchor;
     let text = format!("trust-anchors {{ {APEX}. static-key {flags} {protocol} {algorithm} \"{key}\"; }};\n");

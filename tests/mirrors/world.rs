@@ -88,7 +88,7 @@ pub(crate) struct Ledger {
     blobs: Mutex<Vec<String>>,
     asked: Mutex<Vec<String>>,
     connections: AtomicUsize,
-    /// Whether the mirror's fault shows.
+    /// True while the mirror has its fault.
     broken: AtomicBool,
     /// A question for anything but the canary and what cannot exist takes a permit before it is answered.
     gate: Semaphore,

@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Ok(Some(reply))
     }
 
-    /// Whether the server has closed the connection.
+    /// Returns whether the server has closed the connection.
     pub async fn is_closed(&mut self) -> bool {
         let mut octet = [0];
         !matches!(tokio::time::timeout(server::PATIENCE, self.0.read(&mut octet)).await, Ok(Ok(1)) | Err(_))

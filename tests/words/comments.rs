@@ -36,6 +36,10 @@ impl Block<'_> {
         for (line, _) in block.iter_mut().flat_map(|text| &mut text.words) {
             *line += self.first - 1;
         }
+        // The first paragraph of documentation is the headline of its item.
+        if let Some(first) = block.first_mut() {
+            first.is_headline |= matches!(self.marker, "//!" | "///");
+        }
         found.extend(block);
         *self = Block::default();
     }

@@ -118,7 +118,7 @@ pub(crate) fn matches(text: &Text) -> Vec<Match> {
     found
 }
 
-/// Whether a word is this one, or its possessive.
+/// Returns whether a word is this one, or its possessive.
 fn is_form(of: &str, word: &str) -> bool {
     word.strip_suffix("'s").unwrap_or(word) == of
 }

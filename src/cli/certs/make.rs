@@ -32,7 +32,7 @@ const MIRROR: &str = "mirror";
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Where to
+    /// Folder of the new files
     #[arg(long, value_name = "FOLDER", default_value = "certs")]
     folder: PathBuf,
 
@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long = "listener", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
     listener: Vec<String>,
 
-    /// How long certificates are valid: 90 days is what public authorities give
+    /// Validity of certificates: 90 days is that of public authorities
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=MAX_DAYS))]
     days: u16,
 

@@ -42,7 +42,7 @@ pub(crate) fn mirrors_near_nobody(
     built.near_somebody().filter_map(of_list).collect()
 }
 
-/// Whether any source says where on earth its networks are.
+/// Returns whether any source says where on earth its networks are.
 pub(super) fn knows_coordinates(networks: &Networks) -> bool {
     networks.sources.iter().flat_map(|source| source.all_labels()).any(|labels| labels.coordinates.is_some())
 }

@@ -30,12 +30,12 @@ pub(crate) fn unreachable_rules(
     never.map(problem).collect()
 }
 
-/// Whether every client that meets `rule` also meets `earlier`, whatever the networks hold.
+/// Returns whether every client that meets `rule` also meets `earlier`, whatever the networks hold.
 fn takes_all_of(earlier: &RuleConfig, rule: &RuleConfig) -> bool {
     earlier.conditions.iter().all(|wide| rule.conditions.iter().any(|narrow| implies(narrow, wide)))
 }
 
-/// Whether one condition holds only where the other does.
+/// Returns whether one condition holds only where the other does.
 fn implies(narrow: &ConditionConfig, wide: &ConditionConfig) -> bool {
     match (narrow, wide) {
         (
@@ -52,7 +52,7 @@ fn implies(narrow: &ConditionConfig, wide: &ConditionConfig) -> bool {
     }
 }
 
-/// Whether every value of one list is in the other.
+/// Returns whether every value of one list is in the other.
 fn among<T: Eq + std::hash::Hash>(narrow: &[Placed<T>], wide: &[Placed<T>]) -> bool {
     let wide: HashSet<&T> = wide.iter().map(|value| &value.value).collect();
     narrow.iter().all(|value| wide.contains(&value.value))

@@ -61,7 +61,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     json::require_prefixes(gather, "the file of service tags has values named `AzureCloud.<region>`")
 }
 
-/// Whether a prefix lies in one of a set.
+/// Returns whether a prefix lies in one of a set.
 fn is_covered(set: &HashSet<Prefix>, prefix: Prefix) -> bool {
     (0..=prefix.prefix_len()).any(|len| set.contains(&Prefix::holding(prefix.first(), len)))
 }

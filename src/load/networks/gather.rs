@@ -144,7 +144,7 @@ impl<'a> Gather<'a> {
         self.warnings.extend(warning.into());
     }
 
-    /// Whether the file has an entry, be it a prefix or an error.
+    /// Returns whether the file has an entry, be it a prefix or an error.
     pub(super) fn has_prefixes(&self) -> bool {
         self.has_prefixes || !self.errors.is_empty()
     }

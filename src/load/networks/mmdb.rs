@@ -24,7 +24,7 @@ use record::{MmdbRecord, RecordLabels};
 /// The mark before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
-/// Whether bytes have the mark of a database.
+/// Returns whether bytes have the mark of a database.
 pub(super) fn is_database(octets: &[u8]) -> bool {
     start_of_metadata(octets).is_some()
 }

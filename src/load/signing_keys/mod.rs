@@ -125,7 +125,7 @@ fn read_pem(zone: &NameBuf, key: &SigningKeyConfig, file: &InputFile) -> Result<
     Ok(KeyParts { dnskey, private, facts })
 }
 
-/// Whether Pharos signs with an algorithm.
+/// Returns whether Pharos signs with an algorithm.
 fn is_known(algorithm: u8) -> bool {
     matches!(algorithm, ECDSA_P256 | ED25519)
 }

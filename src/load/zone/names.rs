@@ -19,7 +19,7 @@ pub(super) fn resolve(text: &[u8], origin: Name<'_>) -> Result<NameBuf, NameErro
     NameBuf::joined(&wire[..wire.len() - 1], origin).ok_or(NameError::TooLong)
 }
 
-/// Whether the text ends with a dot that no backslash escapes.
+/// Returns whether the text ends with a dot that no backslash escapes.
 pub(super) fn is_absolute(text: &[u8]) -> bool {
     let Some((b'.', before)) = text.split_last() else { return false };
     before.iter().rev().take_while(|octet| **octet == b'\\').count() % 2 == 0

@@ -170,7 +170,7 @@ impl<'a> ZoneReader<'a> {
         }
     }
 
-    /// Whether to read no further: enough has been said, or nothing more fits.
+    /// Returns whether to read no further: enough has been said, or nothing more fits.
     fn is_over(&self) -> bool {
         self.errors > MAX_DIAGNOSTICS || self.records > MAX_RECORDS
     }

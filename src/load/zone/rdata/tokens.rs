@@ -20,7 +20,7 @@ pub(super) struct Tokens<'t> {
     tokens: &'t [ZoneToken],
     at: usize,
     origin: Name<'t>,
-    /// Whether numbers and addresses may be in quotes.
+    /// True if numbers and addresses may be in quotes.
     are_quotes_taken: bool,
 }
 
@@ -44,7 +44,7 @@ impl<'t> Tokens<'t> {
         Tokens { text, tokens, at: 0, origin, are_quotes_taken }
     }
 
-    /// Whether all are taken.
+    /// Returns whether all are taken.
     pub(super) fn are_over(&self) -> bool {
         self.at == self.tokens.len()
     }
