@@ -5,12 +5,13 @@
 mod common;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use common::needs;
+use common::ports::free_port;
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
 use common::show;
@@ -172,11 +173,6 @@ fn write_zone(folder: &Path, version: u8) {
         "pad TXT \"0123456789012345678901234567890123456789\"\n"
     );
     fs::write(folder.join("net.zone"), text).unwrap();
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((HERE, 0)).unwrap();
-    listener.local_addr().map(|at: SocketAddr| at.port()).unwrap()
 }
 
 #[track_caller]

@@ -16,6 +16,7 @@ use common::hickory::Hickory;
 use common::nameserver::{self, NameServer};
 use common::needs;
 use common::peers::{self, Peer};
+use common::ports::free_port;
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
 use common::show;
@@ -298,7 +299,7 @@ struct Unbound {
 impl Unbound {
     fn start(program: &Path, authority: &Peer) -> Self {
         let folder = TempDir::new().unwrap();
-        let port = peers::free_port();
+        let port = free_port();
         let (path, at) = (folder.path().display(), authority.address);
         let config = format!(
             "server:\n interface: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n directory: \"{path}\"\n \

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::needs::{self, find_program};
-use common::peers::free_port;
+use common::ports::free_port;
 use common::server::{PATIENCE, Server};
 use common::{feeds, query, show};
 use pharos::base::prefix::Prefix;

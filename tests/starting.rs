@@ -4,6 +4,8 @@
 
 #[path = "common/needs.rs"]
 mod needs;
+#[path = "common/ports.rs"]
+mod ports;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -198,9 +200,8 @@ fn without_a_free_thread_it_reloads_probes_and_keeps_overrides() {
         return;
     }
     // A port without a listener, until the test needs another verdict.
-    let mirror = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = mirror.local_addr().unwrap().port();
-    drop(mirror);
+    let mirror = ports::free_address();
+    let port = mirror.port();
     let config = format!(
         "[dns]\nlisten = [\"127.0.0.1:0\"]\nudp-threads = 1\n{MIRROR}\n[mirrors.near]\naddresses = [\"127.0.0.1\"]\n\
          [probe]\nname = \"blob.example\"\nport = {port}\ninterval = \"200ms\"\nretry = \"200ms\"\nstate = \"state.json\"\n\
@@ -222,7 +223,7 @@ fn without_a_free_thread_it_reloads_probes_and_keeps_overrides() {
     assert!(order.status.success(), "{order:?}");
     wait_for_text(&folder.path().join("orders.json"), "disks");
     // The kernel accepts connections, and closes them with the listener's backlog: the handshake fails.
-    let mirror = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let mirror = TcpListener::bind(mirror).unwrap();
     let (stop, stopped) = mpsc::channel();
     let closing = std::thread::spawn(move || {
         while stopped.try_recv().is_err() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::common::needs;
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::common::server::PATIENCE;
 use super::world::*;
 

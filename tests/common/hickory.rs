@@ -20,7 +20,8 @@ use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 
-use super::peers::{ZoneFile, free_port};
+use super::peers::ZoneFile;
+use super::ports::free_port;
 use super::server::PATIENCE;
 
 /// Its name among the oracles.

@@ -18,6 +18,7 @@ pub mod nameserver;
 pub mod needs;
 pub mod peers;
 pub mod pipeline;
+pub mod ports;
 pub mod query;
 pub mod sections;
 pub mod server;

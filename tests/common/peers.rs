@@ -5,10 +5,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pharos::base::rr::Rtype;
@@ -16,6 +15,7 @@ use tempfile::TempDir;
 
 use super::needs;
 use super::pipeline;
+use super::ports::free_port;
 use super::query::Builder;
 use super::server::PATIENCE;
 
@@ -160,22 +160,4 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A port of 127.0.0.1 that nothing listens on, over UDP and TCP, for a server that cannot choose one itself.
-///
-/// The port is below the system's ephemeral ports, so that no other socket takes it before the server does. Each process
-/// begins at another port.
-pub fn free_port() -> u16 {
-    const PORTS: std::ops::Range<u32> = 10_000..32_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let is_free = |port: &u16| {
-        let at = (Ipv4Addr::LOCALHOST, *port);
-        TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
-    };
-    let next = || {
-        let offset = std::process::id().wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        u16::try_from(PORTS.start + offset % (PORTS.end - PORTS.start)).unwrap()
-    };
-    std::iter::repeat_with(next).take(PORTS.len()).find(is_free).expect("a port is free")
 }

@@ -10,7 +10,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use tempfile::TempDir;
 
 use crate::common::generate::Dice;
-use crate::common::peers::free_port;
+use crate::common::ports::free_port;
 use crate::common::server::{PATIENCE, Server};
 use crate::common::{feeds, needs, pipeline, query};
 use crate::world::{APEX, LOOPBACK, World, clients, dnskey, write_key};

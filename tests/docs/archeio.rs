@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::common::hickory::Hickory;
 use super::common::needs::{self, find_program};
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::common::server::{PATIENCE, Server};
 use super::migrate::{assert_keys, edited};
 use super::mirror_owner::{Files, HEX, start_mirror, start_nginx};

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tempfile::TempDir;
 
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::migrate::{self, Old, edited};
 use super::page::Page;
 use super::shell;

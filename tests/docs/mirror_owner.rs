@@ -12,7 +12,7 @@ use pharos::mirror::Verdict;
 use tempfile::TempDir;
 
 use super::common::needs;
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::common::server::Server;
 use super::migrate::edited;
 use super::page::Page;

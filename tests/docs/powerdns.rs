@@ -8,7 +8,7 @@ use pharos::base::rr::Rtype;
 use tempfile::TempDir;
 
 use super::common::needs::{self, find_program};
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::common::query::Builder;
 use super::common::server::Server;
 use super::common::{pipeline, show};

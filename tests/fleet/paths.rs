@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::mirrors::{Authority, CANARY, Fault, Ledger, NAME, REPOSITORY, canary_sha256};
 use super::world::{Fleet, config};
 

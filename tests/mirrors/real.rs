@@ -1,7 +1,7 @@
 //! Mirrors of real servers: nginx, Caddy and Python's http.server with the settings of operators, right and wrong ones.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::common::nameserver::NameServer;
 use super::common::needs;
+use super::common::ports::free_port;
 use super::common::server::{PATIENCE, Server};
 use super::world::{Authority, CANARY, Fault, NAME, canary_sha256, loopback};
 use super::{QUICK, World, asking, probe};
@@ -87,11 +88,6 @@ fn start_nginx(folder: &Path, site: &str, at: SocketAddr) -> Option<RealServer> 
     Some(nginx)
 }
 
-/// A port that is free at an address.
-fn free_port(address: IpAddr) -> u16 {
-    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
-}
-
 fn address(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 3, last])
 }
@@ -151,7 +147,7 @@ const NGINX: [NginxCase; 19] = [
 async fn nginx_as_operators_set_it() {
     let authority = Authority::new();
     let folder = folder(&authority);
-    let port = free_port(address(1));
+    let port = free_port();
     let mut site = String::new();
     for (number, (_, listen, lines, _)) in (1..).zip(NGINX) {
         let lines = lines.replace("NAME", NAME).replace("PORT", &port.to_string()).replace("CANARY", &canary_sha256());
@@ -219,7 +215,7 @@ server.serve_forever()
 async fn a_server_of_http_1_0_serves() {
     let authority = Authority::new();
     let folder = folder(&authority);
-    let at = SocketAddr::new(address(40), free_port(address(40)));
+    let at = SocketAddr::new(address(40), free_port());
     fs::write(folder.path().join("server.py"), HTTP_1_0).unwrap();
     let args = ["server.py", &at.ip().to_string(), &at.port().to_string()];
     let Some(mut python) = RealServer::start("python3", "python3", &args, folder.path()) else { return };
@@ -232,7 +228,7 @@ async fn a_server_of_http_1_0_serves() {
 async fn caddy_serves_over_both_protocols() {
     let authority = Authority::new();
     let folder = folder(&authority);
-    let at = SocketAddr::new(address(44), free_port(address(44)));
+    let at = SocketAddr::new(address(44), free_port());
     let config = format!(
         "{{\n\tadmin off\n\tauto_https disable_redirects\n}}\nhttps://{NAME}:{} {{\n\tbind {}\n\ttls chain.pem key.pem\n\
          \troot * blobs\n\tencode gzip\n\t@blob path_regexp digest ^/v2/.+/blobs/(sha256:[0-9a-f]{{64}})$\n\
@@ -295,7 +291,7 @@ async fn a_self_signed_certificate_that_clients_have_as_a_root_serves_for_its_na
     let authority = Authority::new();
     let folder = folder(&authority);
     let path = folder.path().display().to_string();
-    let port = free_port(address(42));
+    let port = free_port();
     let mut site = String::new();
     let mut roots = Roots::default();
     for (last, name) in [(42, NAME), (43, "other.example")] {
@@ -342,7 +338,7 @@ async fn a_bucket_is_probed_at_its_own_name_and_path() {
     let authority = Authority::new();
     let folder = folder(&authority);
     let path = folder.path().display().to_string();
-    let port = free_port(address(51));
+    let port = free_port();
     let (chain, key) = authority.chain(BUCKET);
     fs::write(folder.path().join("bucket.pem"), chain).unwrap();
     fs::write(folder.path().join("bucket.key"), key).unwrap();
@@ -389,7 +385,7 @@ async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
     let authority = Authority::new();
     let folder = folder(&authority);
     let path = folder.path().display().to_string();
-    let (bucket, port) = (address(61), free_port(address(61)));
+    let (bucket, port) = (address(61), free_port());
     let (chain, key) = authority.chain("bucket.net.test");
     fs::write(folder.path().join("bucket.pem"), chain).unwrap();
     fs::write(folder.path().join("bucket.key"), key).unwrap();
@@ -439,7 +435,7 @@ async fn a_redirect_to_storage_is_followed_if_the_operator_says_so() {
     let authority = Authority::new();
     let folder = folder(&authority);
     let path = folder.path().display().to_string();
-    let port = free_port(address(80));
+    let port = free_port();
     for host in ["storage", "wrong"] {
         let (chain, key) = authority.chain(&format!("{host}.net.test"));
         fs::write(folder.path().join(format!("{host}.pem")), chain).unwrap();
@@ -534,7 +530,7 @@ async fn a_redirect_to_storage_is_followed_if_the_operator_says_so() {
 async fn the_server_leaves_a_mirror_whose_http_2_alone_is_wrong_and_says_so() {
     let authority = Authority::new();
     let folder = folder(&authority);
-    let (near, far, port) = (address(101), address(102), free_port(address(101)));
+    let (near, far, port) = (address(101), address(102), free_port());
     let digest = "location ~ \"/(?<digest>sha256:[0-9a-f]{64})$\"";
     // Broken by a file, because a probe while nginx starts anew would find both protocols unreachable.
     let broken = folder.path().join("broken");
@@ -582,7 +578,7 @@ async fn a_root_that_has_expired_is_logged_once_and_not_trusted() {
     let text = format!(
         "[dns]\nlisten = \"127.0.0.1:0\"\n[probe]\nport = {}\nroots = \"roots.pem\"\n[[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\n\
          steer = [{{ owner = \"@\", horizon = \"h\" }}]\n[mirrors.m]\naddresses = \"{}\"\n[horizons.h]\ndefault = [\"m\"]\n",
-        free_port(address(110)),
+        free_port(),
         address(110)
     );
     write("pharos.toml", &text);

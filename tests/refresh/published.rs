@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Stdio};
 
 use super::common::needs;
+use super::common::ports::free_port;
 use super::*;
 
 #[test]
@@ -131,10 +132,6 @@ fn nginx(folder: &Path, port: u16, server: &str) -> Option<Nginx> {
         std::thread::yield_now();
     }
     Some(child)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -22,6 +22,7 @@ use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
 use pharos::tls::Dialer;
 
+use crate::common::ports::free_address;
 use crate::needs::program;
 use crate::service::{Service, serve_many};
 use crate::upstreams::{DockerRegistry, call, digest, follow};
@@ -221,13 +222,12 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
     for number in 0..3 {
         digests.push(canonical.push("demo", &format!("{number}"), &format!("layer {number}")).await);
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mirror = SocketAddr::from(([127, 0, 0, 1], free));
+    let mirror = free_address();
     // The first mirror of the horizon is the one that pulls through.
     let snapshot = snapshot_with([Up; 3], |mirrors| mirrors[0].v4 = vec![[127, 0, 0, 1].into()]);
     let settings = RegistrySettings { blobs: Some(upstream(mirror, "")), ..settings(canonical.at, "", None) };
     let front = Front::start(canonical.at, settings, snapshot);
-    let _mirror = DockerRegistry::start(Some(free), Some(front.at)).await.unwrap();
+    let _mirror = DockerRegistry::start(Some(mirror.port()), Some(front.at)).await.unwrap();
     for (number, [manifest, config, layer]) in digests.iter().enumerate() {
         for path in [
             format!("/v2/demo/manifests/{manifest}"),

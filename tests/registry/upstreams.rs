@@ -1,6 +1,6 @@
 //! Real registries behind the listener: Debian's docker-registry, filled with images; and skopeo, which pulls them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::common::ports::free_port;
 use crate::needs::program;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,8 +35,7 @@ impl DockerRegistry {
     pub(crate) async fn start(port: Option<u16>, upstream: Option<SocketAddr>) -> Option<Self> {
         let program = program("docker-registry", "docker-registry")?;
         let folder = tempfile::tempdir().unwrap();
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let at = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free)));
+        let at = SocketAddr::from(([127, 0, 0, 1], port.unwrap_or_else(free_port)));
         let proxy = upstream.map(|at| format!("proxy: {{ remoteurl: \"http://{at}\" }}\n")).unwrap_or_default();
         let config = format!(
             "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {:?} }} }}\n\

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use pharos::stores::{Store, StoreError, StoreWrite};
 
+use crate::common::ports::free_address;
 use crate::http::{HttpServer, reply};
 use crate::meaning::name;
-use crate::{LONG, SHORT, azure, error_of, gs, open, s3, servers, settings};
+use crate::{LONG, SHORT, azure, error_of, gs, open, s3, settings};
 
 /// A store of each kind at one server.
 fn at(endpoint: &str, deadline: std::time::Duration) -> Vec<Store> {
@@ -48,7 +49,7 @@ async fn a_silent_server_is_waited_for_until_the_deadline() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
-    let address = servers::free_address();
+    let address = free_address();
     for store in at(&format!("http://{address}"), LONG) {
         let error = error_of(&store).await;
         let StoreError::Unreachable { host, why } = &error else { panic!("{store}: {error:?}") };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -11,6 +11,7 @@ use ring::hmac;
 use tempfile::TempDir;
 
 use crate::common::needs;
+use crate::common::ports::free_address;
 use crate::common::server::PATIENCE;
 
 /// A running server.
@@ -34,10 +35,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Starts a program, and waits until it accepts connections.
@@ -155,10 +152,7 @@ pub(crate) struct EtcdTls<'t> {
 pub(crate) fn etcd(count: usize, folder: &Path, tls: Option<&EtcdTls<'_>>) -> Option<Vec<EtcdMember>> {
     let program = needs::program("etcd", "etcd-server")?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    // Listeners are held until all ports are known, so that these differ.
-    let held: Vec<_> = (0..count * 2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    drop(held);
+    let addresses: Vec<_> = (0..count * 2).map(|_| free_address()).collect();
     let cluster = (0..count).map(|at| format!("m{at}=http://{}", addresses[2 * at + 1])).collect::<Vec<_>>().join(",");
     let mut members = Vec::new();
     for at in 0..count {

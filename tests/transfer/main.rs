@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use common::hickory::{self, Hickory};
-use common::peers::free_port;
+use common::ports::free_port;
 use common::server::Server;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Record, RecordType};

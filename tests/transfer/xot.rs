@@ -17,7 +17,7 @@ use rustls::{
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::common::peers::free_port;
+use super::common::ports::free_port;
 use super::common::query::Builder;
 use super::common::server::{PATIENCE, Server};
 use super::world::{HERE, KEY, Other, ask, reload, serial, texts, until, zone};
