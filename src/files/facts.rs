@@ -2,7 +2,6 @@
 //!
 //! **Not here**: opening and looking up ([`super::look_up`]).
 
-use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::time::{Duration, SystemTime};
@@ -27,7 +26,7 @@ pub(crate) struct FileFacts {
 words! {
     /// The type of a file.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Nature {
+    pub(crate) enum Nature: Display {
         /// A regular file.
         File = "a regular file",
         /// A folder.
@@ -38,12 +37,6 @@ words! {
         Socket = "a socket",
         /// A character or block device.
         Device = "a device",
-    }
-}
-
-impl fmt::Display for Nature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

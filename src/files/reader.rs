@@ -5,7 +5,6 @@
 //! that files can be read although the system starts no more threads.
 //! **Not here**: the work itself ([`super`]).
 
-use crate::base::lock::locked;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::base::lock::locked;
 
 /// The most threads at work at once. Few callers read at the same time; all other threads at work are stuck.
 const MAX_AT_ONCE: usize = 32;

@@ -81,6 +81,19 @@ fn or_report<T: Default>(read: Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>, pr
     content
 }
 
+/// A secret that was read; `None` with its problem added to the others.
+pub(crate) fn found_or_report<T>(
+    read: Result<(T, Option<Diagnostic>), Box<Diagnostic>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let (found, problem) = match read {
+        Ok((found, warning)) => (Some(found), warning),
+        Err(problem) => (None, Some(*problem)),
+    };
+    problems.extend(problem);
+    found
+}
+
 fn load_networks(config: &Config, purpose: &hosts::Purpose, problems: &mut Vec<Diagnostic>) -> Vec<Arc<Source>> {
     let mut sources = Vec::new();
     for network in &config.networks {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::prefix::PrefixSet;
+use crate::base::text::parse_digits;
 
 /// An `X-Forwarded-For` from a trusted proxy has something other than an address where the client should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ fn parse(element: &[u8]) -> Option<IpAddr> {
 }
 
 fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+    parse_digits::<u16>(text).is_some()
 }
 
 #[cfg(test)]

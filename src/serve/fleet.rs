@@ -49,7 +49,7 @@ pub(crate) struct PreparedFleet {
 /// Reads the key and prepares the store, without a request to it. `None` for a server alone.
 pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<PreparedFleet> {
     let fleet = config.fleet.as_ref()?;
-    let key = found_or_report(load::fleet::read(fleet), problems);
+    let key = load::found_or_report(load::fleet::read(fleet), problems);
     let open = |deadline| Store::open(settings(config, fleet, deadline)).map(Arc::new);
     match open(STORE_DEADLINE).and_then(|store| Ok((store, open(FILES_DEADLINE)?))) {
         Ok((store, files)) => Some(PreparedFleet { key: key?, store, files }),
@@ -59,19 +59,6 @@ pub(crate) fn prepare(config: &Config, problems: &mut Vec<Diagnostic>) -> Option
             None
         }
     }
-}
-
-/// A secret that was read; `None` with its problem added to the others.
-pub(super) fn found_or_report<T>(
-    read: Result<(T, Option<Diagnostic>), Box<Diagnostic>>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<T> {
-    let (found, problem) = match read {
-        Ok((found, warning)) => (Some(found), warning),
-        Err(problem) => (None, Some(*problem)),
-    };
-    problems.extend(problem);
-    found
 }
 
 fn settings(config: &Config, fleet: &FleetConfig, deadline: Duration) -> StoreSettings {

@@ -128,13 +128,13 @@ fn or_report<T: Default>(outcome: Result<T, Vec<Diagnostic>>, problems: &mut Vec
 /// Reads the token of the admin listener.
 fn read_token(config: &Config, problems: &mut Vec<Diagnostic>) -> Option<Token> {
     let read = load::token::read(config.admin.as_ref()?.token.as_ref()?);
-    fleet::found_or_report(read, problems).map(|text| Token::new(&text))
+    load::found_or_report(read, problems).map(|text| Token::new(&text))
 }
 
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).
 fn warn_of_single_server(zone: &ZoneConfig, snapshot: &Snapshot) -> Option<Diagnostic> {
     let name = zone.name.as_name();
-    let (_, served) = snapshot.zones().find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
+    let (_, served) = snapshot.zones().at_apex(name)?;
     // Without a copy, the NS record is that of the placeholder.
     if !served.is_available() {
         return None;

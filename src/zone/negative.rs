@@ -98,7 +98,7 @@ fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBERS_LEN])> {
     Some(([mname, rname], numbers.try_into().ok()?))
 }
 
-/// SERIAL, REFRESH, RETRY, EXPIRE and MINIMUM, with which the rdata of an SOA ends; zeros if it is shorter.
+/// SERIAL, REFRESH, RETRY, EXPIRE and MINIMUM, with which an SOA ends, as rdata or as a whole record; zeros if it is shorter.
 pub(crate) fn soa_numbers(rdata: &[u8]) -> [u32; 5] {
     let numbers = rdata.last_chunk::<SOA_NUMBERS_LEN>().and_then(|octets| octets.as_chunks().0.first_chunk());
     numbers.map_or([0; 5], |numbers| numbers.map(u32::from_be_bytes))

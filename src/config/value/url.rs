@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Fault, host_name, is_host};
+use crate::base::text::parse_digits;
 use crate::mirror::{BadTemplate, Template, TemplateValues, UrlTemplate};
 use crate::registry::{is_prefix, is_repository, is_reserved};
 
@@ -31,7 +32,7 @@ impl UpstreamConfig {
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         let own = if &*self.scheme == "https" { 443 } else { 80 };
-        split_port(&self.authority).1.and_then(|port| port.parse().ok()).unwrap_or(own)
+        split_port(&self.authority).1.and_then(port).unwrap_or(own)
     }
 }
 
@@ -320,8 +321,7 @@ pub(in crate::config) fn split_port(authority: &str) -> (&str, Option<&str>) {
 
 /// A port that can be connected to, in digits alone.
 pub(in crate::config) fn port(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0)
+    parse_digits(text).filter(|port| *port > 0)
 }
 
 /// The text in brackets.

@@ -1,4 +1,4 @@
-//! Parts of PKCS #8 documents, for keys whose form ring refuses.
+//! Parts of PKCS #8 documents, in the forms that ring refuses too.
 //!
 //! **Invariants**: a document that is no DER gives nothing.
 //! **Not here**: the keys made of them ([`super::private`]).

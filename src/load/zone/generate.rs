@@ -10,6 +10,8 @@
 
 use std::io::Write as _;
 
+use crate::base::text::parse_digits;
+
 /// The most records of one `$GENERATE`: the addresses of an IPv4 /16.
 pub(super) const MAX_GENERATED: u32 = 65_536;
 
@@ -30,8 +32,7 @@ impl GenerateRange {
         let text = std::str::from_utf8(text).ok()?;
         let (range, step) = text.split_once('/').unwrap_or((text, "1"));
         let (first, last) = range.split_once('-')?;
-        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = |text: &str| text.parse().ok().filter(|number| *number <= i32::MAX as u32 && is_number(text));
+        let number = |text: &str| parse_digits(text).filter(|number| *number <= i32::MAX as u32);
         let range = GenerateRange { first: number(first)?, last: number(last)?, step: number(step)? };
         (range.step > 0 && range.first <= range.last).then_some(range)
     }

@@ -28,7 +28,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::zone::{AddError, SignedZone, ZoneBuilder};
+use crate::zone::{AddError, SignedZone, ZoneBuilder, soa_numbers};
 
 /// A way to read a file.
 pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
@@ -283,7 +283,7 @@ fn ttl_of(
         Some(ttl) => Ok((ttl, None)),
         // RFC 2308 §4 took this meaning away from MINIMUM, and BIND still reads it so.
         None if head.rtype == Rtype::SOA => {
-            let minimum = rdata.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+            let [.., minimum] = soa_numbers(rdata);
             Ok((Ttl(minimum).min(Ttl::MAX), Some(reason::ttl_is_minimum(line, rtype, minimum))))
         }
         None => Err(reason::no_ttl(line)),

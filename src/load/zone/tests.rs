@@ -139,13 +139,14 @@ fn at_stands_for_the_origin_in_data_too() {
 #[test]
 fn rfc3597_s5_any_type_may_be_written_in_hex() {
     let text = "a TYPE65280 \\# 4 0a00 0001\nb TYPE1 \\# 4 c0000201\nc A \\# 4 C0000202\nd TYPE65281 \\# 0\n";
-    let read = clean(&format!("{text}e TYPE65280 \\# \"2\" \"abcd\"\n"));
+    let read = clean(&format!("{text}e TYPE65280 \\# \"2\" \"abcd\"\nf TXT \\# \"3\" \"026869\"\n"));
     let expected = [
         "a.example.net 3600 TYPE65280 0a000001",
         "b.example.net 3600 A c0000201",
         "c.example.net 3600 A c0000202",
         "d.example.net 3600 TYPE65281 ",
         "e.example.net 3600 TYPE65280 abcd",
+        "f.example.net 3600 TXT 026869",
     ];
     assert_eq!(read, expected);
 }

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 
 use crate::base::geo::Coordinates;
+use crate::base::text::parse_digits;
 use crate::load::networks::continents;
 use crate::networks::{LabelKind, Labels};
 
@@ -125,8 +126,7 @@ fn system(field: &MmdbValue<'_>) -> Option<u32> {
         MmdbValue::Text(text) => {
             let has_letters = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("AS"));
             let digits = if has_letters { &text[2..] } else { text };
-            // `parse` would accept a sign.
-            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+            parse_digits(digits)
         }
         _ => None,
     }

@@ -9,6 +9,7 @@ use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 use super::RdataError;
 use super::tokens::{RdataWord, Tokens};
 use super::words::{self, SERVICES, TRANSPORTS};
+use crate::base::text::parse_digits;
 
 /// RFC 1706 §6: `0x`, and hex digits with dots anywhere.
 pub(super) fn nsap(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
@@ -63,7 +64,7 @@ fn prefix(text: &str) -> Option<(u16, u8, u8, Vec<u8>)> {
         ("2", IpAddr::V6(address)) => (2, 128, address.octets().to_vec()),
         _ => return None,
     };
-    let len = len.parse().ok().filter(|prefix| *prefix <= most && len.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let len = parse_digits(len).filter(|prefix| *prefix <= most)?;
     Some((family, len, negation, address))
 }
 

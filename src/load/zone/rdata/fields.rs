@@ -98,6 +98,7 @@ const NOT_HEX: &str = "not pairs of hex digits";
 
 /// RFC 3597 §5: after `\#`, the number of bytes, and the bytes in hex.
 pub(super) fn generic(mut tokens: Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    tokens.are_quotes_taken = true;
     let len = tokens.number(u16::MAX.into())?;
     if !tokens.are_over() {
         tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?;

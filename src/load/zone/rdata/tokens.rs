@@ -9,7 +9,6 @@ use data_encoding::Encoding;
 
 use super::RdataError;
 use crate::base::name::{Name, NameBuf};
-use crate::base::rdata;
 use crate::base::rr::Rtype;
 use crate::load::zone::names;
 use crate::load::zone::split::ZoneToken;
@@ -21,7 +20,7 @@ pub(super) struct Tokens<'t> {
     at: usize,
     origin: Name<'t>,
     /// True if numbers and addresses may be in quotes.
-    are_quotes_taken: bool,
+    pub(super) are_quotes_taken: bool,
 }
 
 /// A token that was taken.
@@ -38,9 +37,8 @@ pub(super) struct RdataWord<'t> {
 impl<'t> Tokens<'t> {
     /// The tokens of `text` that are data of a type, names in which are relative to `origin`.
     pub(super) fn new(text: &'t [u8], rtype: Rtype, tokens: &'t [ZoneToken], origin: Name<'t>) -> Self {
-        // Common types, in whose data NSD reads numbers and addresses in quotes, and those that have only the generic form.
-        let is_common = matches!(rtype.0, 1..=9 | 12 | 14 | 15 | 17 | 28 | 33 | 35 | 39 | 47 | 50 | 51 | 63);
-        let are_quotes_taken = is_common || rdata::fields(rtype).is_none();
+        // Common types, in whose data NSD reads numbers and addresses in quotes.
+        let are_quotes_taken = matches!(rtype.0, 1..=9 | 12 | 14 | 15 | 17 | 28 | 33 | 35 | 39 | 47 | 50 | 51 | 63);
         Tokens { text, tokens, at: 0, origin, are_quotes_taken }
     }
 
@@ -57,7 +55,7 @@ impl<'t> Tokens<'t> {
         Ok(word)
     }
 
-    /// Takes the next token, which is not in quotes unless the type is a common one.
+    /// Takes the next token, which is not in quotes unless quotes are taken.
     pub(super) fn bare(&mut self) -> Result<RdataWord<'t>, RdataError> {
         let word = self.next()?;
         if word.is_quoted && !self.are_quotes_taken { Err(word.bad("quotes cannot be used here")) } else { Ok(word) }
