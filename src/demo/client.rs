@@ -22,7 +22,7 @@ use tokio::net::UdpSocket;
 use super::DemoFailure;
 use crate::base::prefix::Prefix;
 use crate::mirror::HttpVersion;
-use crate::tls::{DialStep, Dialer, Roots};
+use crate::tls::{DialError, DialStep, Dialer, Roots};
 
 /// The timeout of one step, for a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -123,7 +123,12 @@ impl DemoClient {
         let from = SocketAddr::new(self.ask(host).await?.addresses[0].into(), uri.port_u16().unwrap_or(443));
         let dialer = Dialer::new(host.into(), from.port(), self.roots.clone()).map_err(|error| wrong(&error))?;
         let dialed = dialer.dial(HttpVersion::Http1, from.ip(), &mut DialStep::Connect).await;
-        let mut dialed = dialed.map_err(|error| wrong(&error))?;
+        let mut dialed = dialed.map_err(|error| match error {
+            DialError::Connect(_) | DialError::Own(_) => {
+                DemoFailure::system("connect")(std::io::Error::other(error.to_string()))
+            }
+            _ => wrong(&error),
+        })?;
         let client = self.address.to_string();
         let forwarded = (HeaderName::from_static("x-forwarded-for"), &*client);
         let response = dialed.request_with(Method::GET, uri.path(), Some(forwarded), MAX_BODY as u64).await;
