@@ -34,7 +34,7 @@ section! {
         listen: Option<Vec<PlacedText>> = texts("listen", LISTEN_FORM)
             .otherwise("`[\"127.0.0.1:5300\", \"[::1]:5300\"]`")
             .may_be_empty()
-            .restart_unless(|a, b| a.dns.listen == b.dns.listen)
+            .restart_unless(same!(config => &config.dns.listen))
             .example("[\"192.0.2.53:53\", \"[2001:db8::53]:53\"]"),
 
         /// Worker threads for each UDP address.
@@ -42,7 +42,7 @@ section! {
         /// A thread per core has its own socket, so that no two share a lock.
         udp_threads: Option<usize> = number("udp-threads", 1..=1024, "threads")
             .otherwise("one per core")
-            .restart_unless(|a, b| a.dns.udp_threads == b.dns.udp_threads)
+            .restart_unless(same!(config => config.dns.udp_threads))
             .example("4"),
 
         /// Datagrams received or sent by one system call. Larger batches cost less CPU under load; smaller ones reduce
@@ -125,7 +125,9 @@ section! {
         rrl: Option<RrlSpec> = table::<RrlSpec>("rrl").otherwise("off"),
 
         /// DNS over HTTPS (RFC 8484), over HTTP/2 and HTTP/1.1 with GET and POST. Needs `[dns.tls]`.
-        https: Option<HttpsSpec> = table::<HttpsSpec>("https").otherwise("off").restart_unless(same!(config => config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref()))),
+        https: Option<HttpsSpec> = table::<HttpsSpec>("https").otherwise("off").restart_unless(same!(config => {
+            config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref())
+        })),
 
         /// DNS over QUIC (RFC 9250) without 0-RTT. Needs `[dns.tls]`.
         quic: Option<QuicSpec> = table::<QuicSpec>("quic").otherwise("off"),

@@ -304,7 +304,7 @@ impl KeyRow<Str> {
     }
 }
 
-/// The comparison of two configurations by a value of each, for [`KeyRow::restart_unless`].
+/// The comparison of two configurations by a value of each, for a row's `restart_unless` or `restart_unless_kept`.
 macro_rules! same {
     ($config:ident => $value:expr) => {
         |started, now| {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::control::ControlSpec;
+use super::reader::ParsedText;
 use super::row::Rows as _;
 use super::source::{self, ConfigSource};
 use super::spec;
@@ -17,13 +18,15 @@ use crate::files::Intake;
 pub(crate) fn socket_of(path: &Path) -> Option<PathBuf> {
     let intake = Intake::default();
     let main = source::read_main(path, &intake).ok()?;
-    let patterns = spec::patterns(&spec::parse(std::slice::from_ref(&main)).ok()?);
-    socket_in(&main).or_else(|| source::read_included(&main, &patterns, &intake).ok()?.iter().find_map(socket_in))
+    let parsed = spec::parse(std::slice::from_ref(&main)).ok()?;
+    socket_in(&main, &parsed).or_else(|| {
+        let included = source::read_included(&main, &spec::patterns(&parsed), &intake).ok()?;
+        included.iter().find_map(|source| socket_in(source, &spec::parse(std::slice::from_ref(source)).ok()?))
+    })
 }
 
 /// The socket that a file names, which may have errors elsewhere.
-fn socket_in(source: &ConfigSource) -> Option<PathBuf> {
-    let parsed = spec::parse(std::slice::from_ref(source)).ok()?;
+fn socket_in(source: &ConfigSource, parsed: &[ParsedText<'_>]) -> Option<PathBuf> {
     let mut document = Table::document(parsed.iter());
     let control = document.take("control").filter(Value::is_table)?;
     let socket = document.inner(&control, ControlSpec::PART.title)?.take("socket")?.text()?.value;

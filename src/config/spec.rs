@@ -65,7 +65,9 @@ section! {
         admin: Option<AdminSpec> = table::<AdminSpec>("admin").otherwise("off"),
 
         /// Credentials of mirrors for ACME challenges.
-        acme: Option<AcmeSpec> = table::<AcmeSpec>("acme").otherwise("off").restart_unless(same!(config => config.acme.as_ref().map(|acme| (&acme.state, &acme.listen)))),
+        acme: Option<AcmeSpec> = table::<AcmeSpec>("acme").otherwise("off").restart_unless(same!(config => {
+            config.acme.as_ref().map(|acme| (&acme.state, &acme.listen))
+        })),
 
         /// The socket for overrides and questions to the running server.
         control: Option<ControlSpec> = table::<ControlSpec>("control").otherwise("off").restart_unless(same!(config => {
@@ -84,7 +86,7 @@ section! {
         /// Probes of mirrors.
         ///
         /// Without the table every mirror counts as healthy.
-        probe: Option<ProbeSpec> = table::<ProbeSpec>("probe").otherwise("off").restart_unless_kept(|a, b| a.probe.is_some() == b.probe.is_some()),
+        probe: Option<ProbeSpec> = table::<ProbeSpec>("probe").otherwise("off").restart_unless_kept(same!(config => config.probe.is_some())),
 
         /// Resolving the hosts of mirrors.
         resolver: ResolverSpec = table::<ResolverSpec>("resolver").otherwise("the defaults of its keys"),
