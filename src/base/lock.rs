@@ -1,4 +1,7 @@
 //! Locks on state that is whole even if a thread panics while it holds one.
+//!
+//! **Invariants**: poison is ignored, so that one panic does not end every later use of the state.
+//! **Not here**: locks for many readers, and the reason why a state stays whole (each caller).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -34,10 +34,10 @@ pub(super) fn written(done: io::Result<()>, code: u8) -> u8 {
     }
 }
 
-/// The exit code of a command that has printed its answer, or the reason why there is none.
+/// The exit code of a command that has printed its answer, or the reason why the command failed.
 pub(super) type CommandResult = Result<u8, CommandFailure>;
 
-/// The reason why a command has no answer.
+/// The reason why a command failed, also after its answer was printed.
 #[derive(Debug)]
 pub(super) enum CommandFailure {
     /// Problems of the configuration, of the files that it names, or of an argument.

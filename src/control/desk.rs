@@ -161,20 +161,16 @@ impl Collect for Desk {
     fn collect(&self, page: &mut MetricsPage) {
         let Some(running) = self.running.get() else { return };
         let snapshot = running.published.load_full();
-        let mut family = page.gauge("pharos_mirror_override", "1 for each override in force.");
-        for (mirror, order) in snapshot.overrides() {
-            family.sample(&[("mirror", mirror), ("override", order.forced.as_str())], 1);
-        }
+        let orders = || snapshot.overrides().iter().map(|(mirror, order)| ([&**mirror, order.forced.as_str()], 1));
+        page.gauge("pharos_mirror_override", "1 for each override in force.").samples(["mirror", "override"], orders());
         let is_drained = self.readiness.drained().is_some();
         page.gauge(
             "pharos_server_drained",
             "Whether an operator has taken the server out of service: `/ready` is 503.",
         )
         .sample(&[], is_drained.into());
-        let mut family = page.gauge("pharos_mirror_order", "The former name of `pharos_mirror_override`.");
-        for (mirror, order) in snapshot.overrides() {
-            family.sample(&[("mirror", mirror), ("order", order.forced.as_str())], 1);
-        }
+        page.gauge("pharos_mirror_order", "The former name of `pharos_mirror_override`.")
+            .samples(["mirror", "order"], orders());
     }
 }
 
@@ -240,8 +236,7 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
 /// Checks that a zone is served here.
 fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
     let name = name.as_name();
-    let found = snapshot.zones().find(name, &name.suffixes());
-    if found.is_some_and(|(_, zone)| zone.apex() == name) {
+    if snapshot.zones().at_apex(name).is_some() {
         return Ok(());
     }
     let zones: Vec<String> = snapshot.zones().iter().map(|(_, zone)| zone.apex().to_string()).collect();

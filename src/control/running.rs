@@ -120,10 +120,8 @@ impl RunningServer {
         let name = zone.to_string();
         let late = format!("zone `{name}` is not here yet");
         let help = "the transfer goes on, and the log tells when it is over; `pharos status` shows the serial";
-        match within(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone), &late, help)
-            .await?
-            .unwrap_or(Err(RetransferError::Stopping))
-        {
+        let asked = within(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone), &late, help).await?;
+        match asked.unwrap_or(Err(RetransferError::Stopping)) {
             Ok(Retransferred { before, serial, primary }) => {
                 Ok(DeskAnswer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
             }

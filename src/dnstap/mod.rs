@@ -8,7 +8,7 @@
 //! nothing new. Queries without a response are in the metrics.
 //!
 //! **Invariants**: no socket, clock or file; a message that cannot be cut is left out, so that no address leaves by a fault.
-//! **Not here**: the copies ([`crate::telemetry::tap`]), the connection to the reader ([`crate::tap`]).
+//! **Not here**: taking copies ([`crate::telemetry::tap`]), the connection to the reader ([`crate::tap`]).
 //!
 //! dnstap.proto (<https://github.com/dnstap/dnstap.pb>), Frame Streams (<https://farsightsec.github.io/fstrm/>).
 

@@ -69,7 +69,7 @@ impl FleetKey {
 words! {
     /// The reason why a document changes nothing.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub(crate) enum DocumentFault {
+    pub(crate) enum DocumentFault: Display {
         /// It is longer than [`MAX_DOCUMENT_LEN`].
         TooLong = "it is longer than 256 KiB",
         /// It has no frame, because it was cut or another program wrote it.
@@ -88,12 +88,6 @@ words! {
         TooMany = "there are 256 servers already; `pharos fleet forget` removes one that is gone",
         /// It was read before, and is not in the store any more.
         Gone = "it is not in the store any more",
-    }
-}
-
-impl fmt::Display for DocumentFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 
 use super::guesses::Guesses;
 use super::token::{credentials, only};
-use super::{Body, Handler, HttpAnswer, HttpResponse, plain_text, with};
+use super::{Body, Handler, HttpAnswer, HttpResponse, PLAIN, plain_text, with};
 use crate::base::ends::SocketEnds;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rcode;
@@ -131,7 +131,6 @@ struct AcmeRequest {
     done: (String, &'static str),
 }
 
-const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl AcmeAction {

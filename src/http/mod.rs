@@ -114,9 +114,12 @@ pub trait Handler: Send + Sync + 'static {
     fn respond(&self, head: &Parts, body: &Body, ends: &SocketEnds) -> Self::Answer;
 }
 
+/// The media type of plain text.
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// A response in plain text.
 fn plain_text(method: &Method, status: StatusCode, text: impl Into<Bytes>) -> HttpResponse {
-    http_response(method, status, "text/plain; charset=utf-8", text.into())
+    http_response(method, status, PLAIN, text.into())
 }
 
 /// The same response with one more header.

@@ -12,7 +12,7 @@ use hyper::{Method, StatusCode};
 
 use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
 use super::log::{LogLine, RequestLog};
-use super::{Body, Handler, HttpAnswer, HttpResponse, with};
+use super::{Body, Handler, HttpAnswer, HttpResponse, PLAIN, with};
 use crate::base::client::Client;
 use crate::base::ends::SocketEnds;
 use crate::base::prefix::Prefix;
@@ -187,7 +187,7 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     let status = StatusCode::from_u16(reply.answer.status()).expect("a reply has a status of HTTP: registry::Answer");
     let (kind, body) = match &reply.answer {
         Answer::Version => (Some("application/json"), "{}"),
-        Answer::Healthy => (Some("text/plain; charset=utf-8"), "ok\n"),
+        Answer::Healthy => (Some(PLAIN), "ok\n"),
         Answer::Redirect(_) | Answer::Methods => (None, ""),
         Answer::Refuse(_, code) => (Some("application/json"), code.body()),
     };

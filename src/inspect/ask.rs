@@ -12,13 +12,10 @@ use crate::base::prefix::Block;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::{Now, Ttl};
 use crate::snapshot::Snapshot;
-use crate::wire::{self, MAX_STREAM, PassedRecord, Peer, Summary, Transport, pass_record, skip_name};
+use crate::wire::{self, MAX_STREAM, PassedRecord, Peer, Summary, Transport, pass_record, skip_questions};
 
 /// The option code of a client subnet (RFC 7871 §6).
 const OPTION_ECS: u16 = 8;
-
-/// The bytes of a header.
-const HEADER_LEN: usize = 12;
 
 /// Sends many queries with the same buffers.
 pub(super) struct Asker<'s> {
@@ -87,11 +84,9 @@ impl Seen {
     pub(super) fn read(&mut self, octets: &[u8], qtype: Rtype) -> Option<()> {
         self.rdata.clear();
         (self.ttl, self.scope) = (None, None);
-        let header: &[u8; HEADER_LEN] = octets.first_chunk()?;
-        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let mut rest = skip_name(&octets[HEADER_LEN..])?.split_at_checked(4)?.1;
-        let answers = u32::from(count(6));
-        for index in 0..answers + u32::from(count(8)) + u32::from(count(10)) {
+        let (counts, mut rest) = skip_questions(octets)?;
+        let [answers, authorities, additional] = counts.map(u32::from);
+        for index in 0..answers + authorities + additional {
             let PassedRecord { rtype, ttl, rdata, .. } = pass_record(&mut rest)?;
             if rtype == qtype && index < answers {
                 self.rdata.extend_from_slice(rdata);

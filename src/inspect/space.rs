@@ -182,7 +182,8 @@ pub(super) fn defaults(horizon: &Horizon) -> Vec<bool> {
         .collect()
 }
 
-/// The first mirrors of a plan with every mirror up, each with the number of slots in which it is first. `None` if the plan has no mirror.
+/// The first mirrors of a plan with every mirror up, each with the number of slots in which it is first. The numbers add up to
+/// [`SLOTS`]. `None` if the plan has no mirror.
 pub(super) fn firsts(horizon: &Horizon, plan: PlanId) -> BTreeMap<Option<MirrorId>, usize> {
     let first = |plan: PlanId| horizon.plan(plan).mirrors().next();
     let mut firsts = BTreeMap::new();

@@ -140,7 +140,7 @@ pub struct BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = address::reason(&self.error, self.holder.as_ref());
-        write!(f, "failed to listen on {} ({}): {reason}", self.address, self.transport.as_str())
+        write!(f, "failed to listen on {} ({}): {reason}", self.address, self.transport)
     }
 }
 

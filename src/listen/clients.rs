@@ -253,10 +253,9 @@ impl ClientState {
     /// The connection of a client, or of all, with the least key. This scans these connections: at most the limit, once for
     /// each connection over it.
     fn first<K: Ord>(&self, client: Option<ConnectionPeer>, key: impl Fn(u64, &Seat) -> K) -> Option<u64> {
-        let first = |ids: &mut dyn Iterator<Item = &u64>| ids.min_by_key(|id| key(**id, &self.places[id])).copied();
         match client {
-            Some(client) => first(&mut self.shares.get(&client)?.ids.iter()),
-            None => first(&mut self.places.keys()),
+            Some(client) => self.shares.get(&client)?.ids.iter().copied().min_by_key(|id| key(*id, &self.places[id])),
+            None => self.places.iter().min_by_key(|(id, seat)| key(**id, seat)).map(|(id, _)| *id),
         }
     }
 

@@ -9,10 +9,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::reloads::ReloadTerms;
-use super::requests::{Requests, ServiceRequest};
+use super::requests::{RequestInbox, Requests, ServiceRequest};
 use crate::base::time::Generation;
 use crate::files::Layer;
 
@@ -42,7 +40,7 @@ pub(crate) enum BundleOutcome {
 pub(crate) type BundleRequest = ServiceRequest<BundleLoad, BundleOutcome>;
 
 /// The receiver of bundles.
-pub(crate) type BundleInbox = mpsc::Receiver<BundleRequest>;
+pub(crate) type BundleInbox = RequestInbox<BundleLoad, BundleOutcome>;
 
 /// The sender of bundles.
 pub(crate) type BundleLoads = Requests<BundleLoad, BundleOutcome>;

@@ -14,8 +14,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
-
 use super::requests::{RequestInbox, Requests, ServiceRequest};
 use super::{ReloadOutcome, ReloadTerms};
 use crate::base::lock::locked;
@@ -107,7 +105,7 @@ pub(crate) struct SourceCandidate {
 pub(crate) type CandidateRequest = ServiceRequest<SourceCandidate, ReloadOutcome>;
 
 /// The receiver of candidates.
-pub(crate) type CandidateInbox = mpsc::Receiver<CandidateRequest>;
+pub(crate) type CandidateInbox = RequestInbox<SourceCandidate, ReloadOutcome>;
 
 /// The sender of candidates.
 pub(crate) type Candidates = Requests<SourceCandidate, ReloadOutcome>;
@@ -192,7 +190,9 @@ impl SourceStates {
         }
         self.update(source, |state| {
             let mut counts = FetchOutcome::WORDS.iter().zip(&mut state.outcomes);
-            counts.find(|(word, _)| **word == outcome.as_str()).into_iter().for_each(|(_, count)| *count += 1);
+            if let Some((_, count)) = counts.find(|(word, _)| **word == outcome.as_str()) {
+                *count += 1;
+            }
         });
     }
 }

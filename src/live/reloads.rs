@@ -4,9 +4,7 @@
 //! process is about to end.
 //! **Not here**: reloading (serve), authorization (control).
 
-use tokio::sync::mpsc;
-
-use super::requests::{Requests, ServiceRequest};
+use super::requests::{RequestInbox, Requests, ServiceRequest};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::share::Share;
 use crate::base::time::Generation;
@@ -24,7 +22,7 @@ pub(crate) struct ReloadTerms {
 pub(crate) type ReloadRequest = ServiceRequest<ReloadTerms, ReloadOutcome>;
 
 /// The receiver of requests.
-pub(crate) type ReloadInbox = mpsc::Receiver<ReloadRequest>;
+pub(crate) type ReloadInbox = RequestInbox<ReloadTerms, ReloadOutcome>;
 
 /// The sender of requests.
 pub(crate) type ReloadRequests = Requests<ReloadTerms, ReloadOutcome>;

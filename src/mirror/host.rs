@@ -52,7 +52,8 @@ impl HostAddresses {
         self
     }
 
-    /// Returns whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
+    /// Returns whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is
+    /// not.
     pub(crate) fn differ_from(&self, other: &HostAddresses) -> bool {
         let far = |a: u32, b: u32| u64::from(a.abs_diff(b)) * 4 > u64::from(b);
         (&self.v4, &self.v6) != (&other.v4, &other.v6) || far(self.ttl.0, other.ttl.0)
@@ -204,8 +205,8 @@ pub(crate) fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
     })
 }
 
-/// Returns whether a host may have an address: one in a special-purpose block is refused unless `private` has it, or the IPv4 address
-/// that it embeds.
+/// Returns whether a host may have an address: one in a special-purpose block is refused unless `private` has it, or the
+/// IPv4 address that it embeds.
 fn is_allowed(address: IpAddr, private: &PrefixSet) -> bool {
     let is_private = || private.contains(address) || private.contains(special::judged(address));
     special::impossible(address).is_none() && (special::special_purpose(address).is_none() || is_private())

@@ -1,4 +1,4 @@
-//! Sockets, identifiers and frames of questions to other DNS servers.
+//! Sockets, identifiers and frames of questions to other DNS servers, and the trait of a connection with TLS or without.
 //!
 //! **Invariants**: an identifier cannot be predicted; a socket takes datagrams of one address alone.
 //! **Not here**: messages ([`crate::wire`]), timeouts (each caller has its own).

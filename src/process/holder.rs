@@ -13,7 +13,7 @@ use crate::files::{self, FileKind};
 words! {
     /// A kind of socket that listens.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum SocketKind {
+    pub(crate) enum SocketKind: Display {
         /// UDP.
         Udp = "UDP",
         /// TCP.

@@ -17,9 +17,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::thread;
 
-use crate::base::lock::locked;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+
+use crate::base::lock::locked;
 
 /// Jobs that may wait in one lane. Each kind of caller has few under way at once: 16 control connections, 8 transfers, one
 /// write per state file.

@@ -193,7 +193,8 @@ fn is_tag(text: &str) -> bool {
     }
 }
 
-/// `algorithm:encoded`, with the first colon between these. Registered algorithms must have their exact form, other algorithms the general one.
+/// `algorithm:encoded`, split at the first colon. Registered algorithms must have their exact form, other algorithms the
+/// general one.
 fn parse_digest(text: &str) -> Option<Digest<'_>> {
     let (algorithm, encoded) = text.split_once(':')?;
     let fits = match algorithm {

@@ -305,8 +305,7 @@ pub(super) fn unraised(served: &Snapshot, now: &Snapshot) -> Vec<String> {
             return None;
         }
         let apex = zone.apex();
-        let (before_id, before) =
-            served.zones().find(apex, &apex.suffixes()).filter(|(_, zone)| zone.apex() == apex)?;
+        let (before_id, before) = served.zones().at_apex(apex)?;
         let has_changed = now.zones().history(id).is_ambiguous() && !served.zones().history(before_id).is_ambiguous();
         let (serial, old) = (zone.serial(), before.serial());
         let is_lower = before.is_available() && serial != old && !is_newer(serial, old);

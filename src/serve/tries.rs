@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
+use crate::base::text::counted;
 use crate::dns::ListenAddresses;
 use crate::inspect::first_steered;
 use crate::snapshot::Snapshot;
@@ -17,13 +18,12 @@ const MAX_ENTRIES: usize = 10_000;
 pub(super) fn amount(snapshot: &Snapshot) -> String {
     let prefixes = snapshot.provenance().networks.sources.iter().map(|source| source.prefix_count()).sum();
     let counts = [
-        (snapshot.zones().len(), "zone", "s"),
-        (prefixes, "network prefix", "es"),
-        (snapshot.horizons().len(), "horizon", "s"),
-        (snapshot.mirrors().len(), "mirror", "s"),
+        (snapshot.zones().len(), "zone"),
+        (prefixes, "network prefix"),
+        (snapshot.horizons().len(), "horizon"),
+        (snapshot.mirrors().len(), "mirror"),
     ];
-    let text = |(count, noun, plural)| format!("{count} {noun}{}", if count == 1 { "" } else { plural });
-    counts.map(text).join(", ")
+    counts.map(|(count, noun)| counted(count, noun)).join(", ")
 }
 
 /// Commands that ask the DNS listeners for a steered name: once without a client subnet and once with one.

@@ -346,12 +346,13 @@ impl RolloutTask {
 
     /// The part of this server's document.
     fn report(&self) -> RolloutReport {
-        let KeptRollout { in_force, rejects, .. } = self.record.clone();
-        let served = |BundleInForce { bundle, push, before }| {
+        let KeptRollout { in_force, rejects, .. } = &self.record;
+        let served = |BundleInForce { bundle, push, before }: BundleInForce| {
             let (since, for_ms) = self.meter.since(self.from);
             ServedBundle { bundle, push, for_ms, before, since }
         };
-        RolloutReport { serial: self.serial(), deaf: self.ground.is_deaf, serves: in_force.map(served), rejects }
+        let (serves, rejects) = (in_force.clone().map(served), rejects.clone());
+        RolloutReport { serial: self.serial(), deaf: self.ground.is_deaf, serves, rejects }
     }
 
     /// Shows the state to operators and to the exchange, which is woken if another server acts on the difference.

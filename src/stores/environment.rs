@@ -35,7 +35,7 @@ impl StoreEnvironment {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The values of the variables whose names start with a prefix and are, in lower case, keys of a cloud.
+    /// The keys of a cloud that variables with a prefix set, each with its value. Such a key is the variable's name in lower case.
     pub(super) fn keys<K: FromStr>(&self, prefix: &str) -> impl Iterator<Item = (K, &str)> {
         let found = self.0.iter().filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty());
         found.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))

@@ -121,10 +121,10 @@ pub(crate) enum DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DialError::Connect(fault) => f.write_str(fault.as_str()),
+            DialError::Connect(fault) => fault.fmt(f),
             DialError::Own(error) => f.write_str(error),
             DialError::Certificate { fault, .. } => write!(f, "its certificate is refused: {fault}"),
-            DialError::Handshake(fault) => write!(f, "the TLS handshake fails: {}", fault.as_str()),
+            DialError::Handshake(fault) => write!(f, "the TLS handshake fails: {fault}"),
             DialError::Http(fault) => fault.fmt(f),
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn refusal(error: &Error) -> String {
         Error::InvalidCertificate(reason) => {
             format!("its certificate is refused: {}", certificate_fault(reason, None))
         }
-        other => format!("the TLS handshake fails: {}", handshake_fault(other).as_str()),
+        other => format!("the TLS handshake fails: {}", handshake_fault(other)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! line break: the intermediate is dropped, and clients refuse the chain.
 //!
 //! **Invariants**: pure; every section of the text is returned or an error is; no contents are in an error.
-//! **Not here**: certificates and keys ([`mod@super::load`]).
+//! **Not here**: the contents of certificates, and keys ([`mod@super::load`]).
 //!
 //! RFC 7468 (text), RFC 1421 §4.6 (headers of encrypted keys).
 

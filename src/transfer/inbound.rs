@@ -1,6 +1,6 @@
 //! Builds a zone from the messages of a transfer (RFC 5936 §2.2, RFC 1995 §4), one message after another.
 //!
-//! `domain` expands names and checks data, type by type. [`ZoneBuilder`] checks both, as for a zone from a file.
+//! `domain` expands names and checks data, type by type. [`ZoneBuilder`] checks the data again, and the zone, as for a zone from a file.
 //!
 //! **Invariants**: a transfer yields the whole zone with the serial of its first SOA, or no zone; the size of the kept records
 //! is bounded, however well the messages are compressed.

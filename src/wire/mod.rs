@@ -29,7 +29,7 @@ pub use cookie::Cookie;
 pub use decode::decode;
 pub(crate) use freshness::freshness;
 pub use peek::peek;
-pub(crate) use record::{PassedRecord, pass_record, skip_name, skip_questions};
+pub(crate) use record::{PassedRecord, pass_record, skip_questions};
 
 use std::net::IpAddr;
 

@@ -127,7 +127,7 @@ pub(crate) fn skip_questions(message: &[u8]) -> Option<([u16; 3], &[u8])> {
 }
 
 /// The bytes behind a name, which may end in a pointer.
-pub(crate) fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+fn skip_name(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets;
     loop {
         let (&len, after) = rest.split_first()?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use super::decode::{OPCODE_UPDATE, decode};
 use super::encode::size_limit;
-use super::record::{HEADER_LEN, PassedRecord, expand, pass_record};
+use super::record::{PassedRecord, expand, pass_record, skip_questions};
 use super::transfer::Denial;
 use super::tsig::{self, Signer, TsigVerdict};
 use super::{Limit, MAX_UDP, Peer, Reply, Summary, Transport, encode_in_room};
@@ -147,7 +147,7 @@ impl ReceivedUpdate {
         if let Some(ede) = zone.lack() {
             return Err((Rcode::SERVFAIL, Some(ede)));
         }
-        let (prerequisites, updates) = sections(&self.message, &question).ok_or(MALFORMED)?;
+        let (prerequisites, updates) = sections(&self.message).ok_or(MALFORMED)?;
         check_prerequisites(&prerequisites, zone)?;
         prescan(&updates, zone)?;
         match &self.author {
@@ -201,14 +201,11 @@ struct UpdateRecord<'m> {
 }
 
 /// The prerequisites and the updates of a message; `None` if the message is malformed.
-fn sections<'m>(message: &'m [u8], question: &Question<'_>) -> Option<(Vec<UpdateRecord<'m>>, Vec<UpdateRecord<'m>>)> {
-    let header: &[u8; HEADER_LEN] = message.first_chunk()?;
-    let mut at = HEADER_LEN + question.wire.len();
-    let mut section = |from: usize| {
-        let count = u16::from_be_bytes([header[from], header[from + 1]]);
-        (0..count).map(|_| record(message, &mut at)).collect::<Option<Vec<_>>>()
-    };
-    Some((section(6)?, section(8)?))
+fn sections(message: &[u8]) -> Option<(Vec<UpdateRecord<'_>>, Vec<UpdateRecord<'_>>)> {
+    let ([prerequisites, updates, _], rest) = skip_questions(message)?;
+    let mut at = message.len() - rest.len();
+    let mut section = |count: u16| (0..count).map(|_| record(message, &mut at)).collect::<Option<Vec<_>>>();
+    Some((section(prerequisites)?, section(updates)?))
 }
 
 fn record<'m>(message: &'m [u8], at: &mut usize) -> Option<UpdateRecord<'m>> {

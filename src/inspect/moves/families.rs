@@ -12,7 +12,7 @@ use super::rulings::{AddressClass, Rulings};
 use super::stretches::MovedStretches;
 use super::{FamilyMoves, KINDS, LabelMove, MAX_RANGES, MirrorMove, MoveEnd, Pairs, RangeMove};
 use crate::base::prefix::Family;
-use crate::inspect::ground::add;
+use crate::inspect::ground::{add, count};
 use crate::inspect::tally::share;
 use crate::steer::spread::SLOTS;
 
@@ -21,7 +21,7 @@ pub(super) fn moves(pairs: &Pairs, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
     let mut tally = FamilyTally::default();
     let mut shifts: HashMap<[usize; 2], Vec<Shift>> = HashMap::new();
     for (first, last, old, new) in pairs.iter() {
-        let count = (last - first).saturating_add(1);
+        let count = count(first, last);
         let classes = [sides[0].class(old), sides[1].class(new)];
         let rulings = [0, 1].map(|side| sides[side].ruling(classes[side]));
         let winners = rulings.map(|(rule, _)| rule);

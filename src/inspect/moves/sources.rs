@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::rulings::{RulingsView, SourceLabels};
 use super::{KINDS, Pairs, SourceMoves};
 use crate::base::prefix::Family;
-use crate::inspect::ground::add;
+use crate::inspect::ground::{add, count};
 
 /// The addresses that each source labels, and labelled before.
 pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
@@ -21,7 +21,7 @@ pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) 
             let family = family as usize;
             for (first, last, before, now) in pairs.iter() {
                 let (was, is) = (was_labelled[before as usize], is_labelled[now as usize]);
-                let count = (last - first).saturating_add(1);
+                let count = count(first, last);
                 let sums = [(is, &mut moves.labelled), (is && !was, &mut moves.new), (was && !is, &mut moves.lost)];
                 for (_, sum) in sums.into_iter().filter(|(counts, _)| *counts) {
                     add(&mut sum[family], count);

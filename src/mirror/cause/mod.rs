@@ -92,7 +92,7 @@ pub enum CanaryMethod {
 words! {
     /// The reason why TCP failed, each with its words in the sentence.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum ConnectFault {
+    pub enum ConnectFault: Display {
         /// Nothing listens.
         Refused = "connection refused",
         /// There is no route.
@@ -109,7 +109,7 @@ words! {
 words! {
     /// The reason why a handshake failed, each with its words in the sentence.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum HandshakeFault {
+    pub enum HandshakeFault: Display {
         /// The answer is not TLS.
         NotTls = "the port does not speak TLS",
         /// The connection ended.

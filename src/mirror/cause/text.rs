@@ -13,7 +13,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Own(error) => write!(f, "this machine cannot make a connection: {error}"),
-            Cause::Connect(fault) => write!(f, "cannot connect: {}", fault.as_str()),
+            Cause::Connect(fault) => write!(f, "cannot connect: {fault}"),
             Cause::ConnectTimeout => f.write_str("no connection in time"),
             Cause::HandshakeTimeout => f.write_str("connects, but the TLS handshake does not end in time"),
             Cause::HttpTimeout => f.write_str("no complete HTTP response in time"),
@@ -114,7 +114,7 @@ impl fmt::Display for Untrusted {
 impl fmt::Display for HttpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
-        if let HttpFault::Tls(fault) = self { write!(f, ": {}", fault.as_str()) } else { Ok(()) }
+        if let HttpFault::Tls(fault) = self { write!(f, ": {fault}") } else { Ok(()) }
     }
 }
 

@@ -14,7 +14,6 @@ mod watch;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
-
 use serde_json::json;
 
 use super::error::StoreError;
