@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http_body_util::Full;
@@ -21,6 +21,8 @@ use pharos::snapshot::Snapshot;
 use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
 use pharos::tls::Dialer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::common::ports::free_address;
 use crate::needs::program;
@@ -213,6 +215,47 @@ async fn only_what_canonical_is_known_to_lack_goes_to_signatures() {
         assert!(location.await.unwrap().starts_with("http://192.0.2.1:5000/"));
     }
     assert_eq!(asked.load(Relaxed), 20);
+}
+
+/// Waits until a program has read all that was sent to its end of a connection (proc_pid_net(5)).
+async fn until_read(reader: SocketAddr, writer: SocketAddr) {
+    let ends = [reader, writer].map(|end| format!(":{:04X}", end.port()));
+    let is_read = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.len() > 4
+            && fields[1].ends_with(&ends[0])
+            && fields[2].ends_with(&ends[1])
+            && fields[4].ends_with(":00000000")
+    };
+    let begun = Instant::now();
+    while !std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(is_read) {
+        assert!(begun.elapsed() < PATIENCE, "{reader} does not read");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_referrers_may_come_long_after_its_head() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let canonical = listener.local_addr().unwrap();
+    let registry = tokio::spawn(async move {
+        let (mut client, peer) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            client.read_buf(&mut request).await.unwrap();
+        }
+        let body = r#"{"schemaVersion":2,"manifests":[]}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        client.write_all(head.as_bytes()).await.unwrap();
+        until_read(peer, canonical).await;
+        client.write_all(body.as_bytes()).await.unwrap();
+    });
+    let signatures: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+    let front = Front::start(canonical, settings(canonical, "", Some(signatures)), snapshot([Up; 3]));
+    let path = format!("/v2/demo/referrers/sha256:{}", "a".repeat(64));
+    let (status, location, _) = call(front.at, hyper::Method::GET, &path, "", "").await;
+    assert_eq!((status, location), (307, Some(format!("http://{signatures}{path}"))));
+    registry.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,9 +90,10 @@ impl Flight {
     async fn ask(&self, question: &FlightQuestion) -> (Holding, Counted) {
         match question {
             FlightQuestion::Mirror { place, dialer, path, content } => {
-                let Some(response) = self.request(dialer, place, &Method::HEAD, path).await else {
+                let Some((response, dialed)) = self.request(dialer, place, Method::HEAD, path).await else {
                     return (Holding::Unsaid, Counted::Unreached);
                 };
+                self.keep(place, dialed);
                 let status = response.status().as_u16();
                 let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
                 if content.redirects.has(status, location) {
@@ -105,13 +106,17 @@ impl Flight {
                 let method = if *subject == CanonicalSubject::Content { Method::HEAD } else { Method::GET };
                 for address in canonical.at.addresses().await {
                     let place = Destination { server: Server::Canonical, address };
-                    let asked = self.request(&canonical.dialer, &place, &method, path).await;
-                    let Some(response) = asked else { continue };
+                    let asked = self.request(&canonical.dialer, &place, method.clone(), path).await;
+                    let Some((response, dialed)) = asked else { continue };
                     let status = response.status().as_u16();
                     let holding = match subject {
                         CanonicalSubject::Referrers if status == 200 => read_referrers(response.into_body()).await,
                         _ => holding_of_status(status),
                     };
+                    // The body of a GET may not be read to its end.
+                    if method == Method::HEAD {
+                        self.keep(&place, dialed);
+                    }
                     return said(holding, status);
                 }
                 (Holding::Unsaid, Counted::Unreached)
@@ -119,28 +124,27 @@ impl Flight {
         }
     }
 
-    /// Sends a request over a kept connection, or over a new one. `None` if it gets no answer.
+    /// Sends a request over a kept connection, or over a new one, and returns both the response and the connection, with which
+    /// the body ends. `None` if it gets no answer.
     async fn request(
         &self,
         dialer: &Dialer,
         place: &Destination,
-        method: &Method,
+        method: Method,
         path: &str,
-    ) -> Option<hyper::Response<Incoming>> {
+    ) -> Option<(hyper::Response<Incoming>, Dialed)> {
         // Mirrors are asked for blobs only.
         let accept = || (place.server == Server::Canonical).then_some((ACCEPT, MANIFEST_TYPES));
         let max_body_len = MAX_REFERRERS_LEN as u64;
         if let Some(mut kept) = self.take_kept(place)
             && let Ok(response) = kept.request_with(method.clone(), path, accept(), max_body_len).await
         {
-            self.keep(place, method, kept);
-            return Some(response);
+            return Some((response, kept));
         }
         // A kept connection that the server has closed says nothing about its health, so a new one is dialled.
         let mut dialed = dialer.dial(HttpVersion::Http1, place.address, &mut DialStep::Connect).await.ok()?;
-        let response = dialed.request_with(method.clone(), path, accept(), max_body_len).await.ok()?;
-        self.keep(place, method, dialed);
-        Some(response)
+        let response = dialed.request_with(method, path, accept(), max_body_len).await.ok()?;
+        Some((response, dialed))
     }
 
     fn take_kept(&self, place: &Destination) -> Option<Dialed> {
@@ -148,12 +152,12 @@ impl Flight {
         (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
     }
 
-    /// Keeps a connection for the next question. After a GET it is not kept, because its body may not be read to the end.
-    fn keep(&self, place: &Destination, method: &Method, dialed: Dialed) {
+    /// Keeps a connection for the next question.
+    fn keep(&self, place: &Destination, dialed: Dialed) {
         let is_current = self.asker.means.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.means));
         let mut state = self.asker.state();
         state.kept.retain(|_, (dialed, since)| dialed.is_open() && since.elapsed() < KEPT_FOR);
-        if is_current && *method == Method::HEAD && dialed.is_open() && state.kept.len() < MAX_KEPT {
+        if is_current && dialed.is_open() && state.kept.len() < MAX_KEPT {
             state.kept.insert(place.clone(), (dialed, Instant::now()));
         }
     }
