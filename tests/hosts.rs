@@ -16,7 +16,7 @@ use common::hickory::Hickory;
 use common::nameserver::{self, NameServer};
 use common::needs;
 use common::peers::{self, Peer};
-use common::ports::free_port;
+use common::ports::{free_address, free_port};
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
 use common::show;
@@ -159,8 +159,8 @@ fn an_answer_follows_its_host_and_keeps_the_last_good_addresses() {
 
 #[test]
 fn a_restart_without_a_resolver_serves_what_was_known() {
-    let authority = NameServer::start("lb A 192.0.2.1");
-    let at = authority.address();
+    let at = free_address();
+    let authority = NameServer::start_at(&at.to_string(), "lb A 192.0.2.1");
     let world = World::new(at, ALONE);
     let mut server = world.start();
     let state = world.folder.path().join("hosts.json");

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::common::feeds;
 use crate::common::needs;
+use crate::common::ports::free_port;
 use crate::common::server::{PATIENCE, Server};
 
 /// The token of the admin listener.
@@ -74,7 +75,7 @@ impl World {
         for (name, text) in [("zone", ZONE), ("admin.token", TOKEN), ("sites.txt", SITES)].iter().chain(files) {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let mut world = World { folder, server: None, has_token, port: 0, rest: rest.to_string() };
+        let mut world = World { folder, server: None, has_token, port: free_port(), rest: rest.to_string() };
         world.start_again();
         world
     }
@@ -83,7 +84,6 @@ impl World {
     pub(crate) fn start_again(&mut self) {
         self.write_config(&self.rest);
         let server = Server::start(&self.config());
-        self.port = server.listener("health and metrics", Ipv4Addr::LOCALHOST.into()).port();
         self.server = Some(server);
         // It answers over DNS a moment before it explains.
         let deadline = Instant::now() + PATIENCE;
