@@ -5,6 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/diff.rs"]
+mod diff;
+#[path = "common/expected.rs"]
+mod expected;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,17 +73,12 @@ fn an_unknown_key_gets_the_list_of_known_ones() {
 
 #[test]
 fn every_case_says_what_is_expected() {
-    let mut wrong = Vec::new();
-    for case in cases() {
-        let found = output_of(&case);
-        let path = case.with_extension("expected");
-        if std::env::var_os("PHAROS_BLESS").is_some() {
-            fs::write(&path, &found).unwrap();
-        } else if fs::read_to_string(&path).ok().as_deref() != Some(&found) {
-            wrong.push(format!("{}:\n{found}", case.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+    let held = |case: PathBuf| {
+        let name = case.file_stem().unwrap().to_str().unwrap();
+        expected::held(&format!("tests/check/{name}.expected"), &output_of(&case))
+    };
+    let wrong: Vec<_> = cases().into_iter().filter_map(held).collect();
+    assert!(wrong.is_empty(), "{}{}", wrong.join("\n"), expected::remedy("check"));
 }
 
 #[test]
@@ -287,21 +287,12 @@ fn the_page_of_warnings_is_the_table() {
          top of the configuration leaves it out; errors cannot be allowed. `check --deny-warnings` fails on any other.\n\n\
          | code | meaning |\n|---|---|\n{rows}"
     );
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/warnings.md");
-    if std::env::var_os("PHAROS_BLESS").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), page);
+    expected::hold("docs/warnings.md", &page, "check");
 }
 
 #[test]
 fn the_page_of_keys_is_made_from_the_rows() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let page = fs::read_to_string(&path).unwrap();
-    let filled = config::page::fill(&page).unwrap();
-    if std::env::var_os("PHAROS_BLESS").is_some() {
-        fs::write(&path, &filled).unwrap();
-        return;
-    }
-    assert!(page == filled, "docs/configuration.md is not that of the rows: bless it");
+    expected::hold("docs/configuration.md", &config::page::fill(&page).unwrap(), "check");
 }

@@ -38,7 +38,7 @@ use std::collections::HashSet;
 
 use common::query::Place;
 use common::server::{self, Server};
-use common::{cases, diff, fixture};
+use common::{cases, diff, expected, fixture};
 use pharos::wire::Transport;
 
 #[test]
@@ -56,7 +56,7 @@ fn every_case_holds_in_the_engine() {
                 {
                     failures.push(format!("{}: {} ({transport:?}): {problem}", case.place, case.name));
                 }
-                let expected = if is_blessing() { first.as_ref().unwrap_or(&found) } else { &case.expected };
+                let expected = if expected::is_blessing() { first.as_ref().unwrap_or(&found) } else { &case.expected };
                 if *expected != found {
                     failures.push(failure(case, transport, expected, &found));
                 }
@@ -64,7 +64,7 @@ fn every_case_holds_in_the_engine() {
             }
             blessed.push(first.expect("a case has a transport"));
         }
-        if is_blessing() {
+        if expected::is_blessing() {
             file.bless(&blessed);
         }
     }
@@ -106,10 +106,6 @@ fn cases_are_many_and_distinct() {
     for case in &cases {
         assert!(names.insert(&case.name), "{}: another case is named `{}`", case.place, case.name);
     }
-}
-
-fn is_blessing() -> bool {
-    std::env::var_os("PHAROS_BLESS").is_some()
 }
 
 fn failure(case: &cases::Case, transport: Transport, expected: &str, found: &str) -> String {

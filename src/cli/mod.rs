@@ -81,17 +81,18 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Signals to `pharos serve`:
   HUP        read the configuration and its files again; after an error the
-             configuration before it stays. If its standard input is a
-             terminal, the server stops, as when that closes
+             configuration before it stays. If standard input is a terminal,
+             stop: the terminal was closed
   TERM, INT  finish the requests in flight, and stop; a second one stops at
              once
 
 Exit codes:
   0  all is well
-  1  the configuration, or a file it names, has errors; a sweep found answers
-     that are not true; a mirror or its certificate is not fit to be steered
-     to; the running server knows no such mirror; or a demonstration was
-     interrupted
+  1  the configuration, or a file it names, has errors, or warnings that are
+     denied; a sweep found answers that are not true; a simulation or a reload
+     moves more clients than it may; a source was not fetched; a mirror or its
+     certificate is not fit to be steered to; the running server knows no such
+     mirror; or a demonstration was interrupted
   2  the command line cannot be understood
   3  the service could not start, or could not go on: a port is taken, the
      system refused something, or a part of it failed; or the output of a
@@ -152,8 +153,9 @@ enum Command {
     /// Show the health of the running server's mirrors; drain one, force it up or down, or remove an override
     Mirror(Box<mirror::Args>),
 
-    /// Take the running server out of service for an anycast or a balancer, or put it back
+    /// Take the running server out of service for anycast or a balancer, or put it back
     Server(drain::Args),
+
     /// Show the servers of the running server's fleet, or forget one; push a configuration to all of them
     Fleet(fleet::Args),
 

@@ -1,5 +1,13 @@
 //! Two texts side by side, line by line.
 
+#![allow(dead_code, reason = "each user needs its own part of this")]
+#![allow(unreachable_pub, reason = "a module of tests is not reached from outside")]
+
+/// The lines that are in one text only, marked as [`lines`] marks them.
+pub fn changes(expected: &str, found: &str) -> String {
+    lines(expected, found).split_inclusive('\n').filter(|line| !line.starts_with("      ")).collect()
+}
+
 /// The lines of both. Lines of only one text are marked `-` (expected) or `+` (found).
 pub fn lines(expected: &str, found: &str) -> String {
     let (a, b): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());

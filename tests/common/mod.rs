@@ -8,6 +8,7 @@ pub mod cases;
 pub mod churn;
 pub mod commands;
 pub mod diff;
+pub mod expected;
 pub mod feeds;
 pub mod fixture;
 pub mod generate;

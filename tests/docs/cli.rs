@@ -1,22 +1,18 @@
 //! `docs/cli.md`: made from `--help` of each command. `PHAROS_BLESS=1` writes it anew.
 
-use std::fs;
-
-use super::common::commands;
-use super::page::{Page, root};
+use super::common::{commands, expected};
+use super::page::Page;
 
 /// The beginning of the page.
 const HEAD: &str = "\
 # Command line
 
 The text of `--help` for each command; `pharos help COMMAND` prints the same, and manual pages are made from it
-([install](install.md#from-a-clone)). The test of this page makes it from the binary: `PHAROS_BLESS=1 cargo test --test docs`.
+([install](install.md#from-a-clone)). The test of this page makes it from the binary: `PHAROS_BLESS=1 cargo test --locked --test docs`.
 
 Every command finds its configuration in the same order: `--config FILE`, the environment variable `PHAROS_CONFIG`,
 `./pharos.toml`, `/etc/pharos/pharos.toml`. If `--config` does not name it, its path is printed on standard error.
 ";
-
-const REMEDY: &str = "`PHAROS_BLESS=1 cargo test --test docs` writes the page anew";
 
 /// The page that the binary's help makes.
 fn generated() -> String {
@@ -29,17 +25,6 @@ fn generated() -> String {
 }
 
 pub(crate) fn run(page: &Page) {
-    let (found, path) = (generated(), root().join(&page.path));
-    if std::env::var_os("PHAROS_BLESS").is_some() {
-        fs::write(path, found).unwrap();
-        page.claim_all("help");
-        return;
-    }
-    let written = fs::read_to_string(path).unwrap();
-    let lines = (1..).zip(written.lines().zip(found.lines()));
-    for (line, (page, help)) in lines {
-        assert!(page == help, "docs/cli.md:{line}: `{page}`, but `--help` has `{help}`; {REMEDY}");
-    }
-    assert!(written == found, "docs/cli.md has not as many lines as `--help`; {REMEDY}");
+    expected::hold("docs/cli.md", &generated(), "docs");
     page.claim_all("help");
 }

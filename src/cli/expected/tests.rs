@@ -11,7 +11,9 @@ pub(super) fn assert_expected(folder: &str, name: &str, text: &str) {
     if std::env::var_os("PHAROS_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap_or_default(), "{name}");
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let remedy = "`PHAROS_BLESS=1 cargo test --locked --lib cli` writes the file anew; read what changes";
+    assert_eq!(text, written, "src/cli/{folder}/{name}.txt: {remedy}");
 }
 
 /// Lays out at 80 and 120 columns: no line is longer, and the texts are `NAME-80.txt` and `NAME-120.txt` of a folder.
