@@ -203,9 +203,28 @@ pub(crate) fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {
         .map(|(_, len)| (Ipv4Addr::from_bits((bits >> (96 - *len)) as u32), *len))
 }
 
+/// The IPv4 addresses that all addresses of a prefix embed; `None` if it holds others too.
+pub(crate) fn embedded_prefix(prefix: Prefix) -> Option<Prefix> {
+    let Prefix::V6(block) = prefix else { return None };
+    let (first, before) = embedded_v4(Ipv6Addr::from_bits(block.first()))?;
+    Some(Prefix::holding(first.into(), block.prefix_len().checked_sub(before)?.min(32)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_of_embedded_addresses_is_one_of_ipv4() {
+        let of = |text: &str| embedded_prefix(text.parse().unwrap()).map(|prefix| prefix.to_string());
+        assert_eq!(of("::ffff:192.0.2.0/120").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(of("64:ff9b::/96").as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(of("2002:c000:0200::/40").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(of("2002:c000:0201:1::/64").as_deref(), Some("192.0.2.1/32"));
+        for other in ["::/0", "2000::/3", "2001:db8::/32", "192.0.2.0/24"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn embedded_addresses_are_found() {

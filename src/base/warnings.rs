@@ -17,6 +17,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("clients-nowhere", "no client of a list by distance has coordinates"),
     ("conflicting-labels", "a source labels one prefix in two ways"),
     ("dnstap-in-clear", "copies of responses are sent over a network without encryption"),
+    ("embedded-prefix", "a list has prefixes of IPv6 that stand for IPv4 addresses"),
     ("family-elsewhere", "a default has no address of a family, and clients get another mirror's"),
     ("host-state", "the kept addresses of hosts cannot be used"),
     ("large-caa", "the CAA records of a name are over 3.5 kB"),

@@ -115,7 +115,7 @@ pub(in crate::config) fn mirror_address(text: &str) -> Result<IpAddr, Fault> {
 
 /// A prefix.
 pub(in crate::config) fn prefix(text: &str) -> Result<Prefix, Fault> {
-    text.parse().map_err(|error: PrefixError| match error {
+    let prefix = text.parse().map_err(|error: PrefixError| match error {
         PrefixError::HostBits(meant) => Fault::new(
             "bad-prefix",
             format!("`{text}` has bits set beyond its prefix length"),
@@ -128,13 +128,28 @@ pub(in crate::config) fn prefix(text: &str) -> Result<Prefix, Fault> {
             "not a prefix",
             "write an address and a length, like `192.0.2.0/24` or `2001:db8::/32`",
         ),
-    })
+    })?;
+    not_mapped(text, prefix)
+}
+
+/// Refuses IPv4 addresses in the form `::ffff:192.0.2.1`, in which no address is compared.
+fn not_mapped(text: &str, prefix: Prefix) -> Result<Prefix, Fault> {
+    let is_mapped = matches!(prefix.first(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    match special::embedded_prefix(prefix).filter(|_| is_mapped) {
+        None => Ok(prefix),
+        Some(meant) => Err(Fault::new(
+            "bad-prefix",
+            format!("`{text}` has IPv4 addresses in IPv6 form"),
+            "no address matches it",
+            format!("write `{meant}`"),
+        )),
+    }
 }
 
 /// A prefix, or an address as the prefix that holds it alone.
 pub(in crate::config) fn address_or_prefix(text: &str) -> Result<Prefix, Fault> {
     match text.parse::<IpAddr>() {
-        Ok(address) => Ok(Prefix::holding(address, if address.is_ipv4() { 32 } else { 128 })),
+        Ok(address) => not_mapped(text, Prefix::holding(address, if address.is_ipv4() { 32 } else { 128 })),
         Err(_) => prefix(text),
     }
 }
@@ -184,5 +199,8 @@ mod tests {
     fn a_prefix_with_host_bits_says_what_was_meant() {
         assert!(fault(prefix("10.1.2.3/8")).ends_with("write `10.0.0.0/8`, or `10.1.2.3` for the one address"));
         assert!(fault(prefix("10.0.0.0/33")).contains("0 to 32"));
+        assert!(fault(prefix("::ffff:192.0.2.0/120")).ends_with("write `192.0.2.0/24`"));
+        assert!(fault(address_or_prefix("::ffff:192.0.2.1")).ends_with("write `192.0.2.1/32`"));
+        assert!(prefix("::/0").is_ok() && prefix("64:ff9b::/96").is_ok());
     }
 }

@@ -12,8 +12,9 @@ use super::{LoadedSource, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
 use crate::base::prefix::{Prefix, PrefixError};
+use crate::base::special::embedded_prefix;
 use crate::config::{Network, NetworkKind};
-use crate::networks::{Conflict, LabelKind, Labels, Source, SourceBuilder};
+use crate::networks::{Conflict, Entry, LabelKind, Labels, Source, SourceBuilder};
 
 /// The largest share of a geofeed's entries that is left out: one in this many. With more, the file is refused, because a
 /// damaged file, or one of another format, has many bad lines, and a slip of its author has few.
@@ -164,6 +165,9 @@ impl<'a> Gather<'a> {
         conflicts.retain(|conflict| !vague.contains(&conflict.dropped.1));
         conflicts.sort_by_key(|conflict| conflict.dropped.0);
         self.warnings.extend(contradictions(&source, self.text, &conflicts));
+        if network.kind == NetworkKind::List {
+            self.warnings.extend(embedded(&source, self.text));
+        }
         debug_assert_eq!(*source.name, *network.name);
         Ok(LoadedSource { source, warnings: self.warnings })
     }
@@ -214,6 +218,23 @@ fn remedy(kind: NetworkKind, written: &str, error: &PrefixError) -> String {
             "a line is `prefix [label]`, like `192.0.2.0/24 office`; begin headings and comments with `#`".to_string()
         }
     }
+}
+
+/// One warning for all prefixes of IPv6 whose addresses stand for IPv4 addresses, by which their clients are known.
+fn embedded(source: &Source, text: &SourceText<'_>) -> Option<Diagnostic> {
+    let meant = |entry: &Entry<u128>| Some((entry.line, entry.block, embedded_prefix(Prefix::V6(entry.block))?));
+    let found: Vec<_> = source.v6().iter().filter_map(meant).collect();
+    let (line, block, meant) = found.iter().min_by_key(|(line, ..)| *line)?;
+    let first = Prefix::V6(*block);
+    let message = match found.len() {
+        1 => format!("`{first}` has IPv4 addresses in IPv6 form"),
+        more => format!("{more} prefixes have IPv4 addresses in IPv6 form, `{first}` first of them"),
+    };
+    Some(
+        Diagnostic::warning("embedded-prefix", message)
+            .at(Place::whole_line(&text.file, *line, text.line(*line)), "a client there is known by its IPv4 address")
+            .help(format!("write `{meant}`")),
+    )
 }
 
 /// One warning for all prefixes that are listed twice with different labels.

@@ -195,6 +195,22 @@ fn lists_of_a_provider_have_no_regions() {
 }
 
 #[test]
+fn a_list_with_ipv4_in_ipv6_says_that_no_client_matches() {
+    let loaded = read_as(NetworkKind::List, "2001:db8::/32\n2002:c000:0200::/40 vpn\n::ffff:192.0.2.0/120\n");
+    let expected = "\
+warning[embedded-prefix]: 2 prefixes have IPv4 addresses in IPv6 form, `2002:c000:200::/40` first of them
+ --> feed.txt:2:1
+  |
+2 | 2002:c000:0200::/40 vpn
+  | ^^^^^^^^^^^^^^^^^^^^^^^ a client there is known by its IPv4 address
+  |
+  = help: write `192.0.2.0/24`";
+    assert_eq!(render(&loaded.warnings), expected);
+    // Published files have such prefixes, and no operator can mend these.
+    assert_eq!(read_as(NetworkKind::Geofeed, "2002:c000:0200::/40,US,,,\n").warnings, []);
+}
+
+#[test]
 fn a_geofeed_says_where_or_that_it_does_not_know() {
     let loaded = read_as(NetworkKind::Geofeed, GEOFEED);
     let expected = [
@@ -328,8 +344,7 @@ proptest! {
         octets in prop::collection::vec(any::<u8>(), 0..200),
         text in "\\PC{0,60}\\n?[é,\"\\r\\n# /.0-9a-f:]{0,60}",
     ) {
-        use crate::config::NetworkKind::*;
-        for kind in [List, Aws, Gcp, Azure, Oci, Fastly, Cloudflare, Geofeed, Mmdb] {
+        for kind in NetworkKind::ALL {
             for octets in [[start.as_bytes(), &octets].concat(), [start.as_bytes(), text.as_bytes()].concat()] {
                 if let Err(problems) = read(&network(kind), octets) {
                     prop_assert!(!render(&problems).is_empty());
