@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// Tells whether a character is invisible but changes the output: controls (C0, DEL, C1), line and paragraph separators, and
-/// characters that change the direction of text (UAX #9 §2).
+/// Tells whether a character is invisible but changes the text: controls (C0, DEL, C1), line and paragraph separators,
+/// characters without width but joiners, which words are spelt with, and those that change the direction of text (UAX #9 §2).
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Bytes as hexadecimal digits, two a byte.
@@ -107,6 +108,7 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_shown_and_all_others_stay() {
+        assert_eq!(shown("\u{feff}1\u{200b}.2"), "\\u{feff}1\\u{200b}.2");
         assert_eq!(shown("a\u{1b}[2J\nb\r\t\u{7f}\u{9b}c"), "a\\u{1b}[2J\\nb\\r\\t\\u{7f}\\u{9b}c");
         assert_eq!(shown("x\u{202e}y\u{2028}z"), "x\\u{202e}y\\u{2028}z");
         assert!(matches!(shown("Zürich – 東京 \\ `x`"), Cow::Borrowed("Zürich – 東京 \\ `x`")));

@@ -25,18 +25,28 @@ pub(crate) fn parse_millis(text: &str) -> Option<u64> {
     number.checked_mul(*length)
 }
 
-/// Reads several durations in a row, as other programs write a duration: `1h30m`, `1h 30m`. Only for remedies, because a
-/// duration in the configuration has one spelling.
+/// Reads several durations in a row, or decimal ones, as other programs write a duration: `1h30m`, `1h 30m`, `0.5s`. Only for
+/// remedies, because a duration in the configuration has one spelling.
 pub(crate) fn parse_parts(text: &str) -> Option<u64> {
     let (mut rest, mut sum) = (text.trim(), 0_u64);
     while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let digits = rest.bytes().take_while(|octet| octet.is_ascii_digit() || *octet == b'.').count();
         let unit = rest[digits..].bytes().take_while(u8::is_ascii_lowercase).count();
         let (part, behind) = rest.split_at(digits + unit);
-        sum = sum.checked_add(parse_millis(part)?)?;
+        sum = sum.checked_add(parse_millis(part).or_else(|| parse_decimal(part))?)?;
         rest = behind.trim_start();
     }
     (sum > 0).then_some(sum)
+}
+
+/// Reads a decimal number with its unit, like `1.5h`, as milliseconds; further parts are left out.
+fn parse_decimal(text: &str) -> Option<u64> {
+    let (whole, rest) = text.split_once('.')?;
+    let (digits, unit) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+    let (length, _) = UNITS.iter().find(|(_, known)| *known == unit)?;
+    let shift = 10_u64.checked_pow(u32::try_from(digits.len()).ok()?)?;
+    let part = digits.parse::<u64>().ok()?.checked_mul(*length)? / shift;
+    whole.parse::<u64>().ok()?.checked_mul(*length)?.checked_add(part)
 }
 
 /// Writes milliseconds in the largest whole unit, as [`parse_millis`] reads it: `7d`, not `168h`.
@@ -131,10 +141,17 @@ mod tests {
 
     #[test]
     fn lengths_in_parts_are_added() {
-        for (text, sum) in [("1h30m", "90m"), ("1d 12h", "36h"), ("2m", "2m"), ("1s500ms", "1500ms")] {
+        for (text, sum) in [
+            ("1h30m", "90m"),
+            ("1d 12h", "36h"),
+            ("2m", "2m"),
+            ("1s500ms", "1500ms"),
+            ("0.5s", "500ms"),
+            ("1.25h", "75m"),
+        ] {
             assert_eq!(parse_parts(text), parse_millis(sum), "{text}");
         }
-        for text in ["", "1h30", "h", "1h-5m", "ünf", "0s"] {
+        for text in ["", "1h30", "h", "1h-5m", "ünf", "0s", ".5s", "1.s", "1.5", "1.5.5s", "0.99999999999999999999s"] {
             assert_eq!(parse_parts(text), None, "{text}");
         }
     }

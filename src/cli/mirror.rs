@@ -81,7 +81,7 @@ struct Give {
 pub(super) fn parse_until(text: &str) -> Result<String, String> {
     parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| match parse_parts(text) {
         Some(millis) if error == BadEnd::NotATime => {
-            format!("write one number with one unit: `{}`", written_millis(millis))
+            format!("write one whole number with one unit: `{}`", written_millis(millis))
         }
         _ => error.to_string(),
     })

@@ -230,7 +230,9 @@ impl<'r, 't> Value<'r, 't> {
                     Diagnostic::error("bad-duration", format!("`{text}` is not a duration"))
                         .at(self.place(), "not a duration")
                         .help(match parse_parts(text) {
-                            Some(millis) => format!("write one number with one unit: `\"{}\"`", written_millis(millis)),
+                            Some(millis) => {
+                                format!("write one whole number with one unit: `\"{}\"`", written_millis(millis))
+                            }
                             None => format!("write {remedy}"),
                         }),
                 );

@@ -159,7 +159,7 @@ pub(in crate::config) fn word(text: &str) -> Result<Arc<str>, Fault> {
     if !text.trim().is_empty() && text.trim() == text && !text.chars().any(char::is_control) {
         return Ok(text.into());
     }
-    let help = "write a text without spaces around it and without control characters";
+    let help = "write a text of one character or more, without spaces around it and without control characters";
     Err(Fault::new("bad-text", format!("{text:?} is blank or has characters that cannot be shown"), "not usable", help))
 }
 
