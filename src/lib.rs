@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Every decision is a pure function of its arguments; sockets, clocks, files, logs and counters are around it.
-//! [`wire::respond`] is the one path from the bytes of a query to those of its reply: the UDP threads, the TCP tasks,
+//! [`wire::respond`] is the one path from the bytes of a query to those of its reply: every transport,
 //! `pharos explain`, `pharos sweep` and the tests all take it.
 //!
 //! # Words
@@ -22,7 +22,8 @@
 //! - *resolver*: the host that sent the query; *client*: the host that the answer is for; *subnet*: the client's prefix in
 //!   an ECS option (RFC 7871).
 //! - *source prefix*: the known bits of an address; *scope prefix*: the bits for which an answer holds.
-//! - *network*: a labelled set of client prefixes; a *source* is the file that has these prefixes.
+//! - *network*: a labelled set of client prefixes; a *source* is the file that has these prefixes, a *feed* one in a published
+//!   format. A *label* is of one *kind*, such as region or country.
 //! - *horizon*: the view of one class of clients: rules from labels to ordered mirrors. A *plan* is such a list of mirrors;
 //!   ranges of addresses with the same plan are one range of the steering table.
 //! - *mirror*: one place that serves blobs. A probe of one of its addresses results in a *verdict*; verdicts determine its
@@ -31,6 +32,7 @@
 //! - *copy*: a zone that is kept at *primaries*, and served here too.
 //! - *store*: the bucket, etcd or folder in which the servers of a *fleet* keep *objects*; each object has a *version*.
 //! - *credential*: the right of a mirror's ACME client to set *tokens* at the owners of *challenges*.
+//! - *basis*: the place, rule and mirrors from which a decision follows, for `explain` and the counters.
 //! - *snapshot*: the whole served state of one *generation*.
 //! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
 //!
@@ -68,8 +70,9 @@
 //!
 //! The items at the root of the crate suffice to answer queries from another program. [`build`] or [`build_in_memory`] makes
 //! a [`Snapshot`] of a configuration, [`respond`] writes the reply to one DNS message, [`route`] decides about one request
-//! to the registry, and [`Snapshot::after`] applies a change, such as that of a mirror's health. None of these waits, locks,
-//! or reads a clock; the caller has the sockets, clocks and threads. Zones with keys are answered with signatures once
+//! to the registry, and [`Snapshot::after`] applies a change, such as that of a mirror's health. Building reads
+//! files and, for `host` of a mirror, the DNS. The other three neither wait, lock, nor read a clock; the caller has the sockets,
+//! clocks and threads. Zones with keys are answered with signatures once
 //! [`Signatory::sign_ahead`] has made these, on several threads. `examples/embed.rs` adds a socket, and
 //! `examples/feed.rs` steers by a file format that Pharos does not know.
 //!

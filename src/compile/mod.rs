@@ -3,7 +3,7 @@
 //! [`build`] takes all steps: read the config file, load its zones and networks, check them against each other, compile. It
 //! fails with every problem that it could find, and never builds a part.
 //!
-//! **Invariants**: compiling is deterministic: the same files give the same snapshot; nothing here touches a snapshot
+//! **Invariants**: compiling is deterministic: the same files, and the same addresses of hosts, give the same snapshot; nothing here touches a snapshot
 //! that is being served.
 //! **Not here**: publishing ([`crate::live`]), the format of any one file ([`crate::config`], [`crate::load`]).
 

@@ -52,7 +52,7 @@ section! {
         /// noise, so the default keeps the wait for the end of a batch short and its buffers in the nearest cache.
         udp_batch: usize = number("udp-batch", 1..=128, "datagrams")
             .default(32)
-            .restart_unless(|a, b| a.dns.udp_batch == b.dns.udp_batch)
+            .restart_unless(same!(config => config.dns.udp_batch))
             .example("64"),
 
         /// The largest UDP response. Longer ones are truncated, so that the client asks again over TCP.

@@ -1,6 +1,7 @@
 //! Kinds of labels: the table that loaders, rules, `check` and `explain` use.
 //!
-//! A new kind needs a variant, a row, and code in the loader of the file that has such labels (`load::networks`).
+//! A new kind needs a variant, a row, the code of its warning (`base::warnings`), and code in the loader of each file that has such
+//! labels (`load::networks`).
 //!
 //! **Invariants**: the order of the variants is that of keys in JSON and of words in `explain`.
 //! **Not here**: the labels of an address ([`super::Labels`]), the check of a value's form (`config`).

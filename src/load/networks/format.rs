@@ -17,7 +17,7 @@ struct Format {
     kind: NetworkKind,
     /// Its name in messages, with its article.
     noun: &'static str,
-    /// Outermost keys of its document, each of which distinguishes it from the documents of later rows. Empty if it is not JSON.
+    /// Outermost keys of its document, each of which distinguishes it from the documents of later rows. Empty if it is no JSON object.
     keys: &'static [&'static str],
 }
 
