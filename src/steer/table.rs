@@ -15,8 +15,6 @@
 //! **Not here**: the reason for a plan ([`super::horizon`]); the place of a range in memory, and the search for it
 //! ([`super::lines`]).
 
-use std::cmp::Reverse;
-
 use arrayvec::ArrayVec;
 
 use super::lines::{Descent, Lines as _, Packed, Ranges, TreePlace};
@@ -176,7 +174,7 @@ impl<A: Packed> RangeTable<A> {
             }
             match next {
                 Some(next) => (at, from) = next,
-                None => return largest(covered),
+                None => return largest(covered.iter().copied()),
             }
         }
         self.crowded.of_block(block).unwrap_or_else(|| self.ranges.lines.plan(first))
@@ -185,8 +183,8 @@ impl<A: Packed> RangeTable<A> {
 
 /// The plan with the largest sum, the first among equals.
 fn largest(covered: impl IntoIterator<Item = (PlanId, u128)>) -> PlanId {
-    let first = covered.into_iter().min_by_key(|(_, sum)| Reverse(*sum));
-    first.expect("a block has an address").0
+    let largest = covered.into_iter().reduce(|best, one| if one.1 > best.1 { one } else { best });
+    largest.expect("a block has an address").0
 }
 
 /// The number of addresses from one to another, both included.
