@@ -39,7 +39,7 @@ pub(crate) fn parse_parts(text: &str) -> Option<u64> {
     (sum > 0).then_some(sum)
 }
 
-/// Reads a decimal number with its unit, like `1.5h`, as milliseconds; further parts are left out.
+/// Reads a decimal number with its unit, like `1.5h`, as milliseconds; a part of one is left out.
 fn parse_decimal(text: &str) -> Option<u64> {
     let (whole, rest) = text.split_once('.')?;
     let (digits, unit) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());

@@ -1,6 +1,7 @@
 //! Files that a test writes: expected output, and the pages that are made from the code.
 //!
-//! With `PHAROS_BLESS=1` the files are written, otherwise compared.
+//! **Invariants**: with `PHAROS_BLESS=1` the files are written, otherwise compared and not changed; a file that is missing is wrong.
+//! **Not here**: making the texts, and the files of unit tests (`src/cli/expected`).
 
 #![allow(dead_code, reason = "each user needs its own part of this")]
 #![allow(unreachable_pub, reason = "a module of tests is not reached from outside")]
@@ -29,9 +30,10 @@ pub fn held(path: &str, right: &str) -> Option<String> {
         fs::write(file, right).unwrap();
         return None;
     }
-    let written = fs::read_to_string(file).unwrap_or_default();
-    (written != right)
-        .then(|| format!("{path} is not as expected (`-` is in the file):\n{}", diff::changes(&written, right)))
+    let written = fs::read_to_string(file).ok();
+    let changes = || diff::changes(written.as_deref().unwrap_or_default(), right);
+    (written.as_deref() != Some(right))
+        .then(|| format!("{path} is not as expected (`-` is in the file):\n{}", changes()))
 }
 
 /// The words behind differences.

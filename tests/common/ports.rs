@@ -1,4 +1,7 @@
 //! Ports of loopback, for servers that cannot choose one themselves.
+//!
+//! **Invariants**: no socket is opened to find a port; a process gives a port again only after all others.
+//! **Not here**: ports that a server chooses itself (`:0`), which need no help.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
