@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::check::Check;
 use super::credential::CredentialSpec;
 use super::field::{Field, Named, section};
-use super::row::{KeyRow, Other, numbers, other, tables, text, texts};
+use super::row::{KeyRow, Other, flag, numbers, other, tables, text, texts};
 use super::table::Table;
 use super::{Number, PlacedText, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -66,6 +66,11 @@ section! {
         /// Registries that keep blobs in a bucket redirect to a signed URL of it. Elsewhere a redirect is the sign of a missing
         /// blob.
         redirects: Option<PlacedText> = text("redirects", "`\"refuse\"` or `\"follow\"`").default("refuse").example("\"follow\""),
+
+        /// With `false`, the registry listener does not ask this mirror for blobs, and counts it as having all of them.
+        ///
+        /// A question makes a pull-through cache fetch the blob.
+        ask: bool = flag("ask").default(true).example("false"),
 
         /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
         location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
@@ -218,7 +223,7 @@ impl Check<'_> {
         // The range of the row keeps numbers within 16 bits.
         let missing = keys.missing.iter().flatten().filter_map(|status| u16::try_from(status.value).ok()).collect();
         let redirects = keys.redirects.as_ref().map_or(Redirects::Refused, |text| self.check_redirects(text));
-        mirror.content = Arc::new(ContentPlace { url, path, missing, redirects });
+        mirror.content = Arc::new(ContentPlace { url, path, missing, redirects, is_unasked: !keys.ask });
         mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
         if keys.addresses.is_empty() {
             mirror.addressing = UNRESOLVED;

@@ -89,8 +89,7 @@ section! {
         /// Off by default, because clients should see one host name only.
         direct: Option<Placed<bool>> = flag("direct").default(false).example("false"),
 
-        /// With `true`, a client is redirected to a mirror only if the mirror has the blob. Write `false` for mirrors that
-        /// fetch missing blobs themselves.
+        /// With `true`, a client is redirected to a mirror only if the mirror has the blob, or has `ask = false`.
         ///
         /// Mirrors can be asked only with `[probe]`, because that has the name and the roots for the request.
         ask: Option<Placed<bool>> = flag("ask").otherwise("`true` with `[probe]`").example("true"),

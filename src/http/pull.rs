@@ -84,7 +84,7 @@ impl Handler for Pull {
             let address = client.ok().map(|client| client.resolver);
             Some((log.clone(), log.begin(head, &path, address, &snapshot, since)?))
         });
-        let running = RunningPull {
+        let mut running = RunningPull {
             asker: self.asker.clone(),
             counters: self.counters.clone(),
             method: head.method.clone(),
@@ -94,25 +94,23 @@ impl Handler for Pull {
             network,
             until,
         };
-        let answer = |mut running: RunningPull, reply: RouteReply| {
-            running.note_mirror(&reply, &snapshot);
-            let (meter, beyond) = (meter(&reply), beyond(&reply));
-            running.answer(reply, meter, beyond)
-        };
-        match registry::route(&request, client, &settings, &snapshot) {
-            Route::Reply(reply) => answer(running, reply),
+        let (reply, is_held) = match registry::route(&request, client, &settings, &snapshot) {
+            Route::Reply(reply) => (reply, false),
             Route::Ask(ask) => match self.asker.find(&ask, &snapshot, network, until) {
-                FoundBlob::Known(holding) => answer(running, ask.settle(holding)),
+                FoundBlob::Known(holding) => (ask.settle(holding), holding == Holding::Has),
                 FoundBlob::Waiting(waiting) => {
                     let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
                     // The replies for `Lacks` and `Unsaid` both lead to canonical, so one question serves both.
                     let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
-                    let mut running = running;
                     running.note_mirror(&replies[0], &snapshot);
-                    HttpAnswer::Later(Box::pin(running.answer_later(waiting, Box::new(replies), meter, beyond)))
+                    let later = running.answer_later(waiting, Box::new(replies), meter, beyond);
+                    return HttpAnswer::Later(Box::pin(later));
                 }
             },
-        }
+        };
+        running.note_mirror(&reply, &snapshot);
+        let (meter, beyond) = (meter(&reply), if is_held { None } else { beyond(&reply) });
+        running.answer(reply, meter, beyond)
     }
 }
 

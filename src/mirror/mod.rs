@@ -63,6 +63,8 @@ pub struct ContentPlace {
     pub missing: Box<[u16]>,
     /// The treatment of redirects for a blob.
     pub redirects: Redirects,
+    /// True if the mirror counts as having all content, and is not asked for it.
+    pub is_unasked: bool,
 }
 
 impl ContentPlace {

@@ -1,7 +1,8 @@
 //! A request for a blob or a file whose reply depends on mirrors: the mirrors to ask, and the reply for each result.
 //!
 //! **Invariants**: if clients are sent to the steered name, every serving mirror that DNS may give the client is asked,
-//! over both families and for every share of the plan. A mirror without the blob would fail the pull on every retry.
+//! over both families and for every share of the plan, but those that count as having all content. A mirror without the
+//! blob would fail the pull on every retry.
 //! **Not here**: the requests to mirrors ([`crate::http`]), the cache of results ([`super::known`]).
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -11,7 +12,7 @@ use arrayvec::ArrayVec;
 
 use super::known::{BlobKey, Holding};
 use super::{
-    Answer, BlobTarget, Digest, PathRule, RegistrySettings, RouteBasis, RouteOutcome, RouteReply, RouteSteering,
+    Answer, BlobTarget, Digest, PathRule, RegistrySettings, Route, RouteBasis, RouteOutcome, RouteReply, RouteSteering,
     location,
 };
 use crate::base::ids::MirrorId;
@@ -150,12 +151,21 @@ pub struct AskedMirror {
     pub(crate) family: Family,
 }
 
-impl Ask<'_> {
-    /// The mirrors that must have the blob, without duplicates.
+impl<'r> Ask<'r> {
+    /// The route: this question, or the redirect if no mirror is asked.
+    pub(super) fn route(self, snapshot: &Snapshot) -> Route<'r> {
+        if self.settings.asks_mirrors && !self.mirrors(snapshot).is_empty() {
+            Route::Ask(self)
+        } else {
+            Route::Reply(self.to_mirror())
+        }
+    }
+
+    /// The mirrors to ask, each of which must have the blob, without duplicates.
     pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
         let RouteSteering { family, mirror, .. } = self.steering;
         let one = |family| mirror.map(|mirror| AskedMirror { mirror, family }).into_iter().collect();
-        match self.target.reach {
+        let mut all: ArrayVec<_, MAX_ASKED> = match self.target.reach {
             AskReach::SteeredName => given(&self.steering, snapshot),
             AskReach::Host => one(family),
             AskReach::Url => {
@@ -164,7 +174,9 @@ impl Ask<'_> {
                 let known = [family, family.other()].into_iter().filter(|family| health(family).is_some());
                 one(known.min_by_key(health).unwrap_or(family))
             }
-        }
+        };
+        all.retain(|asked| !snapshot.mirrors()[asked.mirror.index()].content.is_unasked);
+        all
     }
 
     /// The blob's key at a mirror. It covers addresses from the configuration, because new ones mean other servers. It
@@ -220,7 +232,7 @@ impl Ask<'_> {
         self.reply(self.settings.canonical.url(self.rest, self.query), outcome)
     }
 
-    pub(super) fn to_mirror(&self) -> RouteReply {
+    fn to_mirror(&self) -> RouteReply {
         let outcome = match (self.content, self.target.reach) {
             (AskContent::File(_), _) => RouteOutcome::FileMirror,
             (AskContent::Blob(_), AskReach::SteeredName) => RouteOutcome::BlobSteered,

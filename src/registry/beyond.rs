@@ -43,10 +43,10 @@ pub(crate) enum CanonicalSubject {
 
 /// The question to canonical on which the reply depends; `None` if canonical is not asked.
 ///
-/// `reply` is the reply if canonical has the content.
+/// `reply` is the reply if canonical has the content. It is not one after the answer of a mirror that has the blob, because
+/// then canonical need not be asked.
 pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySettings) -> Option<CanonicalAsk> {
     let signatures = settings.signatures.as_ref().filter(|signatures| **signatures != settings.canonical)?;
-    let mirrors_were_asked = settings.asks_mirrors && settings.horizon.is_some();
     match reply.basis.outcome {
         RouteOutcome::Manifest | RouteOutcome::Referrers => {}
         RouteOutcome::BlobByRule
@@ -54,9 +54,8 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
         | RouteOutcome::BlobCanonical
         | RouteOutcome::BlobLacking
         | RouteOutcome::BlobUnknown => {}
-        // If mirrors are not asked, a mirror holds copies of canonical's blobs, so a blob that canonical lacks may be a
-        // signature's.
-        RouteOutcome::BlobSteered | RouteOutcome::BlobMirror if !mirrors_were_asked => {}
+        // The mirror was not asked. It holds copies of canonical's blobs, so a blob that canonical lacks may be a signature's.
+        RouteOutcome::BlobSteered | RouteOutcome::BlobMirror => {}
         _ => return None,
     }
     let Path::Pull { target, rest } = parse(request.path) else { return None };

@@ -251,7 +251,7 @@ fn route_file<'r>(
         Some(Ask { content, rest, query, steering, target, settings })
     });
     match ask {
-        Some(ask) => Route::Ask(ask),
+        Some(ask) => ask.route(snapshot),
         None => Route::Reply(RouteReply::redirect(rule.url(request.path, request.query), RouteOutcome::File)),
     }
 }
@@ -297,8 +297,7 @@ fn route_blob<'r>(
     let Some(target) = target.filter(|_| can_serve(&steering, settings.blob_target, snapshot)) else {
         return reply(canonical(), RouteOutcome::BlobCanonical);
     };
-    let ask = Ask { content: AskContent::Blob(digest), rest, query, steering, target, settings };
-    if settings.asks_mirrors { Route::Ask(ask) } else { Route::Reply(ask.to_mirror()) }
+    Ask { content: AskContent::Blob(digest), rest, query, steering, target, settings }.route(snapshot)
 }
 
 fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteering {

@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
+use pharos::http::{At, BlobAsker, Canonical, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
 use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
-use pharos::mirror::{Health, Mirror, Standing};
+use pharos::mirror::{ContentPlace, Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
@@ -20,10 +20,10 @@ use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
 use pharos::telemetry::http::Http;
-use pharos::tls::MirrorDialers;
+use pharos::tls::{Dialer, MirrorDialers};
 use pharos::zone::ZoneSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::common::server::PATIENCE;
@@ -59,15 +59,18 @@ fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
 
 /// All clients are steered to the first `answer_mirrors` mirrors that are up.
 fn snapshot_of_first(answer_mirrors: AnswerMirrors, mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
-    snapshot_ranked(answer_mirrors, Ranking::Listed, mirrors)
+    snapshot_ranked(answer_mirrors, Ranking::Listed, mirrors, &[])
 }
 
+/// The mirrors of the indexes `unasked` count as having all content.
 fn snapshot_ranked(
     answer_mirrors: AnswerMirrors,
     default_ranking: Ranking,
     mirrors: &[(&[IpAddr], Health)],
+    unasked: &[usize],
 ) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
+        content: Arc::new(ContentPlace { is_unasked: unasked.contains(&at), ..ContentPlace::default() }),
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
         ..Mirror::named(format!("m{at}"))
@@ -92,13 +95,14 @@ fn snapshot_ranked(
 }
 
 impl Front {
+    /// With a registry of signatures if canonical is asked.
     fn start(snapshot: Snapshot, means: Means) -> Front {
         let (published, ..) = live::publish(snapshot, || Moment(0));
         let settings = RegistrySettings {
             canonical: Upstream::new("https", "canonical.example", ""),
             blobs: Some(Upstream::new("https", NAME, "")),
             horizon: Some("h".into()),
-            signatures: None,
+            signatures: means.canonical.as_ref().map(|_| Upstream::new("https", SIGNATURES, "")),
             info: None,
             privacy: None,
             paths: PathRules::default(),
@@ -155,6 +159,23 @@ pub(crate) fn host_of(said: &str, path: &str) -> String {
 }
 
 const CANONICAL: &str = "canonical.example";
+const SIGNATURES: &str = "signatures.example";
+
+/// A canonical registry that lacks all content.
+async fn lacking_canonical() -> Canonical {
+    let listener = TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|count| count > 0) {}
+            let _ = stream.write_all(b"HTTP/1.1 404 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        }
+    });
+    let authority: Arc<str> = at.to_string().into();
+    let dialer = Dialer::of_registry(authority.clone(), "127.0.0.1", at.port(), None).unwrap();
+    Canonical { dialer, authority, line: "http://canonical".into(), at: At::Address(at.ip()) }
+}
 
 async fn mirror(authority: &Authority, last: u8, port: u16, fault: Fault, ledger: &Arc<Ledger>) -> u16 {
     authority.mirror_with(SocketAddr::new(loopback(last), port), fault, ledger.clone()).await.0.port()
@@ -297,6 +318,42 @@ async fn where_several_mirrors_are_answered_with_all_of_them_must_have_the_blob(
     assert_eq!((front.host(&both).await.as_str(), front.host(&one).await.as_str()), (NAME, NAME));
 }
 
+#[tokio::test]
+async fn a_mirror_that_fetches_what_it_lacks_is_not_asked_and_the_others_must_have_the_blob() {
+    let authority = Authority::new();
+    let (near, far) = (Arc::new(Ledger::default()), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 56, 0, Fault::None, &near).await;
+    mirror(&authority, 57, port, Fault::None, &far).await;
+    let (there, absent) = (blob("pause", 1), blob("pause", 2));
+    near.add(&there);
+    let all: [(&[IpAddr], Health); 2] = [(&[loopback(56)], Health::Up), (&[loopback(57)], Health::Up)];
+    let both = AnswerMirrors::new(2).unwrap();
+    for (unasked, absent_at) in [(&[1][..], CANONICAL), (&[0, 1], NAME)] {
+        let world = snapshot_ranked(both, Ranking::Listed, &all, unasked);
+        let front = Front::start(world, means(&authority, port, LONG));
+        assert_eq!((front.host(&there).await.as_str(), front.host(&absent).await.as_str()), (NAME, absent_at));
+    }
+    assert_eq!((near.asked_in_all(), far.connections()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_blob_may_be_a_signature_s_only_if_no_mirror_has_said_that_it_has_the_blob() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 58, 0, Fault::None, &ledger).await;
+    let (there, absent) = (blob("pause", 1), blob("pause", 2));
+    ledger.add(&there);
+    for (unasked, there_at) in [(&[][..], NAME), (&[0], SIGNATURES)] {
+        let world = snapshot_ranked(AnswerMirrors::ONE, Ranking::Listed, &[(&[loopback(58)], Health::Up)], unasked);
+        let canonical = Some(lacking_canonical().await);
+        let front = Front::start(world, Means { canonical, ..means(&authority, port, LONG) });
+        // The second time from the cache.
+        for _ in 0..2 {
+            assert_eq!(front.host(&there).await, there_at);
+            assert_eq!(front.host(&absent).await, SIGNATURES);
+        }
+    }
+}
+
 /// The resolver that asks for the steered name is often in another block than its client, and so has another share.
 #[tokio::test]
 async fn where_clients_are_spread_by_weight_every_mirror_with_a_share_must_have_the_blob() {
@@ -313,7 +370,7 @@ async fn where_clients_are_spread_by_weight_every_mirror_with_a_share_must_have_
         let all: [IpAddr; 3] = [53, 54, 55].map(loopback);
         let all = all.each_ref().map(|address| (std::slice::from_ref(address), Health::Up));
         let weights = Weights::new(["m0", "m1", "m2"].into_iter().zip(weights));
-        snapshot_ranked(AnswerMirrors::ONE, Ranking::Weighted(weights), &all)
+        snapshot_ranked(AnswerMirrors::ONE, Ranking::Weighted(weights), &all, &[])
     };
     // The third takes clients only while no other is up.
     let front = Front::start(spread([1, 1, 0]), means(&authority, port, LONG));

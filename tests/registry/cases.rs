@@ -1,6 +1,7 @@
 //! The table: for each rule of the registry, requests and the expected replies.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use pharos::base::client::Client;
 use pharos::base::time::Ttl;
@@ -13,7 +14,7 @@ use pharos::registry::{
 };
 use pharos::snapshot::Snapshot;
 
-use crate::world::{EAST, ELSEWHERE, Setup, WEST, proxy, settings, snapshot};
+use crate::world::{EAST, ELSEWHERE, Setup, WEST, proxy, settings, snapshot, snapshot_with};
 
 /// A request and the expected reply.
 pub(crate) struct Case {
@@ -481,6 +482,27 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
         let digest = written.rsplit('/').next().unwrap();
         assert_eq!(ask.path(), format!("/v2/{repository}/blobs/{digest}"), "{about}");
         assert!(!ask.mirrors(&snapshot).is_empty(), "{about}");
+    }
+}
+
+#[test]
+fn mirrors_that_count_as_having_all_are_treated_as_if_no_mirror_were_asked() {
+    for case in all() {
+        let unasked = settings(case.setup);
+        let asked = RegistrySettings { asks_mirrors: true, ..unasked.clone() };
+        let mirrors = snapshot_with(case.health, |mirrors| {
+            for mirror in mirrors {
+                Arc::make_mut(&mut mirror.content).is_unasked = true;
+            }
+        });
+        let path = path_of(&case);
+        let replies = [(&asked, mirrors), (&unasked, snapshot(case.health))].map(|(settings, snapshot)| {
+            let (request, client) = parts(&case, &path, settings);
+            let reply = reply(route(&request, client, settings, &snapshot));
+            let beyond = beyond(&request, &reply, settings);
+            (reply, beyond)
+        });
+        assert_eq!(replies[0], replies[1], "{:?} {} {:?}", case.setup, case.target, case.forwarded);
     }
 }
 
