@@ -29,6 +29,9 @@ words! {
     }
 }
 
+/// The feeds, for the reference.
+pub(super) const FEEDS: &str = "`aws`, `gcp`, `azure`, `oci`, `fastly`, `cloudflare` or `geofeed`";
+
 impl NetworkKind {
     /// The key and value of the kind in a configuration.
     pub(crate) fn spelling(self) -> String {

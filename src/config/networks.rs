@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::check::{Check, optional};
 use super::fetch::FetchConfig;
 use super::field::{Field, Named, section};
+use super::kind::FEEDS;
 use super::row::{KeyRow, Other, days, duration, file, flag, hours, mins, other, secs, text};
 use super::table::Table;
 use super::typed::Value;
@@ -32,7 +33,7 @@ section! {
         list: Option<PlacedText> = text("list", "path").example("\"overrides.txt\""),
 
         /// Format of the feed in `file`. `geofeed` is RFC 8805, the others are the files of the provider.
-        feed: Option<FeedSpec> = other("feed", "`aws`, `gcp`, `azure`, `oci`, `fastly`, `cloudflare` or `geofeed`").instead_of("list"),
+        feed: Option<FeedSpec> = other("feed", FEEDS).instead_of("list"),
 
         /// Database in MaxMind's format: countries, cities or autonomous systems.
         mmdb: Option<PlacedText> = text("mmdb", "path").instead_of("list"),

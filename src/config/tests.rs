@@ -336,7 +336,7 @@ fn the_row_of_feeds_names_every_feed() {
     let feeds = NetworkKind::ALL.into_iter().filter(|kind| kind.spelling().starts_with("feed"));
     for feed in feeds {
         let word = format!("`{}`", feed.as_str());
-        assert!(form.unwrap().contains(&word), "add {word} to the row of `feed` in src/config/networks.rs");
+        assert!(form.unwrap().contains(&word), "add {word} to `FEEDS` in src/config/kind.rs");
     }
 }
 

@@ -11,10 +11,15 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
+
+/// The format.
+pub(super) const FORMAT: Format =
+    Format { noun: "an AWS feed", keys: &["ipv6_prefixes", "createDate"], parser: Parser::Text(read) };
 
 /// The region of prefixes that belong to no region.
 const GLOBAL: &str = "GLOBAL";
@@ -48,7 +53,7 @@ struct V6<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: AwsDocument<'_> = json::parse(gather)?;
     let v4 = document.prefixes.iter().map(|entry| (entry.ip_prefix, &*entry.region, &*entry.network_border_group));
     let v6 =

@@ -8,10 +8,14 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Prefix;
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "an Azure feed", keys: &["values"], parser: Parser::Text(read) };
 
 /// The tag of everything, and the start of the names of the regional ones.
 const TAG: &str = "AzureCloud";
@@ -38,7 +42,7 @@ struct Properties<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: AzureDocument<'_> = json::parse(gather)?;
     let mut regional: HashSet<Prefix> = HashSet::new();
     for tag in &document.values {

@@ -6,9 +6,13 @@
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "a Cloudflare feed", keys: &["result"], parser: Parser::Text(read) };
 
 #[derive(Deserialize)]
 struct CloudflareDocument<'a> {
@@ -25,7 +29,7 @@ struct Prefixes<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: CloudflareDocument<'_> = json::parse(gather)?;
     let labels = gather.region("cloudflare", "");
     for prefix in document.result.ipv4_cidrs.into_iter().chain(document.result.ipv6_cidrs) {

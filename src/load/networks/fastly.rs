@@ -5,9 +5,14 @@
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
+
+/// The format.
+pub(super) const FORMAT: Format =
+    Format { noun: "a Fastly feed", keys: &["addresses", "ipv6_addresses"], parser: Parser::Text(read) };
 
 #[derive(Deserialize)]
 struct FastlyDocument<'a> {
@@ -18,7 +23,7 @@ struct FastlyDocument<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: FastlyDocument<'_> = json::parse(gather)?;
     let labels = gather.region("fastly", "");
     for prefix in document.addresses.into_iter().chain(document.ipv6_addresses) {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::text::SourceText;
-use super::{LoadedSource, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
+use super::{LoadedSource, MAX_SHOWN, MAX_SHOWN_CHARS, about};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
 use crate::base::prefix::{Prefix, PrefixError};
@@ -185,7 +185,7 @@ impl<'a> Gather<'a> {
             None if self.errors_not_shown > 0 => format!("`{file}` has {total} errors{shown}"),
             None => return self.errors,
         };
-        let is_it = format!("is it really {}?", noun(self.network.kind));
+        let is_it = format!("is it really {}?", self.text.noun);
         let help = match self.entries {
             Some(_) => format!("up to a tenth of them would be left out; {is_it}"),
             None => is_it,

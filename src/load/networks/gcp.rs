@@ -6,9 +6,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "a GCP feed", keys: &["prefixes"], parser: Parser::Text(read) };
 
 #[derive(Deserialize)]
 struct GcpDocument<'a> {
@@ -28,7 +32,7 @@ struct GcpEntry<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: GcpDocument<'_> = json::parse(gather)?;
     let mut before = None;
     for (index, entry) in document.prefixes.iter().enumerate() {

@@ -7,6 +7,7 @@
 //! has one (RFC 8805 §2.1.3). A line that cannot be read is left out, and no part of it is used or repaired (§2.1.2).
 //! **Not here**: the share of such lines that refuses the file ([`Gather::leave_out`]).
 
+use super::format::{Format, Parser};
 use super::gather::{Gather, KEEP_LAST_GOOD};
 use super::list;
 use super::text::SourceText;
@@ -15,8 +16,11 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Prefix;
 use crate::networks::{LabelKind, Labels};
 
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "a geofeed", keys: &[], parser: Parser::Text(read) };
+
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let text = gather.text;
     list::refuse_json(gather)?;
     let provider = gather.provider(None);

@@ -1,8 +1,8 @@
 //! The common part of the JSON feeds: a document of known shape, and the text in it with its place.
 //!
-//! **Invariants**: a document that is cut short, malformed or of another provider has an error of its own; every
+//! **Invariants**: a document that is cut short, malformed or of another shape has an error of its own; every
 //! [`WrittenJson`] knows its place.
-//! **Not here**: the shapes themselves.
+//! **Not here**: the shapes themselves, the documents of other providers ([`super::read`]).
 
 use std::borrow::Cow;
 
@@ -11,7 +11,6 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::DOWNLOAD_AGAIN;
-use super::format::{likely_kind, noun, wrong_feed};
 use super::gather::Gather;
 use super::text::SourceText;
 use crate::base::diagnostic::Diagnostic;
@@ -32,11 +31,7 @@ pub(super) fn require_prefixes(gather: &Gather<'_>, help: &str) -> Result<(), Ve
     if gather.has_prefixes() {
         return Ok(());
     }
-    let (network, text) = (gather.network, gather.text);
-    if let Some(other) = likely_kind(text.text).filter(|kind| *kind != network.kind) {
-        return Err(vec![wrong_feed(network, other)]);
-    }
-    Err(vec![super::no_prefixes(network).help(help)])
+    Err(vec![super::no_prefixes(gather.network).help(help)])
 }
 
 /// Adds the prefix that a value holds.
@@ -93,14 +88,10 @@ fn explain(network: &Network, text: &SourceText<'_>, error: &serde_json::Error) 
                 .at(place, "here")
                 .help(DOWNLOAD_AGAIN)
         }
-        Category::Data => match likely_kind(text.text).filter(|kind| *kind != network.kind) {
-            Some(other) => wrong_feed(network, other),
-            None => Diagnostic::error(
-                "wrong-shape",
-                format!("`{}` is not {}: {reason}", network.input.file, noun(network.kind)),
-            )
-            .at(place, "in the value that ends here")
-            .help("use the file as its provider publishes it"),
-        },
+        Category::Data => {
+            Diagnostic::error("wrong-shape", format!("`{}` is not {}: {reason}", network.input.file, text.noun))
+                .at(place, "in the value that ends here")
+                .help("use the file as its provider publishes it")
+        }
     }
 }

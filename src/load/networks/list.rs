@@ -2,16 +2,19 @@
 //!
 //! **Invariants**: a label is one word; a list of comments alone is legal, with a warning.
 
-use super::format;
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "a list of prefixes", keys: &[], parser: Parser::Text(read) };
 
 /// The longest line, in bytes; a longer one is no line of a list.
 const MAX_LINE_OCTETS: usize = 1024;
 
 /// Reads the list.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let text = gather.text;
     refuse_json(gather)?;
     let provider = gather.provider(None);
@@ -41,17 +44,13 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     Ok(())
 }
 
-/// Refuses a JSON document, with the feed it looks like.
+/// Refuses a JSON document.
 pub(super) fn refuse_json(gather: &Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let (network, text) = (gather.network, gather.text.text);
-    if !text.trim_start().starts_with(['{', '[']) {
+    if !gather.text.text.trim_start().starts_with(['{', '[']) {
         return Ok(());
     }
-    Err(vec![match format::likely_kind(text) {
-        Some(kind) => format::wrong_feed(network, kind),
-        None => super::of_file(network, "wrong-shape", format!("is JSON, not {}", super::noun(network.kind)))
-            .help("use the file as its provider publishes it"),
-    }])
+    let text = format!("is JSON, not {}", gather.text.noun);
+    Err(vec![super::of_file(gather.network, "wrong-shape", text).help("use the file as its provider publishes it")])
 }
 
 /// Refuses a file with an overlong line.
@@ -63,6 +62,6 @@ pub(super) fn check_length(gather: &Gather<'_>, number: u32, line: &str) -> Resu
     Err(vec![
         Diagnostic::error("long-line", message)
             .at(gather.text.place_of(line), "this line")
-            .help(format!("is it really {}?", super::noun(gather.network.kind))),
+            .help(format!("is it really {}?", gather.text.noun)),
     ])
 }

@@ -13,13 +13,17 @@ use std::sync::Arc;
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
-use super::{DOWNLOAD_AGAIN, ERROR_PAGE, LoadedSource, format, of_file};
+use super::format::{Format, Parser};
+use super::{DOWNLOAD_AGAIN, ERROR_PAGE, LoadedSource, of_file};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
 use crate::config::Network;
 use crate::networks::{LabelKind, Labels, SourceBuilder};
 use record::{MmdbRecord, RecordLabels};
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "a MaxMind DB", keys: &[], parser: Parser::Bytes(read) };
 
 /// The mark before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
@@ -35,7 +39,7 @@ fn start_of_metadata(octets: &[u8]) -> Option<usize> {
 }
 
 /// Reads the database.
-pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
+fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
     refuse_other_files(network, &octets)?;
     let unsound = |error: MaxMindDbError| {
         let text = format!("is not a sound MaxMind DB: {error}");
@@ -148,7 +152,7 @@ fn with_description(mut octets: Vec<u8>) -> Vec<u8> {
     octets
 }
 
-/// Refuses a file that is no database; the error names the likely format of the file.
+/// Refuses a file that is no database.
 fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagnostic>> {
     // A tree may begin with any bytes, so the mark decides before the looks do.
     if is_database(octets) {
@@ -161,10 +165,7 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
             let help = "unpack it: MaxMind publishes a `.tar.gz` with the `.mmdb` in it";
             ("not-database", "is compressed, not a MaxMind DB", help)
         }
-        [b'{', ..] => match str::from_utf8(octets).ok().and_then(format::likely_kind) {
-            Some(kind) => return Err(vec![format::wrong_feed(network, kind)]),
-            None => ("not-database", "is JSON, not a MaxMind DB", "`mmdb = …` is for `.mmdb` files"),
-        },
+        [b'{', ..] => ("not-database", "is JSON, not a MaxMind DB", "`mmdb = …` is for `.mmdb` files"),
         _ => {
             let help = "the metadata at the end of a database is missing; download it again";
             ("truncated-file", "is cut short, or is not a MaxMind DB", help)

@@ -24,10 +24,14 @@ mod mmdb;
 mod oci;
 mod text;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use serde::de::IgnoredAny;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
@@ -37,7 +41,7 @@ use crate::files::{self, Contents, ReadError, kept};
 use crate::load::hosts::Purpose;
 use crate::networks::{Source, SourceBuilder};
 
-use format::noun;
+use format::{Format, Parser};
 use gather::Gather;
 use text::SourceText;
 
@@ -216,21 +220,54 @@ pub(crate) fn kept(network: &Network, served: &Source, why: &str) -> Diagnostic 
 
 /// Reads the bytes of a network's file.
 pub fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
-    let read = match network.kind {
-        NetworkKind::List => list::read,
-        NetworkKind::Aws => aws::read,
-        NetworkKind::Azure => azure::read,
-        NetworkKind::Oci => oci::read,
-        NetworkKind::Fastly => fastly::read,
-        NetworkKind::Cloudflare => cloudflare::read,
-        NetworkKind::Gcp => gcp::read,
-        NetworkKind::Geofeed => geofeed::read,
-        NetworkKind::Mmdb => return mmdb::read(network, octets),
-    };
-    let text = SourceText::of(network, &octets)?;
-    let mut gather = Gather::new(network, &text);
-    read(&mut gather)?;
-    gather.finish()
+    let format = format_of(network.kind);
+    match format.parser {
+        Parser::Text(parse) => {
+            let text = SourceText::of(network, format.noun, &octets)
+                .map_err(|errors| instead_of(errors, other_format(network, &octets)))?;
+            let mut gather = Gather::new(network, &text);
+            parse(&mut gather).map_err(|errors| instead_of(errors, other_format(network, text.text.as_bytes())))?;
+            gather.finish()
+        }
+        Parser::Bytes(parse) => {
+            let other = other_format(network, &octets);
+            parse(network, octets).map_err(|errors| instead_of(errors, other))
+        }
+    }
+}
+
+/// The errors of a file, or the one that it has another format.
+fn instead_of(errors: Vec<Diagnostic>, other_format: Option<Diagnostic>) -> Vec<Diagnostic> {
+    other_format.map_or(errors, |problem| vec![problem])
+}
+
+/// The error of a file that has another format by its mark or its outermost keys.
+fn other_format(network: &Network, octets: &[u8]) -> Option<Diagnostic> {
+    let is = if mmdb::is_database(octets) { NetworkKind::Mmdb } else { kind_of_document(octets)? };
+    let text = format!("is {}, not {}", format_of(is).noun, format_of(network.kind).noun);
+    let problem = of_file(network, "wrong-feed", text).help(format!("write `{}` for this file", is.spelling()));
+    (is != network.kind).then_some(problem)
+}
+
+/// The kind of a JSON document.
+fn kind_of_document(octets: &[u8]) -> Option<NetworkKind> {
+    let document: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_slice(octets).ok()?;
+    let has_key = |kind: &NetworkKind| format_of(*kind).keys.iter().any(|key| document.contains_key(*key));
+    NetworkKind::ALL.into_iter().find(has_key)
+}
+
+fn format_of(kind: NetworkKind) -> &'static Format {
+    match kind {
+        NetworkKind::List => &list::FORMAT,
+        NetworkKind::Aws => &aws::FORMAT,
+        NetworkKind::Gcp => &gcp::FORMAT,
+        NetworkKind::Azure => &azure::FORMAT,
+        NetworkKind::Oci => &oci::FORMAT,
+        NetworkKind::Fastly => &fastly::FORMAT,
+        NetworkKind::Cloudflare => &cloudflare::FORMAT,
+        NetworkKind::Geofeed => &geofeed::FORMAT,
+        NetworkKind::Mmdb => &mmdb::FORMAT,
+    }
 }
 
 fn unreadable(network: &Network, error: &ReadError) -> Vec<Diagnostic> {

@@ -6,9 +6,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::format::{Format, Parser};
 use super::gather::Gather;
 use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
+
+/// The format.
+pub(super) const FORMAT: Format = Format { noun: "an OCI feed", keys: &["regions"], parser: Parser::Text(read) };
 
 #[derive(Deserialize)]
 struct OciDocument<'a> {
@@ -31,7 +35,7 @@ struct Cidr<'a> {
 }
 
 /// Reads the feed.
-pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: OciDocument<'_> = json::parse(gather)?;
     for region in &document.regions {
         let labels = gather.region("oci", &region.region);

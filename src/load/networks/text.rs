@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{DOWNLOAD_AGAIN, ERROR_PAGE, mmdb, noun, of_file};
+use super::{DOWNLOAD_AGAIN, ERROR_PAGE, of_file};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{Network, NetworkKind};
 
@@ -16,13 +16,15 @@ pub(super) struct SourceText<'a> {
     pub(super) file: Arc<str>,
     /// All of it, without a byte order mark.
     pub(super) text: &'a str,
+    /// The name of its format in messages.
+    pub(super) noun: &'static str,
     /// The offset of each line feed, in ascending order.
     newlines: Vec<usize>,
 }
 
 impl<'a> SourceText<'a> {
     /// Takes the bytes of a feed or list, unless the bytes are plainly of another format.
-    pub(super) fn of(network: &Network, octets: &'a [u8]) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn of(network: &Network, noun: &'static str, octets: &'a [u8]) -> Result<Self, Vec<Diagnostic>> {
         let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
         let text = str::from_utf8(octets).map_err(|error| vec![not_text(network, octets, error.valid_up_to())])?;
         let start = text.trim_start();
@@ -34,10 +36,10 @@ impl<'a> SourceText<'a> {
             return Err(vec![of_file(network, "empty-file", "is empty").help(help)]);
         }
         let newlines = text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at).collect();
-        let text = SourceText { file: network.input.file.clone(), text, newlines };
+        let text = SourceText { file: network.input.file.clone(), text, noun, newlines };
         if start.starts_with('<') {
             let at = text.text.len() - start.len();
-            let message = format!("`{}` is an HTML or XML page, not {}", network.input.file, noun(network.kind));
+            let message = format!("`{}` is an HTML or XML page, not {noun}", network.input.file);
             let problem = Diagnostic::error("html-page", message).at(text.place(at..at + 1), "a page starts here");
             return Err(vec![problem.help(ERROR_PAGE)]);
         }
@@ -91,18 +93,15 @@ impl<'a> SourceText<'a> {
     }
 }
 
-/// The error of a file that is not UTF-8, with its most likely format.
+/// The error of a file that is not UTF-8, with its most likely encoding.
 fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
-    let problem = |is: &str, help: String| of_file(network, "not-text", is).help(help);
+    let problem = |is: &str, help: &str| of_file(network, "not-text", is).help(help);
     match octets {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8".to_string()),
-        [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip".to_string()),
-        _ if mmdb::is_database(octets) => {
-            problem("is a MaxMind DB", format!("write `{}` in the config", NetworkKind::Mmdb.spelling()))
-        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8"),
+        [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip"),
         _ => {
             let line = 1 + octets[..valid].iter().filter(|octet| **octet == b'\n').count();
-            problem(&format!("is not UTF-8 in line {line}"), "save it as UTF-8".to_string())
+            problem(&format!("is not UTF-8 in line {line}"), "save it as UTF-8")
         }
     }
 }

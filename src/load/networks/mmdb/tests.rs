@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::read;
 use super::super::tests::{network, shared};
 use super::writer::MmdbWriter;
 use super::*;

@@ -11,7 +11,10 @@ fn a_feed_of_another_provider_is_told_by_its_looks() {
     for (is, text) in feeds {
         for (asked, _) in feeds.into_iter().filter(|(kind, _)| *kind != is) {
             let problems = read(&network(asked), text.into()).unwrap_err();
-            assert_eq!(problems[0].message, format!("`feed.txt` is {}, not {}", noun(is), noun(asked)));
+            assert_eq!(
+                problems[0].message,
+                format!("`feed.txt` is {}, not {}", format_of(is).noun, format_of(asked).noun)
+            );
         }
         for asked in [NetworkKind::List, NetworkKind::Geofeed] {
             assert_eq!(read(&network(asked), text.into()).unwrap_err()[0].code, "wrong-feed");
@@ -200,7 +203,7 @@ fn octets_that_are_no_text_are_told_apart() {
     let message = |octets: &[u8]| read(&network(NetworkKind::List), octets.to_vec()).unwrap_err()[0].message.clone();
     assert_eq!(message(b"\xff\xfe1\0"), "`feed.txt` is UTF-16");
     assert_eq!(message(b"\x1f\x8b\x08"), "`feed.txt` is compressed");
-    assert_eq!(message(b"\xff\xab\xcd\xefMaxMind.com\xe9"), "`feed.txt` is a MaxMind DB");
+    assert_eq!(message(b"\xff\xab\xcd\xefMaxMind.com\xe9"), "`feed.txt` is a MaxMind DB, not a list of prefixes");
     assert_eq!(message(b"192.0.2.1\n\n# caf\xe9\n"), "`feed.txt` is not UTF-8 in line 3");
 }
 
