@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, FleetConfig};
-use crate::control::Control;
+use crate::control::{Control, FleetAbout};
 use crate::fleet::FleetKey;
 use crate::live::{
     Awaiting, BundleLoads, CopyInbox, FleetSources, FleetViews, ForgetInbox, ForgetRequests, Published, ReloadHistory,
@@ -22,6 +22,7 @@ use crate::sharing::{
     FleetGround, FleetService, KeptBundles, KeptRollout, ROLLOUT_STATE, ROLLOUT_UNKEPT, RolloutGround,
 };
 use crate::stores::{Store, StoreEnvironment, StoreSettings};
+use crate::telemetry::Collect;
 use crate::telemetry::dns::DnsCounters;
 use crate::tls::Roots;
 
@@ -109,7 +110,7 @@ impl WaitingFleet {
         WaitingFleet { prepared, views, awaiting: Awaiting::default(), forget: requests(), sources, takes }
     }
 
-    /// Starts the exchange.
+    /// Starts the exchange. Returns the facts for operators, and the counters.
     pub(super) fn start(
         self,
         (config, control): (&FleetConfig, &mut Control),
@@ -118,8 +119,8 @@ impl WaitingFleet {
         dns: Arc<DnsCounters>,
         clock: Clock,
         vital: &Vital,
-    ) -> Option<(FleetService, ForgetRequests)> {
-        let WaitingFleet { prepared, views, awaiting, forget: (requests, inbox), sources, takes } = self;
+    ) -> Option<(FleetAbout, Arc<dyn Collect>)> {
+        let WaitingFleet { prepared, views, awaiting, forget: (forget, inbox), sources, takes } = self;
         let PreparedFleet { key, store, files } = prepared;
         let FleetBundles { path, last, loads, states } = bundles;
         let kept = KeptBundles::beside(&config.state);
@@ -132,7 +133,7 @@ impl WaitingFleet {
             store,
             every: config.every,
             stale: config.stale,
-            awaiting,
+            awaiting: awaiting.clone(),
             changes: control.changes.take()?,
             views,
             sources,
@@ -141,6 +142,9 @@ impl WaitingFleet {
             dns,
             clock,
         };
-        Some((FleetService::start(ground, rollout, (inbox, takes), vital), requests))
+        let service = FleetService::start(ground, rollout, (inbox, takes), vital);
+        let counters = service.counters();
+        let FleetService { standing, rollout, .. } = service;
+        Some((FleetAbout { standing, awaiting, rollout, forget }, counters))
     }
 }

@@ -18,6 +18,7 @@ mod identities;
 mod limits;
 mod mirrors;
 mod prepare;
+mod records;
 mod reload;
 mod running;
 mod services;

@@ -11,12 +11,12 @@ use tracing::{info, warn};
 
 use super::bundles;
 use super::candidates::JudgedCandidate;
-use super::certificates::Certificates;
 use super::dns::DnsListeners;
 use super::failure::{log_problems, one_line};
-use super::guard::{self, Configured, GuardedReload, PUSH_COMMAND, RELOAD_COMMAND};
+use super::guard::{Configured, GuardedReload, PUSH_COMMAND, RELOAD_COMMAND};
 use super::mirrors::RunningWatcher;
 use super::prepare::Prepared;
+use super::records::{ServiceRecords, served_config};
 use super::reload;
 use super::signing::{self, Signing};
 use super::tries;
@@ -27,13 +27,13 @@ use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, changed_keys, needs_restart};
-use crate::control::{self, Chronicle, Control};
+use crate::control::{self, Control};
 use crate::files;
 use crate::hosts::HostService;
 use crate::inspect::{self, Moves};
 use crate::live::{
-    AppliedChange, AppliedChanges, BundleInbox, CandidateInbox, ChangeCause, KeepBundle, Published, Readiness,
-    ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig, SourceStates, Updates,
+    AppliedChange, BundleInbox, CandidateInbox, ChangeCause, KeepBundle, Published, Readiness, ReloadInbox,
+    ReloadOutcome, ReloadTerms, Updates,
 };
 use crate::load::hosts::ServedInputs;
 use crate::process::Clock;
@@ -64,21 +64,14 @@ pub(super) struct Services {
     pub(super) readiness: Arc<Readiness>,
     pub(super) transfers: TransferService,
     pub(super) tap: TapService,
-    pub(super) certificates: Arc<Certificates>,
-    pub(super) history: Arc<ReloadHistory>,
     /// The requests of operators to reload.
     pub(super) asked: ReloadInbox,
     /// The bundles of the fleet to load.
     pub(super) bundles: BundleInbox,
     pub(super) refresh: RefreshService,
-    /// The conditions of sources.
-    pub(super) sources: SourceStates,
     /// The contents of sources that were fetched.
     pub(super) candidates: CandidateInbox,
-    /// The changes that moved clients.
-    pub(super) changes: AppliedChanges,
-    /// The last 24 hours of mirrors.
-    pub(super) chronicle: Chronicle,
+    pub(super) records: ServiceRecords,
 }
 
 /// A configuration that the guard lets pass.
@@ -100,7 +93,7 @@ impl Services {
 
     /// Returns a function for the inputs that are served when it is called.
     pub(super) fn inputs(&self) -> impl Fn() -> ServedInputs + Send + use<> {
-        let (published, certificates) = (self.published.clone(), self.certificates.clone());
+        let (published, certificates) = (self.published.clone(), self.records.certificates.clone());
         move || ServedInputs::of(&published.load(), certificates.files())
     }
 
@@ -211,19 +204,19 @@ impl Services {
 
     /// Notes the clients that a fetched content moved.
     fn note_feed(&self, source: &Arc<str>, generation: Generation, moves: Moves) {
-        let guard = self.history.served().guards.get(source).cloned();
-        self.changes.note_source(source, moves.most_moved(Family::V4));
+        let guard = self.records.history.served().guards.get(source).cloned();
+        self.records.changes.note_source(source, moves.most_moved(Family::V4));
         let (at, cause) = (Clock::civil(), ChangeCause::Feed(source.clone()));
-        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
+        self.records.changes.note(AppliedChange { at, cause, generation, guard, moves });
     }
 
     /// Notes the clients that a reload moved, and those that each changed source moved alone.
     fn note_reload(&self, config: &Config, generation: Generation, (moves, by_source): (Moves, Vec<(Arc<str>, u128)>)) {
         let guard = config.guard.as_ref().map(|guard| guard.moved.to_string());
-        self.changes.retain(|name| config.networks.iter().any(|network| &*network.name == name));
-        by_source.iter().for_each(|(source, moved)| self.changes.note_source(source, *moved));
+        self.records.changes.retain(|name| config.networks.iter().any(|network| &*network.name == name));
+        by_source.iter().for_each(|(source, moved)| self.records.changes.note_source(source, *moved));
         let (at, cause) = (Clock::civil(), ChangeCause::Reload);
-        self.changes.note(AppliedChange { at, cause, generation, guard, moves });
+        self.records.changes.note(AppliedChange { at, cause, generation, guard, moves });
     }
 
     /// Serves a configuration.
@@ -232,7 +225,7 @@ impl Services {
         self.web.reload(&mut prepared);
         self.dns.reload(&prepared.built.config.dns);
         self.tap.prepare(&prepared.built.config);
-        self.certificates.reload(&prepared.built.config, &prepared.identities);
+        self.records.certificates.reload(&prepared.built.config, &prepared.identities);
         let encryption = std::mem::take(&mut prepared.encryption);
         let Built { config, snapshot, warnings } = prepared.built;
         log_problems(&warnings);
@@ -241,7 +234,7 @@ impl Services {
         }
         let amount = tries::amount(&snapshot);
         for source in reload::refused(&before, &snapshot) {
-            self.sources.note_refused(&source);
+            self.records.sources.note_refused(&source);
         }
         let snapshot = self.signing.sign_ahead(snapshot).await;
         match self.updates.replace(snapshot).await {
@@ -270,7 +263,7 @@ impl Services {
         restart_keys: &[String],
         kept: Option<String>,
     ) {
-        self.history.note_served(served_config(&config, restart_keys), kept);
+        self.records.history.note_served(served_config(&config, restart_keys), kept);
         control::warn_of_gone(&self.published.load());
         if let (Some(acme), Some(config)) = (&self.acme, &config.acme) {
             acme.note_reload(config);
@@ -287,7 +280,7 @@ impl Services {
         if !refused.is_dry {
             let problems = &refused.problems;
             let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
-            self.history.note_refused(Clock::civil(), first.map(one_line).unwrap_or_default());
+            self.records.history.note_refused(Clock::civil(), first.map(one_line).unwrap_or_default());
             reload::log_failure(problems);
         }
         ReloadOutcome { generation: self.published.load().generation, ..refused }
@@ -303,23 +296,12 @@ impl Services {
     /// Finishes the requests in flight.
     pub(super) async fn stop(self) {
         self.readiness.stop();
-        let keep = tokio::time::timeout(GRACE, self.chronicle.keep());
+        let keep = tokio::time::timeout(GRACE, self.records.chronicle.keep());
         // A disk that hangs costs the last minutes of the history, and does not delay the end.
         let (_, _, _) = tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE), keep);
         self.tap.stop().await;
         if let Some(control) = self.control {
             control.stop().await;
         }
-    }
-}
-
-/// A configuration that is served from now on.
-pub(super) fn served_config(config: &Config, restart_keys: &[String]) -> ServedConfig {
-    ServedConfig {
-        since: Clock::civil(),
-        digest: config.digest.clone(),
-        restart_keys: restart_keys.into(),
-        has_token: config.admin.as_ref().is_some_and(|admin| admin.token.is_some()),
-        guards: guard::guards(config),
     }
 }

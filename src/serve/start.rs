@@ -7,39 +7,40 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use tracing::info;
 
-use super::certificates::Certificates;
 use super::dns::{DnsListeners, DnsPorts};
 use super::failure::Failure;
 use super::fleet::{FleetBundles, WaitingFleet};
 use super::identities::TlsListener;
 use super::mirrors::{RunningWatcher, WaitingWatcher};
 use super::prepare::Prepared;
-use super::reload::ReloadMetrics;
-use super::services::{Services, served_config};
+use super::records::ServiceRecords;
+use super::services::Services;
 use super::signing::Signing;
 use super::states::{self, StateMetrics};
 use super::tries;
 use super::web::{AdminListener, Web, WebPorts};
 use crate::acme::{AcmeService, OpenedTokens};
-use crate::config::{AcmeConfig, Config, FleetConfig};
-use crate::control::{self, About, Caller, Chronicle, Control, Desk, FleetAbout, OperatorRequests};
+use crate::base::name::NameBuf;
+use crate::config::Config;
+use crate::control::{self, About, Caller, Control, Desk, OperatorRequests};
 use crate::dns::Engine;
-use crate::files;
 use crate::hosts::HostService;
 use crate::http::DeskHandler;
 use crate::listen::Common;
-use crate::live::{self, AppliedChanges, FleetViews, Published, Readiness, ReloadHistory, SourceStates, Updates};
+use crate::live::{
+    self, Candidates, FleetSources, Notices, Published, Readiness, RefreshInbox, RetransferInbox, UpdateQueue, Updates,
+};
 use crate::probe::{self, FleetJudge};
 use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane};
 use crate::process::{Clock, Vital};
 use crate::refresh::{RefreshGround, RefreshService};
-use crate::sharing::{FleetService, KeptRollout};
+use crate::sharing::KeptRollout;
 use crate::snapshot::Snapshot;
 use crate::tap::TapService;
-use crate::telemetry::http::Http;
 use crate::telemetry::tap::Taps;
 use crate::telemetry::traffic::Traffic;
 use crate::telemetry::{Collect, HINTS};
@@ -61,17 +62,10 @@ impl Services {
         let fleet = fleet.map(|(fleet, config)| WaitingFleet::new(fleet, config));
         let (snapshot, watcher, tokens) = opened.first_snapshot(&mut prepared, fleet.as_ref(), clock).await?;
         let Opened { dns_ports, web_ports, readiness, states, common, desk, mut control, admin } = opened;
-        let signing = Signing::open(&prepared.built.config, &states);
-        let snapshot = signing.sign_ahead(snapshot).await;
-        let views = fleet.as_ref().map(|fleet| fleet.views.clone());
-        let (published, updates) = publish(snapshot, &signing, views, clock, vital);
-        signing.start(published.clone(), updates.clone(), vital);
-        let moved = Arc::new(Notify::new());
-        let mirrors = watcher.map(|watcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital));
         let config = &prepared.built.config;
-        let hosts = HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
-        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(StateMetrics(states.clone()))];
-        counters.push(signing.metrics(published.clone()));
+        let (ground, signing) = ServiceGround::publish(snapshot, config, fleet.as_ref(), states, clock, vital).await;
+        let ServiceGround { published, updates, states, .. } = &ground;
+        let records = ServiceRecords::new(config, states);
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::requests();
         let (reloads, asked) = live::requests();
@@ -79,94 +73,42 @@ impl Services {
         let (loads, bundles) = live::requests();
         let (contents, candidates) = live::requests();
         let (queue, inbox) = live::update_queue();
-        let start = |(tokens, acme): (OpenedTokens, &AcmeConfig)| {
-            tokens.start(acme, inbox, published.clone(), updates.clone(), clock, vital)
-        };
-        let acme = tokens.zip(config.acme.as_ref()).map(start);
+
+        let (mirrors, hosts) = ground.watch_mirrors(config, watcher);
+        let acme = tokens
+            .zip(config.acme.as_ref())
+            .map(|(tokens, acme)| tokens.start(acme, inbox, published.clone(), updates.clone(), clock, vital));
+        let sources_of_fleet = fleet.as_ref().map(|fleet| fleet.sources.clone());
+        let refresh = ground.fetch_sources(config, &records, sources_of_fleet, contents, refresh_inbox);
+        let mut counters: Vec<Arc<dyn Collect>> =
+            vec![hosts.counters(), Arc::new(StateMetrics(states.clone())), signing.metrics(published.clone())];
+        let probes = mirrors.as_ref().map(|mirrors| mirrors.counters.clone());
+        counters.extend(probes.clone().map(|probes| probes as Arc<dyn Collect>));
         counters.extend(acme.as_ref().map(AcmeService::counters));
-        let taps = Taps::new(Clock::civil_nanos);
-        if config.dnstap.is_some() {
-            taps.prepare();
-        }
-        counters.push(taps.clone());
-        let tap = taps.shared(work::cores());
-        let engine = Engine { published: published.clone(), clock, notices, updates: queue.clone(), tap };
-        let dns = DnsListeners::start(dns_ports, &prepared, engine, &mut counters, &common)?;
-        let (history, sources) = (Arc::new(first_history(config)), SourceStates::default());
-        let metrics =
-            ReloadMetrics { history: history.clone(), published: published.clone(), sources: sources.clone() };
-        counters.push(Arc::new(metrics));
-        let ground = RefreshGround {
-            roots: probe::roots,
-            contents,
-            published: published.clone(),
-            states: sources.clone(),
-            fleet: fleet.as_ref().map(|fleet| fleet.sources.clone()),
-        };
-        let refresh = RefreshService::start(config, ground, refresh_inbox, vital);
-        let certificates = Arc::new(Certificates::default());
-        counters.push(certificates.clone());
-        let tap = TapService::start(config, taps, published.clone(), vital);
-        announce(&published.load_full(), &dns);
-        counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters.clone() as Arc<dyn Collect>));
-        let changes = AppliedChanges::default();
-        let chronicle = chronicle(config, &states);
-        let http = config.registry.as_ref().map(|_| Arc::new(Http::default()));
-        let traffic = Traffic { dns: dns.counters.clone(), http };
-        let shown = certificates.clone();
+        counters.extend(records.metrics(published));
+        let (dns, tap) = ground.answer(dns_ports, &prepared, (notices, queue.clone()), &mut counters, &common)?;
+        let traffic = Traffic { dns: dns.counters.clone(), http: config.registry.as_ref().map(|_| Arc::default()) };
+
         let of_fleet = FleetBundles { path: path.to_path_buf(), last, loads, states: states.clone() };
-        let start = |((fleet, config), control): ((WaitingFleet, &FleetConfig), &mut Control)| {
-            fleet.start((config, control), of_fleet, (&published, &history), dns.counters.clone(), clock, vital)
-        };
-        let awaiting = fleet.as_ref().map(|fleet| fleet.awaiting.clone()).unwrap_or_default();
-        let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_mut()).and_then(start);
-        counters.extend(fleet.as_ref().map(|(service, _)| service.counters()));
-        let about_fleet = |(service, forget): (FleetService, _)| {
-            let FleetService { standing, rollout, .. } = service;
-            FleetAbout { standing, awaiting, rollout, forget }
-        };
-        let about = About {
-            fleet: fleet.map(about_fleet),
-            probes: mirrors.as_ref().map(|mirrors| mirrors.counters.clone()),
-            history: history.clone(),
-            certificates: Box::new(move || shown.shown()),
-            sources: sources.clone(),
-            acme: acme.as_ref().map(AcmeService::standing),
-            traffic: traffic.clone(),
-            host_name: files::host_name(),
-            changes: changes.clone(),
-            chronicle: chronicle.clone(),
-        };
-        let (watched, seen) = (published.clone(), about.probes.clone());
-        tokio::spawn(vital.guard("chronicle", chronicle.clone().run(watched, seen, traffic.clone())));
-        let requests = OperatorRequests { retransfers, reloads, refreshes };
-        match &mut control {
-            Some(control) => {
-                control.start(&published, updates.clone(), clock, requests, about, vital);
-                counters.push(desk);
-            }
-            None => control::open_for_readers(&desk, &published, clock, requests, about),
-        }
-        let transfers = TransferService::start(
-            config,
-            &prepared.encryption,
-            published.clone(),
-            updates.clone(),
-            clock,
-            (heard, demanded),
-            (vital.clone(), states),
-        );
+        let fleet = fleet.zip(config.fleet.as_ref()).zip(control.as_mut()).and_then(|((fleet, config), control)| {
+            let served = (published, &records.history);
+            fleet.start((config, control), of_fleet, served, dns.counters.clone(), clock, vital)
+        });
+        let (fleet, of_fleet) = fleet.unzip();
+        counters.extend(of_fleet);
+        let about = records.about(fleet, probes, acme.as_ref(), traffic.clone());
+        counters.extend(control.is_some().then(|| desk.clone() as Arc<dyn Collect>));
+        ground.answer_operators(&desk, control.as_mut(), OperatorRequests { retransfers, reloads, refreshes }, about);
+        let transfers = ground.transfer(config, &prepared, (heard, demanded));
         counters.push(transfers.counters());
         let counters = (counters, &traffic);
-        let web = Web::start(web_ports, admin, &mut prepared, &published, (clock, queue), counters, &common)?;
-        for (listener, served) in [(TlsListener::Dns, &*dns.tls)].into_iter().chain(web.tls()) {
-            certificates.watch(listener, &prepared.built.config, &prepared.identities, served);
-        }
-        tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
-        let started = prepared.built.config;
+        let web = Web::start(web_ports, admin, &mut prepared, published, (clock, queue), counters, &common)?;
+        records.watch_certificates(&prepared, [(TlsListener::Dns, &*dns.tls)].into_iter().chain(web.tls()), vital);
         readiness.serve();
+        let started = prepared.built.config;
+        let (config, ServiceGround { updates, published, .. }) = (Arc::new(started.clone()), ground);
         Ok(Services {
-            config: Arc::new(started.clone()),
+            config,
             started,
             updates,
             published,
@@ -179,16 +121,12 @@ impl Services {
             readiness,
             transfers,
             tap,
-            certificates,
-            history,
             asked,
             bundles,
             refresh,
             signing,
-            sources,
             candidates,
-            changes,
-            chronicle,
+            records,
         })
     }
 }
@@ -262,31 +200,105 @@ fn handler(desk: Arc<Desk>) -> DeskHandler {
     })
 }
 
-/// Publishes the first snapshot, and starts the task that publishes changes.
-fn publish(
-    snapshot: Snapshot,
-    signing: &Signing,
-    views: Option<Arc<FleetViews>>,
+/// The published state and the means to change it, which every service needs.
+struct ServiceGround {
+    published: Arc<Published>,
+    updates: Updates,
+    states: StateFiles,
     clock: Clock,
-    vital: &Vital,
-) -> (Arc<Published>, Updates) {
-    let (published, updates, mut publisher) = live::publish(snapshot, move || clock.now());
-    publisher.signatory = Some(signing.signatory.clone());
-    publisher.views = views;
-    publisher.free = |retired| drop(work::submit(Lane::Compute, move || drop(retired)));
-    tokio::spawn(vital.guard("publisher", publisher.run()));
-    (published, updates)
+    vital: Vital,
 }
 
-/// The history of mirrors, with that of the run before if `[admin] state` has one.
-fn chronicle(config: &Config, states: &StateFiles) -> Chronicle {
-    let path = config.admin.as_ref().and_then(|admin| admin.state.clone());
-    Chronicle::open(path.map(|path| states.file(path, &control::HISTORY, control::HISTORY_UNKEPT)))
-}
+impl ServiceGround {
+    /// Signs and publishes the first snapshot, and starts the tasks that publish changes and renew signatures.
+    async fn publish(
+        snapshot: Snapshot,
+        config: &Config,
+        fleet: Option<&WaitingFleet>,
+        states: StateFiles,
+        clock: Clock,
+        vital: &Vital,
+    ) -> (Self, Arc<Signing>) {
+        let signing = Signing::open(config, &states);
+        let snapshot = signing.sign_ahead(snapshot).await;
+        let (published, updates, mut publisher) = live::publish(snapshot, move || clock.now());
+        publisher.signatory = Some(signing.signatory.clone());
+        publisher.views = fleet.map(|fleet| fleet.views.clone());
+        publisher.free = |retired| drop(work::submit(Lane::Compute, move || drop(retired)));
+        tokio::spawn(vital.guard("publisher", publisher.run()));
+        signing.start(published.clone(), updates.clone(), vital);
+        (ServiceGround { published, updates, states, clock, vital: vital.clone() }, signing)
+    }
 
-fn first_history(config: &Config) -> ReloadHistory {
-    let path = std::path::absolute(&*config.file).unwrap_or_default();
-    ReloadHistory::new(path.display().to_string(), served_config(config, &[]))
+    /// Starts the probes of mirrors and the lookups of their hosts.
+    fn watch_mirrors(&self, config: &Config, watcher: Option<WaitingWatcher>) -> (Option<RunningWatcher>, HostService) {
+        let ServiceGround { published, updates, states, vital, .. } = self;
+        let moved = Arc::new(Notify::new());
+        let start = |watcher: WaitingWatcher| watcher.start(published.clone(), updates.clone(), moved.clone(), vital);
+        let mirrors = watcher.map(start);
+        let hosts = HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
+        (mirrors, hosts)
+    }
+
+    /// Starts the fetches of sources.
+    fn fetch_sources(
+        &self,
+        config: &Config,
+        records: &ServiceRecords,
+        fleet: Option<FleetSources>,
+        contents: Candidates,
+        inbox: RefreshInbox,
+    ) -> RefreshService {
+        let (published, states) = (self.published.clone(), records.sources.clone());
+        let ground = RefreshGround { roots: probe::roots, contents, published, states, fleet };
+        RefreshService::start(config, ground, inbox, &self.vital)
+    }
+
+    /// Starts the DNS listeners, with copies of their responses for `[dnstap]`.
+    fn answer(
+        &self,
+        ports: DnsPorts,
+        prepared: &Prepared,
+        (notices, updates): (Notices, UpdateQueue),
+        counters: &mut Vec<Arc<dyn Collect>>,
+        common: &Common,
+    ) -> Result<(DnsListeners, TapService), Failure> {
+        let config = &prepared.built.config;
+        let taps = Taps::new(Clock::civil_nanos);
+        if config.dnstap.is_some() {
+            taps.prepare();
+        }
+        counters.push(taps.clone());
+        let (published, clock, tap) = (self.published.clone(), self.clock, taps.shared(work::cores()));
+        let engine = Engine { published, clock, notices, updates, tap };
+        let dns = DnsListeners::start(ports, prepared, engine, counters, common)?;
+        announce(&self.published.load_full(), &dns);
+        Ok((dns, TapService::start(config, taps, self.published.clone(), &self.vital)))
+    }
+
+    /// Answers the requests of operators from now on, and keeps the history of mirrors.
+    fn answer_operators(&self, desk: &Desk, control: Option<&mut Control>, requests: OperatorRequests, about: About) {
+        let ServiceGround { published, updates, clock, vital, .. } = self;
+        let (probes, traffic) = (about.probes.clone(), about.traffic.clone());
+        let chronicle = about.chronicle.clone().run(published.clone(), probes, traffic);
+        tokio::spawn(vital.guard("chronicle", chronicle));
+        match control {
+            Some(control) => control.start(published, updates.clone(), *clock, requests, about, vital),
+            None => control::open_for_readers(desk, published, *clock, requests, about),
+        }
+    }
+
+    /// Starts the transfers of zones.
+    fn transfer(
+        &self,
+        config: &Config,
+        prepared: &Prepared,
+        inboxes: (Receiver<NameBuf>, RetransferInbox),
+    ) -> TransferService {
+        let ServiceGround { published, updates, states, clock, vital } = self;
+        let (published, updates, own) = (published.clone(), updates.clone(), (vital.clone(), states.clone()));
+        TransferService::start(config, &prepared.encryption, published, updates, *clock, inboxes, own)
+    }
 }
 
 /// Logs the size of the first snapshot, and commands to try.
