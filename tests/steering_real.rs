@@ -4,7 +4,7 @@
 //! longest prefix by trying every length in a hash map, and a list of disjoint ranges made from that. Every decision
 //! must be that of the longest prefix; every scope must lie in one range, and one bit shorter must not.
 //!
-//! `cargo test --release --test steering_real -- --nocapture` tries a million addresses of each family.
+//! A debug build tries 100,000 addresses of each family, `tests/run --long steering` a million.
 //!
 //! The feeds are looked for in `$PHAROS_FEEDS`, else in `../shared/data`; without them the tests are skipped.
 

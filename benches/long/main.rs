@@ -1,5 +1,6 @@
 //! Long tests of the real binary: mutated datagrams, kill -9 with overrides, reloads under load, reloads with probes and
-//! overrides at once, signatures of short validity and of many orders of mirrors. And a release built twice.
+//! overrides at once, signatures of short validity and of many orders of mirrors. And a million addresses against brute force,
+//! and a release built twice.
 //!
 //! `tests/run --long` runs all of it; `cargo bench --bench long -- kills` one part. It prints figures, ends with a line in
 //! the form of libtest, and fails if one part does. `PHAROS_LONG_SHARE=100` does a hundredth of the work, to try it out.
@@ -16,17 +17,19 @@ mod kills;
 mod release;
 mod reloads;
 mod signatures;
+mod steering;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const PARTS: [(&str, fn()); 6] = [
+const PARTS: [(&str, fn()); 7] = [
     ("datagrams", datagrams::run),
     ("kills", kills::run),
     ("reloads", reloads::run),
     ("churn", churn::run),
     ("signatures", signatures::run),
+    ("steering", steering::run),
     ("release", release::run),
 ];
 
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
     // `cargo bench` adds an option of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if let Some(unknown) = wanted.iter().find(|word| PARTS.iter().all(|(name, _)| name != word)) {
-        println!("{unknown} is none of datagrams, kills, reloads, churn, signatures, release");
+        println!("{unknown} is none of {}", PARTS.map(|(name, _)| name).join(", "));
         return ExitCode::FAILURE;
     }
     let (mut passed, mut failed) = (0, 0);

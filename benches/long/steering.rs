@@ -1,0 +1,9 @@
+//! A million addresses of each family against brute force, in optimized code; `tests/run` tries a tenth in a debug build.
+
+use std::process::Command;
+
+pub(crate) fn run() {
+    let arguments = ["test", "--locked", "--profile", "optimized-test", "--test", "steering_real"];
+    let status = Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(status.unwrap().success());
+}
