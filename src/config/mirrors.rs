@@ -67,7 +67,8 @@ section! {
         /// blob.
         redirects: Option<PlacedText> = text("redirects", "`\"refuse\"` or `\"follow\"`").default("refuse").example("\"follow\""),
 
-        /// With `false`, the registry listener does not ask this mirror for blobs, and counts it as having all of them.
+        /// With `false`, the registry listener asks this mirror for no blob and no file of `paths`, and counts it as having all of
+        /// them.
         ///
         /// A question makes a pull-through cache fetch the blob.
         ask: bool = flag("ask").default(true).example("false"),
@@ -223,7 +224,8 @@ impl Check<'_> {
         // The range of the row keeps numbers within 16 bits.
         let missing = keys.missing.iter().flatten().filter_map(|status| u16::try_from(status.value).ok()).collect();
         let redirects = keys.redirects.as_ref().map_or(Redirects::Refused, |text| self.check_redirects(text));
-        mirror.content = Arc::new(ContentPlace { url, path, missing, redirects, is_unasked: !keys.ask });
+        mirror.content = Arc::new(ContentPlace { url, path, missing, redirects });
+        mirror.is_unasked = !keys.ask;
         mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
         if keys.addresses.is_empty() {
             mirror.addressing = UNRESOLVED;

@@ -27,7 +27,7 @@ section! {
         /// first slash. The query string is kept, unless the URL has one.
         to: Option<PlacedText> = text("to", "URL").required().example("\"https://files.example.com/binaries/{rest}\""),
 
-        /// Horizon whose mirrors are asked first. A client goes to its mirror if that has the file, else to `to`.
+        /// Horizon whose mirrors are asked first. A client goes to its mirror if that has the file or `ask = false`, else to `to`.
         ///
         /// Each mirror of the horizon needs a `url` with `{rest}` or `{path}`, and `[probe]` is required.
         horizon: Option<PlacedText> = text("horizon", "horizon")

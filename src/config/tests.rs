@@ -349,3 +349,17 @@ fn everything_has_every_key() {
     let found = missing("config", page::parts()[0].1, &[without.get_ref()]);
     assert!(found.contains(&"`udp-batch` of `dns`".to_string()) && found.contains(&"`fall` of `probe`".to_string()));
 }
+
+/// Probes begin anew if the place of content changes, and a mirror that is down would be up again.
+#[test]
+fn the_place_of_content_is_the_same_with_and_without_questions() {
+    let mirror = |ask: bool| {
+        let zone = "zone = { name = 'blob.example', file = 'z', steer = { owner = '@', horizon = 'h' } }";
+        let text =
+            format!("{zone}\nmirrors.m = {{ addresses = '192.0.2.1', ask = {ask} }}\nhorizons.h.default = 'm'\n");
+        config("pharos.toml", &text).mirrors.remove(0).mirror
+    };
+    let [asked, unasked] = [true, false].map(mirror);
+    assert_eq!((asked.is_unasked, unasked.is_unasked), (false, true));
+    assert_eq!(asked.content, unasked.content);
+}

@@ -49,6 +49,8 @@ pub struct Mirror {
     pub v6: Vec<Ipv6Addr>,
     /// The place of its content.
     pub content: Arc<ContentPlace>,
+    /// True if it counts as having all content, and is not asked for it.
+    pub is_unasked: bool,
 }
 
 /// The place of content at a mirror.
@@ -63,8 +65,6 @@ pub struct ContentPlace {
     pub missing: Box<[u16]>,
     /// The treatment of redirects for a blob.
     pub redirects: Redirects,
-    /// True if the mirror counts as having all content, and is not asked for it.
-    pub is_unasked: bool,
 }
 
 impl ContentPlace {
@@ -99,7 +99,7 @@ impl Mirror {
     pub fn named(name: impl Into<Arc<str>>) -> Self {
         let addressing = Addressing::Written;
         let (v4, v6, content) = (Vec::new(), Vec::new(), Arc::default());
-        Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content }
+        Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content, is_unasked: false }
     }
 
     /// True if clients reach the mirror by its own URL alone, so that DNS cannot lead to it.

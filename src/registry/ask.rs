@@ -175,7 +175,7 @@ impl<'r> Ask<'r> {
                 one(known.min_by_key(health).unwrap_or(family))
             }
         };
-        all.retain(|asked| !snapshot.mirrors()[asked.mirror.index()].content.is_unasked);
+        all.retain(|asked| !snapshot.mirrors()[asked.mirror.index()].is_unasked);
         all
     }
 

@@ -106,9 +106,9 @@ impl Services {
         records.watch_certificates(&prepared, [(TlsListener::Dns, &*dns.tls)].into_iter().chain(web.tls()), vital);
         readiness.serve();
         let started = prepared.built.config;
-        let (config, ServiceGround { updates, published, .. }) = (Arc::new(started.clone()), ground);
+        let ServiceGround { updates, published, .. } = ground;
         Ok(Services {
-            config,
+            config: Arc::new(started.clone()),
             started,
             updates,
             published,

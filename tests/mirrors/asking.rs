@@ -11,7 +11,7 @@ use pharos::base::time::{Generation, Moment};
 use pharos::http::{At, BlobAsker, Canonical, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
 use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
-use pharos::mirror::{ContentPlace, Health, Mirror, Standing};
+use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
@@ -70,7 +70,7 @@ fn snapshot_ranked(
     unasked: &[usize],
 ) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
-        content: Arc::new(ContentPlace { is_unasked: unasked.contains(&at), ..ContentPlace::default() }),
+        is_unasked: unasked.contains(&at),
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
         ..Mirror::named(format!("m{at}"))

@@ -327,7 +327,7 @@ fn place(url: Option<&str>, path: Option<&str>, port: u16, missing: &[u16]) -> A
         path: Template::parse(path).unwrap(),
     });
     let path = path.map(|path| Template::parse(path).unwrap());
-    Arc::new(ContentPlace { url, path, missing: missing.into(), ..ContentPlace::default() })
+    Arc::new(ContentPlace { url, path, missing: missing.into(), redirects: Redirects::Refused })
 }
 
 /// The name of a bucket's own.

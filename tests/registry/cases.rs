@@ -1,7 +1,6 @@
 //! The table: for each rule of the registry, requests and the expected replies.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use pharos::base::client::Client;
 use pharos::base::time::Ttl;
@@ -491,9 +490,7 @@ fn mirrors_that_count_as_having_all_are_treated_as_if_no_mirror_were_asked() {
         let unasked = settings(case.setup);
         let asked = RegistrySettings { asks_mirrors: true, ..unasked.clone() };
         let mirrors = snapshot_with(case.health, |mirrors| {
-            for mirror in mirrors {
-                Arc::make_mut(&mut mirror.content).is_unasked = true;
-            }
+            mirrors.iter_mut().for_each(|mirror| mirror.is_unasked = true);
         });
         let path = path_of(&case);
         let replies = [(&asked, mirrors), (&unasked, snapshot(case.health))].map(|(settings, snapshot)| {

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::DOWNLOAD_AGAIN;
 use super::gather::Gather;
 use super::text::SourceText;
+use super::{DOWNLOAD_AGAIN, TEXT_FORMATS, of_file};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
@@ -23,7 +23,14 @@ pub(super) type WrittenJson<'a> = &'a RawValue;
 
 /// Reads the document.
 pub(super) fn parse<'a, T: Deserialize<'a>>(gather: &Gather<'a>) -> Result<T, Vec<Diagnostic>> {
-    serde_json::from_str(gather.text.text).map_err(|error| vec![explain(gather.network, gather.text, &error)])
+    let (network, text) = (gather.network, gather.text);
+    let start = text.text.trim_start();
+    if !start.starts_with('{') {
+        let first = &start[..start.chars().next().map_or(0, char::len_utf8)];
+        let problem = of_file(network, "wrong-shape", format!("is not {}: it is no JSON object", text.noun));
+        return Err(vec![problem.at(text.place_of(first), "not the `{` of one").help(TEXT_FORMATS)]);
+    }
+    serde_json::from_str(text.text).map_err(|error| vec![explain(network, text, &error)])
 }
 
 /// The error of a document that has the right shape and nothing in it.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
 use super::format::{Format, Parser};
-use super::{DOWNLOAD_AGAIN, ERROR_PAGE, LoadedSource, of_file};
+use super::{DOWNLOAD_AGAIN, ERROR_PAGE, LoadedSource, TEXT_FORMATS, of_file};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
@@ -166,6 +166,7 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
             ("not-database", "is compressed, not a MaxMind DB", help)
         }
         [b'{', ..] => ("not-database", "is JSON, not a MaxMind DB", "`mmdb = …` is for `.mmdb` files"),
+        _ if str::from_utf8(octets).is_ok() => ("not-database", "is text, not a MaxMind DB", TEXT_FORMATS),
         _ => {
             let help = "the metadata at the end of a database is missing; download it again";
             ("truncated-file", "is cut short, or is not a MaxMind DB", help)

@@ -57,6 +57,9 @@ const DOWNLOAD_AGAIN: &str = "download it again; keep the last good copy until t
 /// The remedy for a page that came instead of a file.
 const ERROR_PAGE: &str = "servers send such a page instead of the file when something is wrong; download it again";
 
+/// The remedy for a text in place of another format.
+const TEXT_FORMATS: &str = "`list = …` reads a list of prefixes, `feed = \"geofeed\"` lines with commas";
+
 /// The longest piece of a file that a message repeats, in characters.
 const MAX_SHOWN_CHARS: usize = 100;
 
@@ -244,9 +247,10 @@ fn instead_of(errors: Vec<Diagnostic>, other_format: Option<Diagnostic>) -> Vec<
 /// The error of a file that has another format by its mark or its outermost keys.
 fn other_format(network: &Network, octets: &[u8]) -> Option<Diagnostic> {
     let is = if mmdb::is_database(octets) { NetworkKind::Mmdb } else { kind_of_document(octets)? };
-    let text = format!("is {}, not {}", format_of(is).noun, format_of(network.kind).noun);
-    let problem = of_file(network, "wrong-feed", text).help(format!("write `{}` for this file", is.spelling()));
-    (is != network.kind).then_some(problem)
+    (is != network.kind).then(|| {
+        let text = format!("is {}, not {}", format_of(is).noun, format_of(network.kind).noun);
+        of_file(network, "wrong-feed", text).help(format!("write `{}` for this file", is.spelling()))
+    })
 }
 
 /// The kind of a JSON document.

@@ -32,6 +32,23 @@ error[wrong-feed]: `feed.txt` is an AWS feed, not a GCP feed
 }
 
 #[test]
+fn a_text_that_is_no_json_object_is_refused_with_the_formats_of_texts() {
+    for text in ["192.0.2.0/24 office\n", "192.0.2.0/24,DE,,,\n", "[]", "é"] {
+        let refused = refusal(NetworkKind::Aws, text);
+        assert!(
+            refused.starts_with("error[wrong-shape]: `feed.txt` is not an AWS feed: it is no JSON object\n"),
+            "{refused}"
+        );
+        assert!(
+            refused.contains("`list = …` reads a list of prefixes, `feed = \"geofeed\"` lines with commas"),
+            "{refused}"
+        );
+        let problem = read(&network(NetworkKind::Mmdb), text.into()).unwrap_err().remove(0);
+        assert_eq!((problem.code, &*problem.message), ("not-database", "`feed.txt` is text, not a MaxMind DB"));
+    }
+}
+
+#[test]
 fn every_bad_prefix_is_shown_with_what_was_meant() {
     let text = "10.1.0.0/8 office\n192.0.2.0/24\nbanana\n";
     let expected = "\
