@@ -239,6 +239,8 @@ impl Services {
         let snapshot = self.signing.sign_ahead(snapshot).await;
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
+                // Before the log line, so that copies have the new names when an operator reads it.
+                self.tap.note_reload(&config);
                 self.note_reload(&config, Generation(number), moved);
                 outcome.remarks.extend(reload::unraised(&before, &self.published.load_full()));
                 outcome.remarks.iter().for_each(|remark| warn!("{remark}"));
@@ -271,7 +273,6 @@ impl Services {
         self.transfers.reload(&config, encryption);
         self.hosts.reload(&config).await;
         self.refresh.reload(&config);
-        self.tap.note_reload(&config);
         self.config = Arc::new(config);
     }
 
