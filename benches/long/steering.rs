@@ -1,4 +1,7 @@
 //! A million addresses of each family against brute force, in optimized code; `tests/run` tries a tenth in a debug build.
+//!
+//! **Invariants**: it fails if a test does.
+//! **Not here**: the tests and their oracles (`tests/steering_real.rs`).
 
 use std::process::Command;
 

@@ -225,7 +225,7 @@ impl Check<'_> {
         let missing = keys.missing.iter().flatten().filter_map(|status| u16::try_from(status.value).ok()).collect();
         let redirects = keys.redirects.as_ref().map_or(Redirects::Refused, |text| self.check_redirects(text));
         mirror.content = Arc::new(ContentPlace { url, path, missing, redirects });
-        mirror.is_unasked = !keys.ask;
+        mirror.is_asked = keys.ask;
         mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
         if keys.addresses.is_empty() {
             mirror.addressing = UNRESOLVED;

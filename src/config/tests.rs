@@ -360,6 +360,6 @@ fn the_place_of_content_is_the_same_with_and_without_questions() {
         config("pharos.toml", &text).mirrors.remove(0).mirror
     };
     let [asked, unasked] = [true, false].map(mirror);
-    assert_eq!((asked.is_unasked, unasked.is_unasked), (false, true));
+    assert_eq!((asked.is_asked, unasked.is_asked), (true, false));
     assert_eq!(asked.content, unasked.content);
 }

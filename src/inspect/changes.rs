@@ -80,6 +80,6 @@ fn mirror(before: &&Mirror, now: &&Mirror) -> Option<String> {
         Some(_) => (Vec::new(), Vec::new()),
         None => (mirror.v4.clone(), mirror.v6.clone()),
     };
-    let facts = |mirror: &Mirror| (mirror.host.clone(), mirror.content.clone(), mirror.is_unasked, addresses(mirror));
+    let facts = |mirror: &Mirror| (mirror.host.clone(), mirror.content.clone(), mirror.is_asked, addresses(mirror));
     (facts(before) != facts(now)).then(String::new)
 }

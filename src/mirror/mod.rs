@@ -49,8 +49,8 @@ pub struct Mirror {
     pub v6: Vec<Ipv6Addr>,
     /// The place of its content.
     pub content: Arc<ContentPlace>,
-    /// True if it counts as having all content, and is not asked for it.
-    pub is_unasked: bool,
+    /// True if it is asked for content. Otherwise it counts as having all.
+    pub is_asked: bool,
 }
 
 /// The place of content at a mirror.
@@ -99,7 +99,7 @@ impl Mirror {
     pub fn named(name: impl Into<Arc<str>>) -> Self {
         let addressing = Addressing::Written;
         let (v4, v6, content) = (Vec::new(), Vec::new(), Arc::default());
-        Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content, is_unasked: false }
+        Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content, is_asked: true }
     }
 
     /// True if clients reach the mirror by its own URL alone, so that DNS cannot lead to it.

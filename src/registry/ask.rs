@@ -32,6 +32,7 @@ pub struct Ask<'r> {
     pub(super) query: Option<&'r str>,
     pub(super) steering: RouteSteering,
     pub(super) target: AskTarget,
+    pub(super) mirrors: Vec<AskedMirror>,
     pub(super) settings: &'r RegistrySettings,
 }
 
@@ -110,6 +111,29 @@ impl AskTarget {
         let url = mirror.content.url.as_ref()?;
         Some(AskTarget { url: url.fill(values)?, path: Some(url.path.fill(values)?), reach: AskReach::Url })
     }
+
+    /// The mirrors to ask, without duplicates.
+    pub(super) fn mirrors(
+        &self,
+        steering: &RouteSteering,
+        settings: &RegistrySettings,
+        snapshot: &Snapshot,
+    ) -> Vec<AskedMirror> {
+        let RouteSteering { family, mirror, .. } = *steering;
+        let one = |family| mirror.map(|mirror| AskedMirror { mirror, family }).into_iter().collect();
+        let all: ArrayVec<_, MAX_ASKED> = match self.reach {
+            _ if !settings.asks_mirrors => ArrayVec::new(),
+            AskReach::SteeredName => given(steering, snapshot),
+            AskReach::Host => one(family),
+            AskReach::Url => {
+                // The client resolves the host itself, so either family will do.
+                let health = |family: &Family| mirror.and_then(|id| snapshot.standing(id).health(*family));
+                let known = [family, family.other()].into_iter().filter(|family| health(family).is_some());
+                one(known.min_by_key(health).unwrap_or(family))
+            }
+        };
+        all.into_iter().filter(|asked| snapshot.mirrors()[asked.mirror.index()].is_asked).collect()
+    }
 }
 
 /// The repository in the path of a blob after `/v2/`.
@@ -153,30 +177,13 @@ pub struct AskedMirror {
 
 impl<'r> Ask<'r> {
     /// The route: this question, or the redirect if no mirror is asked.
-    pub(super) fn route(self, snapshot: &Snapshot) -> Route<'r> {
-        if self.settings.asks_mirrors && !self.mirrors(snapshot).is_empty() {
-            Route::Ask(self)
-        } else {
-            Route::Reply(self.to_mirror())
-        }
+    pub(super) fn route(self) -> Route<'r> {
+        if self.mirrors.is_empty() { Route::Reply(self.to_mirror()) } else { Route::Ask(self) }
     }
 
     /// The mirrors to ask, each of which must have the blob, without duplicates.
-    pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
-        let RouteSteering { family, mirror, .. } = self.steering;
-        let one = |family| mirror.map(|mirror| AskedMirror { mirror, family }).into_iter().collect();
-        let mut all: ArrayVec<_, MAX_ASKED> = match self.target.reach {
-            AskReach::SteeredName => given(&self.steering, snapshot),
-            AskReach::Host => one(family),
-            AskReach::Url => {
-                // The client resolves the host itself, so either family will do.
-                let health = |family: &Family| mirror.and_then(|id| snapshot.standing(id).health(*family));
-                let known = [family, family.other()].into_iter().filter(|family| health(family).is_some());
-                one(known.min_by_key(health).unwrap_or(family))
-            }
-        };
-        all.retain(|asked| !snapshot.mirrors()[asked.mirror.index()].is_unasked);
-        all
+    pub fn mirrors(&self) -> &[AskedMirror] {
+        &self.mirrors
     }
 
     /// The blob's key at a mirror. It covers addresses from the configuration, because new ones mean other servers. It

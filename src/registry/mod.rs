@@ -248,10 +248,11 @@ fn route_file<'r>(
         let mirror = steering.mirror.filter(|id| !is_canonical && snapshot.redirect_health(*id) == Some(Health::Up))?;
         let target = AskTarget::of_file(&snapshot.mirrors()[mirror.index()], &rule.values(request.path))?;
         let (rest, query, content) = (request.path, request.query, AskContent::File(rule));
-        Some(Ask { content, rest, query, steering, target, settings })
+        let mirrors = target.mirrors(&steering, settings, snapshot);
+        Some(Ask { content, rest, query, steering, target, mirrors, settings })
     });
     match ask {
-        Some(ask) => ask.route(snapshot),
+        Some(ask) => ask.route(),
         None => Route::Reply(RouteReply::redirect(rule.url(request.path, request.query), RouteOutcome::File)),
     }
 }
@@ -297,7 +298,8 @@ fn route_blob<'r>(
     let Some(target) = target.filter(|_| can_serve(&steering, settings.blob_target, snapshot)) else {
         return reply(canonical(), RouteOutcome::BlobCanonical);
     };
-    Ask { content: AskContent::Blob(digest), rest, query, steering, target, settings }.route(snapshot)
+    let mirrors = target.mirrors(&steering, settings, snapshot);
+    Ask { content: AskContent::Blob(digest), rest, query, steering, target, mirrors, settings }.route()
 }
 
 fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteering {

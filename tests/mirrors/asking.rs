@@ -70,7 +70,7 @@ fn snapshot_ranked(
     unasked: &[usize],
 ) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
-        is_unasked: unasked.contains(&at),
+        is_asked: !unasked.contains(&at),
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
         ..Mirror::named(format!("m{at}"))

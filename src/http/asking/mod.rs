@@ -183,7 +183,7 @@ impl BlobAsker {
             return FoundBlob::Known(Holding::Unsaid);
         };
         let mut search = BlobSearch::new(self, means, network);
-        for asked in ask.mirrors(snapshot) {
+        for asked in ask.mirrors() {
             let mirror = &snapshot.mirrors()[asked.mirror.index()];
             let key = ask.key(self.secret, mirror);
             let question = || {

@@ -1,5 +1,6 @@
 //! The type of a format: a parser, and the words of its diagnostics.
 //!
+//! **Invariants**: all that distinguishes one format from another in a message or in the choice of a parser is a field.
 //! **Not here**: the formats, each in the file of its parser.
 
 use super::LoadedSource;
